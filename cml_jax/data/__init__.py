@@ -1,0 +1,1 @@
+"""Host side: files and generators to interactions, and their splits. Nothing in here is traced."""

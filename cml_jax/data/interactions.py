@@ -1,0 +1,112 @@
+"""Interactions as CSR on the host, and the data set that a run works on."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from cml_jax.types import DeviceInteractions
+
+
+class Interactions(NamedTuple):
+    """A set of (user, item) pairs as CSR.
+
+    Attributes:
+        indptr: ndarray[U + 1] int64.
+        items: ndarray[nnz] int32; the items of user u, ascending, are items[indptr[u]:indptr[u + 1]].
+        num_items: I.
+    """
+
+    indptr: np.ndarray
+    items: np.ndarray
+    num_items: int
+
+    @property
+    def num_users(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def num_pairs(self) -> int:
+        return len(self.items)
+
+    @property
+    def degrees(self) -> np.ndarray:
+        """ndarray[U] int64; number of items of each user."""
+        return np.diff(self.indptr)
+
+    @property
+    def users(self) -> np.ndarray:
+        """ndarray[nnz] int32; the user of each pair."""
+        return np.repeat(np.arange(self.num_users, dtype=np.int32), self.degrees)
+
+    @property
+    def popularity(self) -> np.ndarray:
+        """ndarray[I] int64; number of users of each item."""
+        return np.bincount(self.items, minlength=self.num_items)
+
+    def row(self, user: int) -> np.ndarray:
+        """Items of one user, ascending."""
+        return self.items[self.indptr[user] : self.indptr[user + 1]]
+
+    def to_device(self) -> DeviceInteractions:
+        """Copies the interactions to the default device, as what the training step reads."""
+        import jax.numpy as jnp
+
+        return DeviceInteractions(
+            indptr=jnp.asarray(self.indptr, jnp.int32),
+            items=jnp.asarray(self.items, jnp.int32),
+            users=jnp.asarray(self.users, jnp.int32),
+            popularity=jnp.asarray(self.popularity, jnp.float32),
+            max_degree=int(self.degrees.max()),
+        )
+
+
+class Dataset(NamedTuple):
+    """Disjoint parts of one set of interactions, with the raw ids behind the row numbers.
+
+    Attributes:
+        train, valid, test: Interactions of the same users and items.
+        user_ids: ndarray[U]; raw id of each user.
+        item_ids: ndarray[I]; raw id of each item.
+        notes: sentences about what was done to the data, for the log.
+    """
+
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    def sha256(self) -> str:
+        """Hex digest of the split and the raw ids; equal digests mean that two runs used the same data."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.valid, self.test):
+            digest.update(np.asarray([part.num_users, part.num_items, part.num_pairs], "<i8").tobytes())
+            digest.update(part.indptr.astype("<i8").tobytes())
+            digest.update(part.items.astype("<i4").tobytes())
+        for ids in (self.user_ids, self.item_ids):
+            digest.update("\n".join(map(str, ids.tolist())).encode() + b"\0")
+        return digest.hexdigest()
+
+
+def from_pairs(users: np.ndarray, items: np.ndarray, num_users: int, num_items: int) -> Interactions:
+    """CSR of (user, item) row numbers; equal pairs become one.
+
+    Args:
+        users: ndarray[n] of integers in [0, num_users).
+        items: ndarray[n] of integers in [0, num_items).
+        num_users: U.
+        num_items: I.
+    """
+    ones = np.ones(len(users), bool)
+    matrix = scipy.sparse.coo_array((ones, (users, items)), shape=(num_users, num_items)).tocsr()
+    matrix.sum_duplicates()  # also sorts each row
+    return Interactions(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), num_items)
+
+
+def union(a: Interactions, b: Interactions) -> Interactions:
+    """Pairs of either; of the same users and items."""
+    users, items = np.concatenate([a.users, b.users]), np.concatenate([a.items, b.items])
+    return from_pairs(users, items, a.num_users, a.num_items)

@@ -1,0 +1,107 @@
+"""Generated interactions whose best possible ranking is known."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cml_jax.data.interactions import Dataset, Interactions, from_pairs
+from cml_jax.data.splits import per_user_ratio
+
+
+class TasteModel(NamedTuple):
+    """How `taste_clusters` draws: user u picks item i with weight affinity[u, style[i]] * appeal[i].
+
+    Attributes:
+        affinity: ndarray[U, S]; how much a user likes each of S styles.
+        style: ndarray[I]; the style of each item.
+        appeal: ndarray[I]; long-tailed popularity of each item.
+    """
+
+    affinity: np.ndarray
+    style: np.ndarray
+    appeal: np.ndarray
+
+    def weights(self, users: np.ndarray) -> np.ndarray:
+        """ndarray[n, I]; ranking by them is the best that can be done for the users."""
+        return self.affinity[users][:, self.style] * self.appeal
+
+
+def make_taste_model(
+    num_users: int = 2000,
+    num_items: int = 5000,
+    num_genres: int = 16,
+    styles_per_genre: int = 16,
+    appeal_exponent: float = 0.7,
+    seed: int = 0,
+) -> TasteModel:
+    """Genres of styles: a user likes one style, the others of its genre a little and the rest hardly.
+
+    Telling genres apart is easy, telling the styles of a genre apart is what good negatives are needed for: of uniform
+    negatives only one in `num_genres` is of the user's genre.
+
+    Args:
+        num_users: U.
+        num_items: I.
+        num_genres: groups of styles.
+        styles_per_genre: styles of each group; S = num_genres * styles_per_genre.
+        appeal_exponent: appeal falls with the item's rank to this power (Zipf).
+        seed: of the model.
+    """
+    rng = np.random.default_rng(seed)
+    num_styles = num_genres * styles_per_genre
+    favourite = rng.integers(num_styles, size=num_users)
+    genre = np.arange(num_styles) // styles_per_genre
+    affinity = np.where(genre == genre[favourite][:, None], 0.02, 0.0002)
+    affinity[np.arange(num_users), favourite] = 1.0
+    appeal = np.arange(1, num_items + 1) ** -appeal_exponent
+    return TasteModel(affinity, rng.integers(num_styles, size=num_items), appeal)
+
+
+def taste_clusters(model: TasteModel, mean_degree: float = 40.0, seed: int = 0) -> Interactions:
+    """Draws each user's items without replacement by the model's weights.
+
+    Args:
+        model: the weights.
+        mean_degree: mean number of items of a user; log-normal with a long tail, at least 5.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    num_users, num_items = len(model.affinity), len(model.appeal)
+    spread = 0.5
+    degrees = rng.lognormal(np.log(mean_degree) - spread**2 / 2, spread, num_users).astype(np.int64)
+    degrees = np.clip(degrees, 5, num_items // 2)
+    items = []
+    for start in range(0, num_users, 256):  # bounds the memory for the weights
+        users = np.arange(start, min(start + 256, num_users))
+        race = rng.exponential(size=(len(users), num_items)) / model.weights(users)
+        order = np.argsort(race, axis=1)
+        items += [row[:degree] for row, degree in zip(order, degrees[users], strict=True)]
+    return from_pairs(np.repeat(np.arange(num_users), degrees), np.concatenate(items), num_users, num_items)
+
+
+def make_synthetic(seed: int = 0) -> Dataset:
+    """The data set that needs no files: clusters of taste with a long-tailed popularity, split 3:1:1 per user."""
+    interactions = taste_clusters(make_taste_model(seed=seed), seed=seed)
+    train, valid, test = per_user_ratio(interactions, (3, 1, 1), seed)
+    note = "Generated the synthetic data set: users with a favourite style of a genre, items with a long-tailed appeal."
+    return Dataset(
+        train, valid, test, np.arange(interactions.num_users), np.arange(interactions.num_items), notes=(note,)
+    )
+
+
+def make_checkerboard(size: int = 50) -> Dataset:
+    """User u likes the items of u's own parity; item u itself is the test item and u + 2 the validation item.
+
+    With train and validation items masked, the one item left of the right parity is the answer: a model that has learnt
+    the board has precision@1 = recall@1 = 1 on test.
+
+    Args:
+        size: number of users and of items, even and at least 8.
+    """
+    users, items = np.nonzero((np.arange(size)[:, None] + np.arange(size)) % 2 == 0)
+    offset = (items - users) % size
+    parts = [
+        from_pairs(users[chosen], items[chosen], size, size) for chosen in (offset >= 4, offset == 2, offset == 0)
+    ]
+    ids = np.arange(size)
+    return Dataset(*parts, user_ids=ids, item_ids=ids, notes=("Generated the checkerboard.",))

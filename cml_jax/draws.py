@@ -1,0 +1,210 @@
+"""Random draws as pure functions: a stateless permutation, weighted draws from a large and from many small tables."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cml_jax.csr import bisect
+from cml_jax.types import Array
+
+_ROUNDS = 8
+
+
+def permute(key: Array, position: Array, size: int) -> Array:
+    """Places of a random permutation of range(size), computed without storing the permutation.
+
+    A Feistel network is a bijection of the 2^b numbers that b bits hold; applying it until the value is below `size`
+    (cycle walking) makes it a bijection of range(size). One pass over the data needs O(B) work a step and no memory.
+
+    Args:
+        key: PRNG key, consumed; the same key must serve all positions of one permutation.
+        position: Array[...] int32 in [0, size).
+        size: number of elements, at most 2^31 - 1.
+
+    Returns:
+        Array[...] int32; distinct positions give distinct values.
+    """
+    bits = max(2, math.ceil(math.log2(size)))
+    low_bits = bits // 2
+    high_bits = bits - low_bits
+    round_keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
+
+    def encrypt(value):
+        # Halves of unequal width swap their widths each round, so an even number of rounds restores them.
+        width, other = low_bits, high_bits
+        for r in range(_ROUNDS):
+            high, low = value >> width, value & jnp.uint32(2**width - 1)
+            mixed = high ^ (_hash(low + round_keys[r]) & jnp.uint32(2**other - 1))
+            value = (low << other) | mixed
+            width, other = other, width
+        return value
+
+    def outside(value):
+        return jnp.any(value >= size)
+
+    def walk(value):
+        return jnp.where(value >= size, encrypt(value), value)
+
+    return jax.lax.while_loop(outside, walk, encrypt(position.astype(jnp.uint32))).astype(jnp.int32)
+
+
+def _hash(x: Array) -> Array:
+    """Avalanche of 32 bits (the finaliser of MurmurHash3, public domain): Array[...] uint32 -> the same."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
+
+
+class WeightTable(NamedTuple):
+    """Weights of I elements, cut into blocks of L for draws in O(log I).
+
+    Two levels keep float32 exact enough for any I: a sum runs over one block or over the blocks, never over all of I.
+    """
+
+    blocks: Array  # [ceil(I / L)] float32; running sum of the blocks' weights
+    inside: Array  # [ceil(I / L), L] float32; running sum within each block
+
+
+def make_weight_table(weights: Array) -> WeightTable:
+    """Prepares Array[I] of non-negative weights, not all zero, for `draw`."""
+    size = weights.shape[0]
+    length = math.ceil(math.sqrt(size))
+    padded = jnp.pad(weights, (0, -size % length)).reshape(-1, length)
+    inside = jnp.cumsum(padded, axis=1)
+    return WeightTable(blocks=jnp.cumsum(inside[:, -1]), inside=inside)
+
+
+def draw(key: Array, table: WeightTable, shape: tuple[int, ...]) -> Array:
+    """Independent draws, with replacement, in proportion to the weights.
+
+    Args:
+        key: PRNG key, consumed.
+        table: prepared weights.
+        shape: shape of the result.
+
+    Returns:
+        Array[shape] int32 in [0, I); never an element of weight 0.
+    """
+    uniforms = jax.random.uniform(key, (2, *shape))
+    block = _search(table.blocks, jnp.zeros(shape, jnp.int32), table.blocks.shape[0], uniforms[0])
+    length = table.inside.shape[1]
+    return block * length + _search(table.inside.reshape(-1), block * length, length, uniforms[1])
+
+
+def _search(sums: Array, start: Array, length: int, uniform: Array) -> Array:
+    """Offset of the first running sum above `uniform` times the total, in sums[start:start + length]."""
+    total = sums[start + length - 1]
+    target = _below(uniform * total, total)
+    return bisect(start, start + length, length, lambda j: sums[j] <= target) - start
+
+
+def _below(target: Array, total: Array) -> Array:
+    """`target`, but less than `total` even where rounding made them equal, so that a search finds a positive weight."""
+    return jnp.minimum(target, total * (1.0 - 2.0**-23))
+
+
+class RowTables(NamedTuple):
+    """One small weight table per row, cut into blocks of L about the square root of C, for repeated draws."""
+
+    blocks: Array  # [B, C / L] float32; running sum of the blocks' weights
+    weights: Array  # [B, C / L, L] float32
+
+
+def make_row_tables(weights: Array) -> RowTables:
+    """Prepares Array[B, C] of non-negative weights for `draw_per_row`; no running sum over C is made."""
+    num_rows, num_slots = weights.shape
+    length = 2 ** round(math.log2(num_slots) / 2)
+    padded = jnp.pad(weights, ((0, 0), (0, -num_slots % length))).reshape(num_rows, -1, length)
+    return RowTables(blocks=jnp.cumsum(jnp.sum(padded, axis=2), axis=1), weights=padded)
+
+
+def draw_per_row(tables: RowTables, uniform: Array) -> Array:
+    """Draws from each row's table by two-level inverse CDF: block sums first, then inside the block.
+
+    Args:
+        tables: prepared weights of B rows and C slots.
+        uniform: Array[B, N] in [0, 1).
+
+    Returns:
+        Array[B, N] int32 in [0, C); a slot of positive weight wherever the row has one, else 0.
+    """
+    total = tables.blocks[:, -1:]
+    target = _below(uniform * total, total)  # [B, N]
+    block = _first_above(tables.blocks[:, None, :], target)  # [B, N]
+    before = jnp.take_along_axis(jnp.pad(tables.blocks, ((0, 0), (1, 0))), block, axis=1)
+    inside = jnp.cumsum(jnp.take_along_axis(tables.weights, block[:, :, None], axis=1), axis=2)  # [B, N, L]
+    slot = _first_above(inside, _below(jnp.maximum(target - before, 0.0), inside[:, :, -1]))
+    return jnp.where(total > 0, block * tables.weights.shape[2] + slot, 0)
+
+
+def _first_above(sums: Array, target: Array) -> Array:
+    """Index of the first of non-decreasing sums Array[..., L] above target Array[...]; L - 1 where none is."""
+    return jnp.minimum(jnp.sum(sums <= target[..., None], axis=-1, dtype=jnp.int32), sums.shape[-1] - 1)
+
+
+def first_distinct(ids: Array, count: int) -> tuple[Array, Array]:
+    """The first `count` distinct values in order of appearance, with one stable sort.
+
+    Independent draws with the repeats dropped have exactly the law of draws one by one without replacement.
+
+    Args:
+        ids: Array[R] int32 draws.
+        count: C.
+
+    Returns:
+        values Array[C] int32 and valid Array[C] bool, False for slots left over where fewer were distinct.
+    """
+    size = ids.shape[0]
+    values, order = jax.lax.sort((ids, jnp.arange(size, dtype=jnp.int32)), num_keys=1, is_stable=True)
+    first = jnp.concatenate([jnp.ones(1, bool), values[1:] != values[:-1]])
+    is_new = jnp.zeros(size, bool).at[order].set(first, unique_indices=True)
+    rank = jnp.cumsum(is_new) - 1
+    slot = jnp.where(is_new, rank, count)  # past the end: dropped
+    chosen = jnp.zeros(count, jnp.int32).at[slot].set(ids, mode="drop")
+    return chosen, jnp.arange(count) <= rank[-1]
+
+
+def top_by_exponential_race(key: Array, weights: Array, count: int) -> tuple[Array, Array]:
+    """`count` draws without replacement in O(I): the largest of log-weights plus Gumbel noise (Efraimidis and Spirakis).
+
+    Args:
+        key: PRNG key, consumed.
+        weights: Array[I], non-negative.
+        count: C, at most I.
+
+    Returns:
+        values Array[C] int32 and valid Array[C] bool, False where fewer than C weights are positive.
+    """
+    scores, values = jax.lax.top_k(jnp.log(weights) + jax.random.gumbel(key, weights.shape), count)
+    return values, scores > -jnp.inf
+
+
+def num_draws_needed(weights: np.ndarray, count: int) -> int:
+    """Independent draws that hold `count` distinct elements but for a chance of about 1e-9; host side.
+
+    With R draws the number of distinct elements has mean sum(1 - exp(-R p)) and variance below
+    sum(exp(-R p) (1 - exp(-R p))); R is the smallest for which mean - 6 sd >= count.
+
+    Args:
+        weights: ndarray[I], non-negative.
+        count: C.
+
+    Returns:
+        R, or 0 where that would be more than I draws: ranking the whole catalogue is then cheaper.
+    """
+    p = weights / weights.sum()
+
+    def enough(draws: int) -> bool:
+        seen = -np.expm1(-draws * p)
+        return seen.sum() - 6.0 * math.sqrt((seen * (1.0 - seen)).sum()) >= count
+
+    low, high = count, len(weights)
+    if not enough(high):
+        return 0
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return low

@@ -1,0 +1,67 @@
+"""Losses, written for one example and vmapped by the caller; terms of the whole batch are named for it."""
+
+import jax
+import jax.numpy as jnp
+
+from cml_jax.geometry import squared_distance, to_sphere
+from cml_jax.types import Array
+
+
+def triplet_loss(user: Array, positive: Array, negatives: Array, margin: Array | float) -> Array:
+    """Triplet hinge on squared distances; of several negatives the one closest to the user counts.
+
+    max(0, m + d(u, p)^2 - min_n d(u, n)^2)  (Hsieh et al. 2017, eq. 1; Tran et al. 2019, eq. 1).
+
+    Args:
+      user: Array[D].
+      positive: Array[D].
+      negatives: Array[N, D].
+      margin: m, in units of squared distance.
+
+    Returns:
+      Scalar.
+    """
+    to_positive = squared_distance(user, positive)
+    to_negative = jnp.min(squared_distance(user[None, :], negatives))
+    return jnp.maximum(0.0, margin + to_positive - to_negative)
+
+
+def softmax_loss(user: Array, positive: Array, candidates: Array, valid: Array, temperature: Array | float) -> Array:
+    """Soft second stage: every candidate weighted at once instead of one drawn.
+
+    -log( exp(cos(u, p) / t) / (exp(cos(u, p) / t) + sum_c exp(cos(u, c) / t)) ), c over the valid candidates.
+
+    Args:
+      user: Array[D].
+      positive: Array[D].
+      candidates: Array[C, D].
+      valid: Array[C] bool; False for empty slots and the user's known positives.
+      temperature: t.
+
+    Returns:
+      Scalar.
+    """
+    user, positive, candidates = to_sphere(user), to_sphere(positive), to_sphere(candidates)
+    own = jnp.dot(user, positive) / temperature
+    others = jnp.where(valid, candidates @ user / temperature, -jnp.inf)
+    return jnp.logaddexp(own, jax.nn.logsumexp(others)) - own
+
+
+def gor(products: Array, weights: Array, dim: int) -> Array:
+    """Global Orthogonal Regularisation of non-matching pairs, in mean form (Zhang et al. 2017, section 3.2).
+
+    M1^2 + max(0, M2 - 1/D), where M1 and M2 are the mean and the mean square of the inner products: two random points
+    of the sphere have mean 0 and mean square 1/D.
+
+    Args:
+        products: Array[...], inner products of non-matching pairs.
+        weights: Array[...] of 0 and 1, of the same shape; pairs of weight 0 are left out of the means.
+        dim: D.
+
+    Returns:
+        Scalar; 0 where all weights are 0.
+    """
+    count = jnp.maximum(jnp.sum(weights), 1.0)
+    first = jnp.sum(weights * products) / count
+    second = jnp.sum(weights * jnp.square(products)) / count
+    return jnp.square(first) + jnp.maximum(0.0, second - 1.0 / dim)

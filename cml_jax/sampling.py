@@ -1,0 +1,218 @@
+"""Batches of positives and the three negative samplers: uniform, popularity and two-stage.
+
+A sampler is a pair of pure functions, as an optax transformation is: `init` prepares what depends on the data and the
+hyperparameters alone, `sample` draws negatives for a batch and sees the embeddings as an argument, so it cannot hold
+stale ones.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cml_jax import csr, draws
+from cml_jax.geometry import to_sphere
+from cml_jax.types import Array, DeviceInteractions, HParams, Params, PyTree, Spec
+
+_MAX_REDRAWS = 64  # popularity: a negative not found by then is marked invalid
+_TWO_STAGE_REDRAWS = 4  # two-stage: afterwards the weights of known positives are set to zero
+
+
+class Sampler(NamedTuple):
+    """A strategy for drawing negatives.
+
+    Attributes:
+        init: () -> sampler_state.
+        sample: (key, sampler_state, params, users[B], positives[B]) -> (negatives[B, N] int32, valid[B] bool).
+            No valid negative is a known positive of its user; where valid is False the negatives mean nothing.
+    """
+
+    init: Callable[[], PyTree]
+    sample: Callable[[Array, PyTree, Params, Array, Array], tuple[Array, Array]]
+
+
+def steps_per_pass(num_pairs: int, batch_size: int) -> int:
+    """Steps that see every training pair once; the last batch of a pass may be partly masked."""
+    return -(-num_pairs // batch_size)
+
+
+def positives(key: Array, step: Array, data: DeviceInteractions, batch_size: int) -> tuple[Array, Array, Array]:
+    """The batch of training pairs of a step; every pass goes through all pairs once, in an order of its own.
+
+    Args:
+        key: PRNG key of the run, the same at every step.
+        step: int32 scalar, from 0.
+        data: training interactions.
+        batch_size: B.
+
+    Returns:
+        users Array[B] int32, items Array[B] int32, valid Array[B] bool (False past the end of the pass).
+    """
+    per_pass = steps_per_pass(data.num_pairs, batch_size)
+    place = (step % per_pass) * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+    valid = place < data.num_pairs
+    pair = draws.permute(jax.random.fold_in(key, step // per_pass), jnp.where(valid, place, 0), data.num_pairs)
+    return data.users[pair], data.items[pair], valid
+
+
+def popularity_weights(popularity: Array, exponent: Array | float, cap: Array | float) -> Array:
+    """Unnormalised stage-1 weights min(popularity, cap)^exponent: Array[I] -> Array[I] (Tran et al. 2019, section 3).
+
+    Items without training users keep weight 0, for every exponent: there is nothing to say that they are negatives.
+    """
+    return jnp.where(popularity > 0, jnp.minimum(popularity, cap) ** exponent, 0.0)
+
+
+def stage2_weights(similarity: Array, usable: Array, dim: int, cutoff: Array | float) -> Array:
+    """Weights 1 / q(s) of the second stage, scaled so that the largest of a row is 1 (Tran et al. 2019, eq. 3).
+
+    q(s) is the density of the inner product s of two random points of the sphere, proportional to
+    (1 - s^2)^((D - 3) / 2). Computed as log-weights, since 1 / q overflows float32 for s near 1; s is clipped at
+    `cutoff`, as distance-weighted sampling does (Wu et al. 2017), because the nearest candidates are mostly false
+    negatives.
+
+    Args:
+        similarity: Array[..., C], inner products of unit vectors.
+        usable: Array[..., C] bool; candidates that may be drawn.
+        dim: D.
+        cutoff: upper bound of s; 1 for none.
+
+    Returns:
+        Array[..., C]; 0 where not usable or s <= 0; all 0 in a row without a usable candidate of s > 0.
+    """
+    usable = usable & (similarity > 0)
+    clipped = jnp.clip(similarity, 0.0, jnp.minimum(cutoff, 1.0 - 1e-6))
+    log_weights = jnp.where(usable, (3 - dim) / 2 * jnp.log1p(-jnp.square(clipped)), -jnp.inf)
+    largest = jnp.max(log_weights, axis=-1, keepdims=True)
+    return jnp.where(usable, jnp.exp(log_weights - jnp.where(largest > -jnp.inf, largest, 0.0)), 0.0)
+
+
+def uniform(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler:
+    """Each negative uniform over the items that are not known positives of the user; exact, nothing is rejected."""
+    del hparams
+
+    def sample(key, state, params, users, items):
+        del state, params, items
+        free = data.num_items - (data.indptr[users + 1] - data.indptr[users])
+        shape = (users.shape[0], spec.num_negatives)
+        rank = jax.random.randint(key, shape, 0, jnp.maximum(free, 1)[:, None])
+        return csr.complement_element(data, users[:, None], rank), free > 0
+
+    return Sampler(init=lambda: (), sample=sample)
+
+
+def popularity(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler:
+    """Each negative with probability proportional to popularity^exponent over the items not known as positives.
+
+    Known positives are redrawn. A negative that is a known positive 64 times in a row makes its triplet invalid; if the
+    user's positives hold the share r of the weight, that happens with probability r^64.
+    """
+
+    def init():
+        weights = popularity_weights(data.popularity, hparams.popularity_exponent, hparams.popularity_cap)
+        return draws.make_weight_table(weights)
+
+    def sample(key, table, params, users, items):
+        del params, items
+        shape = (users.shape[0], spec.num_negatives)
+
+        def redraw(attempt, negatives, pending):
+            proposal = draws.draw(jax.random.fold_in(key, attempt), table, shape)
+            return jnp.where(pending, proposal, negatives), pending & csr.contains(data, users[:, None], proposal)
+
+        negatives, pending = _redraw_until_done(redraw, jnp.ones(shape, bool), _MAX_REDRAWS)
+        return negatives, ~jnp.any(pending, axis=1)
+
+    return Sampler(init=init, sample=sample)
+
+
+def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler:
+    """The paper's sampler: C candidates by popularity for the batch, then a draw weighted by 1 / q(<positive, candidate>).
+
+    Known positives of the user never count: the draw has the law of the weights with theirs set to zero. It is made
+    by drawing from the weights with only the pair's own positive set to zero and drawing again on a hit, which avoids a
+    look-up of all B C pairs; what is still a hit after a few rounds is drawn from the fully masked weights. (On Gowalla at
+    B = 256, C = 2000 a round of redrawing costs a tenth of the full mask.)
+
+    A triplet is invalid where no candidate that is not a known positive has a positive inner product.
+    """
+
+    def init():
+        return make_candidate_state(spec, data, hparams)
+
+    def sample(key, state, params, users, items):
+        candidate_key, draw_key = jax.random.split(key)
+        candidates, filled = draw_candidates(candidate_key, state, spec)
+        similarity = to_sphere(params.items[items]) @ to_sphere(params.items[candidates]).T  # [B, C]
+        usable = filled[None, :] & (candidates[None, :] != items[:, None])
+        shape = (users.shape[0], spec.num_negatives)
+
+        def draw_rows(round_key, weights):
+            return draws.draw_per_row(weights, jax.random.uniform(round_key, shape))
+
+        weights = stage2_weights(similarity, usable, spec.dim, hparams.similarity_cutoff)
+        tables = draws.make_row_tables(weights)
+        drawable = tables.blocks[:, -1] > 0
+
+        def redraw(attempt, slots, pending):
+            proposal = draw_rows(jax.random.fold_in(draw_key, attempt), tables)
+            hit = csr.contains(data, users[:, None], candidates[proposal])
+            return jnp.where(pending, proposal, slots), pending & hit
+
+        pending = jnp.broadcast_to(drawable[:, None], shape)
+        slots, pending = _redraw_until_done(redraw, pending, _TWO_STAGE_REDRAWS)
+
+        def draw_from_the_rest(carry):
+            slots, pending, drawable = carry
+            rest = usable & ~csr.known_positives(data, users, candidates)
+            tables = draws.make_row_tables(stage2_weights(similarity, rest, spec.dim, hparams.similarity_cutoff))
+            proposal = draw_rows(jax.random.fold_in(draw_key, _TWO_STAGE_REDRAWS), tables)
+            return jnp.where(pending, proposal, slots), jnp.zeros_like(pending), drawable & (tables.blocks[:, -1] > 0)
+
+        # A loop of at most one round rather than a branch: under vmap a branch would always run.
+        slots, _, drawable = jax.lax.while_loop(lambda c: jnp.any(c[1]), draw_from_the_rest, (slots, pending, drawable))
+        return candidates[slots], drawable
+
+    return Sampler(init=init, sample=sample)
+
+
+def _redraw_until_done(redraw, pending: Array, max_rounds: int) -> tuple[Array, Array]:
+    """Runs (attempt, values, pending) -> (values, pending) until nothing is pending, at most `max_rounds` times."""
+
+    def unfinished(carry):
+        attempt, _, pending = carry
+        return (attempt < max_rounds) & jnp.any(pending)
+
+    def one_round(carry):
+        attempt, values, pending = carry
+        return attempt + 1, *redraw(attempt, values, pending)
+
+    start = (jnp.int32(0), jnp.zeros(pending.shape, jnp.int32), pending)
+    _, values, pending = jax.lax.while_loop(unfinished, one_round, start)
+    return values, pending
+
+
+def make_candidate_state(spec: Spec, data: DeviceInteractions, hparams: HParams) -> PyTree:
+    """What `draw_candidates` needs: a weight table, or the plain weights where the whole catalogue is ranked."""
+    weights = popularity_weights(data.popularity, hparams.popularity_exponent, hparams.popularity_cap)
+    return draws.make_weight_table(weights) if spec.num_draws else weights
+
+
+def draw_candidates(key: Array, state: PyTree, spec: Spec) -> tuple[Array, Array]:
+    """Stage 1: C distinct candidates for the batch, drawn by popularity without replacement.
+
+    Args:
+        key: PRNG key, consumed.
+        state: from `make_candidate_state`.
+        spec: num_candidates and num_draws are used.
+
+    Returns:
+        candidates Array[C] int32 and filled Array[C] bool, False for slots left over where fewer items can be drawn.
+    """
+    if spec.num_draws:
+        return draws.first_distinct(draws.draw(key, state, (spec.num_draws,)), spec.num_candidates)
+    return draws.top_by_exponential_race(key, state, spec.num_candidates)
+
+
+SAMPLERS = {"uniform": uniform, "popularity": popularity, "two_stage": two_stage}

@@ -1,0 +1,180 @@
+"""The training step: draw, differentiate with respect to the gathered rows, update and project just those."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cml_jax import csr, losses, sampling
+from cml_jax.geometry import CONSTRAINTS
+from cml_jax.rowwise import ROW_MODES, TableOptimizer
+from cml_jax.types import Array, DeviceInteractions, HParams, Params, Spec, StepMetrics, TrainState
+
+LOSSES = ("triplet", "softmax")
+OPTIMIZERS = {"adagrad": optax.adagrad, "adam": optax.adam, "rmsprop": optax.rmsprop, "sgd": optax.sgd}
+
+
+class _Drawn(NamedTuple):
+    """What a step works on, before any embedding is looked up.
+
+    The items besides the positives are the batch's own negatives, Array[B, N], or the shared candidates, Array[C].
+    """
+
+    users: Array  # [B] int32
+    positives: Array  # [B] int32
+    others: Array  # [B, N] or [C] int32
+    trained: Array  # [B] bool; triplets that count
+    valid: Array  # [B, N] or [B, C] bool; pairs of a user and another item that count
+    no_negative: Array  # int32 scalar
+
+
+def init_state(spec: Spec, data: DeviceInteractions, hparams: HParams, seed: Array | int) -> TrainState:
+    """Gaussian rows of expected squared norm init_scale^2 under the constraint, empty optimizer states, step 0."""
+    user_key, item_key = jax.random.split(_stream(seed, 0))
+
+    def random_table(key, num_rows):
+        deviation = hparams.init_scale / spec.dim**0.5
+        return CONSTRAINTS[spec.constraint].project(deviation * jax.random.normal(key, (num_rows, spec.dim)))
+
+    params = Params(random_table(user_key, data.num_users), random_table(item_key, data.num_items))
+    optimizer = _table_optimizer(spec, hparams)
+    return TrainState(
+        step=jnp.int32(0),
+        seed=jnp.asarray(seed, jnp.int32),
+        params=params,
+        opt_state=(optimizer.init(params.users), optimizer.init(params.items)),
+        sampler_state=sampling.SAMPLERS[spec.sampler](spec, data, hparams).init(),
+        snapshot=None if spec.refresh_every == 1 else jnp.copy(params.items),
+    )
+
+
+def make_step(spec: Spec):
+    """The step as a pure function (state, data, hparams) -> (state, StepMetrics); not jitted."""
+    draw = _draw_candidates if spec.loss == "softmax" else _draw_negatives
+
+    def step(state: TrainState, data: DeviceInteractions, hparams: HParams) -> tuple[TrainState, StepMetrics]:
+        snapshot = _refreshed_snapshot(spec, state)
+        seen = state.params if snapshot is None else state.params._replace(items=snapshot)
+        drawn = draw(spec, data, hparams, state, seen)
+
+        params = state.params
+        item_ids = jnp.concatenate([drawn.positives, drawn.others.ravel()])
+        rows = (params.users[drawn.users], params.items[item_ids])
+        loss, (user_grads, item_grads) = jax.value_and_grad(_batch_loss)(rows, drawn, spec, hparams)
+
+        # What does not count is sent out of bounds, where the optimizer leaves it out.
+        counted = jnp.any(drawn.valid, axis=0) if drawn.others.ndim == 1 else drawn.valid
+        user_ids = jnp.where(drawn.trained, drawn.users, data.num_users)
+        counted = jnp.concatenate([drawn.trained, counted.ravel()])
+        item_ids = jnp.where(counted, item_ids, data.num_items)
+
+        optimizer = _table_optimizer(spec, hparams)
+        users, user_state = optimizer.update(user_grads, user_ids, state.opt_state[0], params.users)
+        items, item_state = optimizer.update(item_grads, item_ids, state.opt_state[1], params.items)
+        state = state.replace(
+            step=state.step + 1,
+            params=Params(users, items),
+            opt_state=(user_state, item_state),
+            snapshot=snapshot,
+        )
+        return state, StepMetrics(loss, drawn.no_negative)
+
+    return step
+
+
+def embeddings(params: Params, constraint: str) -> Params:
+    """The points of the metric space that the tables stand for; what is ranked, evaluated and exported."""
+    embed = CONSTRAINTS[constraint].embed
+    return Params(embed(params.users), embed(params.items))
+
+
+@functools.partial(jax.jit, static_argnames=("spec", "num_steps"), donate_argnames="state")
+def run_steps(
+    state: TrainState, data: DeviceInteractions, hparams: HParams, *, spec: Spec, num_steps: int
+) -> tuple[TrainState, StepMetrics]:
+    """`num_steps` steps in one dispatch; the state is donated, the metrics are Array[num_steps] each."""
+    step = make_step(spec)
+    return jax.lax.scan(lambda s, _: step(s, data, hparams), state, length=num_steps)
+
+
+def _stream(seed: Array | int, number: int) -> Array:
+    """The key of one of the run's independent streams: 0 initialisation, 1 order of the pairs, 2 negatives."""
+    return jax.random.fold_in(jax.random.key(seed), number)
+
+
+def _table_optimizer(spec: Spec, hparams: HParams) -> TableOptimizer:
+    transform = OPTIMIZERS[spec.optimizer](hparams.learning_rate)
+    return ROW_MODES[spec.rows](transform, CONSTRAINTS[spec.constraint].project)
+
+
+def _refreshed_snapshot(spec: Spec, state: TrainState) -> Array | None:
+    """Item embeddings as stage 2 sees them at this step; None for the live ones."""
+    if spec.refresh_every <= 1 or state.snapshot is None:
+        return state.snapshot
+    due = state.step % spec.refresh_every == 0
+    return jax.lax.cond(due, lambda: state.params.items, lambda: state.snapshot)
+
+
+def _draw_negatives(spec: Spec, data: DeviceInteractions, hparams: HParams, state: TrainState, seen: Params) -> _Drawn:
+    """Triplets: the positives of this step and the negatives that the sampler draws for them."""
+    users, positives, filled = sampling.positives(_stream(state.seed, 1), state.step, data, spec.batch_size)
+    key = jax.random.fold_in(_stream(state.seed, 2), state.step)
+    sampler = sampling.SAMPLERS[spec.sampler](spec, data, hparams)
+    negatives, valid = sampler.sample(key, state.sampler_state, seen, users, positives)
+    trained = filled & valid
+    return _Drawn(
+        users=users,
+        positives=positives,
+        others=negatives,
+        trained=trained,
+        valid=jnp.broadcast_to(trained[:, None], negatives.shape),
+        no_negative=jnp.sum(filled & ~valid, dtype=jnp.int32),
+    )
+
+
+def _draw_candidates(spec: Spec, data: DeviceInteractions, hparams: HParams, state: TrainState, seen: Params) -> _Drawn:
+    """Positives of this step and stage 1's candidates, all of which will be weighted."""
+    del hparams, seen
+    users, positives, filled = sampling.positives(_stream(state.seed, 1), state.step, data, spec.batch_size)
+    key = jax.random.fold_in(_stream(state.seed, 2), state.step)
+    candidates, drawn = sampling.draw_candidates(key, state.sampler_state, spec)
+    valid = filled[:, None] & drawn[None, :] & ~csr.known_positives(data, users, candidates)
+    trained = jnp.any(valid, axis=1)
+    return _Drawn(
+        users=users,
+        positives=positives,
+        others=candidates,
+        trained=trained,
+        valid=valid,
+        no_negative=jnp.sum(filled & ~trained, dtype=jnp.int32),
+    )
+
+
+def _batch_loss(rows: tuple[Array, Array], drawn: _Drawn, spec: Spec, hparams: HParams) -> Array:
+    """Mean loss over the B slots of the batch, those left out counting 0, plus the weighted GOR term.
+
+    Args:
+        rows: users Array[B, D] and items Array[B + B N, D] or Array[B + C, D], the positives first.
+        drawn: what the rows are.
+        spec: loss, constraint, use_gor and dim are used.
+        hparams: margin, temperature, gor_weight.
+    """
+    embed = CONSTRAINTS[spec.constraint].embed
+    users, items = embed(rows[0]), embed(rows[1])
+    positives, others = items[: spec.batch_size], items[spec.batch_size :]
+    if spec.loss == "softmax":
+        each = jax.vmap(losses.softmax_loss, in_axes=(0, 0, None, 0, None))(
+            users, positives, others, drawn.valid, hparams.temperature
+        )
+    else:
+        others = others.reshape(*drawn.others.shape, spec.dim)
+        each = jax.vmap(losses.triplet_loss, in_axes=(0, 0, 0, None))(users, positives, others, hparams.margin)
+    loss = jnp.sum(jnp.where(drawn.trained, each, 0.0)) / spec.batch_size
+    if spec.use_gor:
+        against = "bd,cd->bc" if spec.loss == "softmax" else "bd,bnd->bn"
+        products = jnp.stack([jnp.einsum(against, anchors, others) for anchors in (users, positives)])
+        weights = jnp.broadcast_to(drawn.valid, products.shape).astype(products.dtype)
+        loss += hparams.gor_weight * losses.gor(products, weights, spec.dim)
+    return loss

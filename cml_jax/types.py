@@ -1,0 +1,154 @@
+"""Axis legend and the records that cross modules.
+
+Axes, used in every docstring as `Array[B, D]`:
+
+| letter | axis |
+|---|---|
+| B | batch of (user, positive item) pairs |
+| N | negatives per triplet |
+| C | candidates of stage 1, shared by the batch |
+| D | embedding dimension |
+| U, I | users, items |
+| K | length of a ranked list |
+| M | members of a population |
+| P | shards |
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+from flax import struct
+
+Array = jax.Array
+PyTree = Any
+
+
+class Params(NamedTuple):
+    """The model: users and items as points of one Euclidean space."""
+
+    users: Array  # [U, D] float32
+    items: Array  # [I, D] float32
+
+
+@struct.dataclass
+class DeviceInteractions:
+    """Training interactions on the device, as CSR; built by `Interactions.to_device`.
+
+    Attributes:
+      indptr: Array[U + 1] int32; the items of user u are `items[indptr[u]:indptr[u + 1]]`.
+      items: Array[nnz] int32; item ids, ascending within a user.
+      users: Array[nnz] int32; the user of each pair, so that pair j is (users[j], items[j]).
+      popularity: Array[I] float32; number of training users of each item.
+      max_degree: largest number of items of one user; static, it bounds the binary search in a row.
+    """
+
+    indptr: Array
+    items: Array
+    users: Array
+    popularity: Array
+    max_degree: int = struct.field(pytree_node=False)
+
+    @property
+    def num_users(self) -> int:
+        return self.indptr.shape[0] - 1
+
+    @property
+    def num_items(self) -> int:
+        return self.popularity.shape[0]
+
+    @property
+    def num_pairs(self) -> int:
+        return self.items.shape[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a compiled step depends on: shapes and the names of strategies. Hashable, so it can be a static argument.
+
+    Attributes:
+      dim: D.
+      batch_size: B.
+      sampler: 'uniform', 'popularity' or 'two_stage'.
+      num_negatives: N.
+      num_candidates: C, used by two_stage.
+      num_draws: independent draws made to find C distinct candidates, see `sampling.num_draws_needed`; 0 ranks
+        perturbed weights of the whole catalogue instead.
+      refresh_every: steps between refreshes of the item embeddings that stage 2 sees; 1 = live, 0 = frozen at
+        initialisation.
+      loss: 'triplet' or 'softmax'.
+      constraint: 'sphere', 'ball' or 'none'.
+      optimizer: a name in `training.OPTIMIZERS`.
+      rows: 'lazy' (touched rows only) or 'dense' (all rows at every step).
+      use_gor: whether the GOR term is part of the loss.
+    """
+
+    dim: int
+    batch_size: int
+    sampler: str = "two_stage"
+    num_negatives: int = 1
+    num_candidates: int = 0
+    num_draws: int = 0
+    refresh_every: int = 1
+    loss: str = "triplet"
+    constraint: str = "sphere"
+    optimizer: str = "adam"
+    rows: str = "lazy"
+    use_gor: bool = False
+
+
+class HParams(NamedTuple):
+    """Numbers that may differ between members of one compiled program; traced scalars.
+
+    Attributes:
+      learning_rate: step size of the optimizer.
+      margin: m of the triplet hinge, in units of squared distance.
+      init_scale: root mean square norm of a fresh row; on the sphere, small values make the first steps large.
+      temperature: divisor of the cosines in the softmax loss.
+      gor_weight: weight of the GOR term.
+      popularity_exponent: beta; item i is drawn with probability proportional to popularity_i^beta.
+      popularity_cap: counts above it are lowered to it; infinity for no cap.
+      similarity_cutoff: upper bound of the inner product in the stage-2 weight; 1 for no cut-off.
+    """
+
+    learning_rate: Array | float
+    margin: Array | float = 1.0
+    init_scale: Array | float = 1.0
+    temperature: Array | float = 0.1
+    gor_weight: Array | float = 0.0
+    popularity_exponent: Array | float = 1.0
+    popularity_cap: Array | float = float("inf")
+    similarity_cutoff: Array | float = 0.2
+
+
+@struct.dataclass
+class TrainState:
+    """All that a step reads and writes, besides data and hyperparameters.
+
+    Attributes:
+      step: int32 scalar; number of steps done.
+      seed: int32 scalar; with `step` it determines every random draw, so no key is stored.
+      params: the embeddings.
+      opt_state: the optimizer's state of the users' and of the items' table.
+      sampler_state: what the sampler prepared at initialisation.
+      snapshot: Array[I, D] item embeddings as stage 2 sees them, or None when it sees the live ones.
+    """
+
+    step: Array
+    seed: Array
+    params: Params
+    opt_state: tuple[PyTree, PyTree]
+    sampler_state: PyTree
+    snapshot: Array | None
+
+
+class StepMetrics(NamedTuple):
+    """What one step reports.
+
+    Attributes:
+      loss: float32 scalar; mean over the batch.
+      no_negative: int32 scalar; triplets left out because no valid negative was found.
+    """
+
+    loss: Array
+    no_negative: Array

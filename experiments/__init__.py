@@ -1,0 +1,1 @@
+"""Runnable experiments with cml_jax."""

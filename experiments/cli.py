@@ -1,0 +1,49 @@
+"""What every command line shares: flags are parsed and errors of the user's are printed as one sentence."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from cml_jax.errors import UserError
+from experiments import config
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags and calls main; a user's error is printed without a traceback, and the exit status is 1."""
+
+    def wrapped(argv: Sequence[str]) -> None:
+        if len(argv) > 1:
+            fail(f"'{argv[1]}' is not a flag; flags start with --.")
+        try:
+            main()
+        except UserError as error:
+            fail(str(error))
+
+    logging.set_verbosity(logging.WARNING)  # libraries log at length; --verbosity=0 brings that back
+    app.run(wrapped, flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    for i, argument in enumerate(argv):
+        value = re.fullmatch(r"--?config(?:=(.*))?", argument)
+        if value:
+            path = (value[1] if value[1] is not None else "".join(argv[i + 1 : i + 2])).split(":")[0]
+            if not Path(path).is_file():
+                fail(f"--config={path}: no such file; give a config file such as experiments/configs/quickstart.py.")
+    try:
+        return flags.FLAGS(list(argv))
+    except flags.Error as error:
+        fail(" ".join(str(error).split()))
+    except (AttributeError, KeyError) as error:  # raised where an override's key is looked up in the config
+        keys = [argument.lstrip("-").split("=")[0] for argument in argv]
+        overrides = [key.removeprefix("config.") for key in keys if key.startswith("config.")]
+        fail(config.unknown_key(overrides) or " ".join(str(error).split()))
+
+
+def fail(sentence: str) -> None:
+    """Prints one sentence to standard error and ends the process with status 1."""
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,244 @@
+"""The keys of a config, their defaults and ranges, and what the core makes of them."""
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict, config_dict
+
+from cml_jax import draws, sampling, training
+from cml_jax.data.interactions import Interactions
+from cml_jax.errors import ConfigError
+from cml_jax.geometry import CONSTRAINTS
+from cml_jax.rowwise import ROW_MODES
+from cml_jax.types import HParams, Spec
+
+
+def default_config() -> ConfigDict:
+    """Every key with its default; config files start from here."""
+    config = ConfigDict()
+    config.seed = 0
+
+    config.dataset = ConfigDict()
+    config.dataset.name = "synthetic"  # 'synthetic' and 'checkerboard' are generated; else a label for path
+    config.dataset.path = config_dict.placeholder(str)
+    config.dataset.format = "adjacency"
+    config.dataset.valid_fraction = 0.1  # share of train that becomes validation where there is none
+    config.dataset.split_seed = 0
+
+    config.sampler = ConfigDict()
+    config.sampler.name = "two_stage"  # uniform | popularity | two_stage
+    config.sampler.num_candidates = 2000
+    config.sampler.popularity_exponent = 1.0
+    config.sampler.popularity_cap = config_dict.placeholder(float)  # none: counts are not capped
+    config.sampler.similarity_cutoff = 0.1  # 1: no cut-off
+    config.sampler.refresh_every = 1  # 1: live embeddings; 0: frozen at initialisation; n: every n steps
+
+    config.model = ConfigDict()
+    config.model.dim = 64
+    config.model.loss = "triplet"  # triplet | softmax
+    config.model.margin = 1.0
+    config.model.temperature = 0.1  # of the softmax loss
+    config.model.num_negatives = 1  # of the triplet loss; the closest counts
+    config.model.constraint = "sphere"  # ball | sphere | none
+    config.model.init_scale = 1.0
+    config.model.gor_weight = 0.0
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.rows = "lazy"  # lazy | dense
+
+    config.train = ConfigDict()
+    config.train.batch_size = 256
+    config.train.num_passes = 16.0  # over the training pairs
+    config.train.num_steps = config_dict.placeholder(int)  # counts instead of num_passes where it is given
+    config.train.report_every_steps = 100  # steps in one dispatch
+
+    config.eval = ConfigDict()
+    config.eval.every_steps = 500
+    config.eval.ks = (20, 50)  # NDCG at the largest selects the parameters
+    config.eval.max_users = config_dict.placeholder(int)  # validation users scored during training; none: all
+    config.eval.final_split = "test"  # test | valid
+    config.eval.memory_budget_mb = 512.0
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every_steps = 1000
+    config.checkpoint.keep = 2
+    return config
+
+
+_AT_LEAST_0 = (lambda v: v >= 0, "must be 0 or more")
+_AT_LEAST_1 = (lambda v: v >= 1, "must be 1 or more")
+_POSITIVE = (lambda v: 0 < v < math.inf, "must be a finite number above 0")
+_FINITE_AT_LEAST_0 = (lambda v: 0 <= v < math.inf, "must be a finite number of 0 or more")
+
+
+def _one_of(names) -> tuple:
+    return (lambda v: v in names, "is unknown; choose one of " + ", ".join(sorted(names)))
+
+
+_RANGES = {
+    "seed": (lambda v: 0 <= v < 2**31, "must be 0 or more and below 2^31"),
+    "dataset.valid_fraction": (lambda v: 0 < v < 1, "must be above 0 and below 1"),
+    "dataset.split_seed": _AT_LEAST_0,
+    "sampler.name": _one_of(sampling.SAMPLERS),
+    "sampler.num_candidates": _AT_LEAST_1,
+    "sampler.popularity_exponent": _FINITE_AT_LEAST_0,
+    "sampler.popularity_cap": _POSITIVE,
+    "sampler.similarity_cutoff": (lambda v: 0 < v <= 1, "must be above 0 and at most 1"),
+    "sampler.refresh_every": _AT_LEAST_0,
+    "model.dim": _AT_LEAST_1,
+    "model.loss": _one_of(training.LOSSES),
+    "model.margin": _POSITIVE,
+    "model.temperature": _POSITIVE,
+    "model.num_negatives": _AT_LEAST_1,
+    "model.constraint": _one_of(CONSTRAINTS),
+    "model.init_scale": _POSITIVE,
+    "model.gor_weight": _FINITE_AT_LEAST_0,
+    "optimizer.name": _one_of(training.OPTIMIZERS),
+    "optimizer.learning_rate": _POSITIVE,
+    "optimizer.rows": _one_of(ROW_MODES),
+    "train.batch_size": _AT_LEAST_1,
+    "train.num_passes": _POSITIVE,
+    "train.num_steps": _AT_LEAST_1,
+    "train.report_every_steps": _AT_LEAST_1,
+    "eval.every_steps": _AT_LEAST_1,
+    "eval.ks": (lambda v: len(v) > 0 and all(isinstance(k, int) and k >= 1 for k in v), "must be integers of 1 or more"),
+    "eval.max_users": _AT_LEAST_1,
+    "eval.final_split": _one_of(("test", "valid")),
+    "eval.memory_budget_mb": _POSITIVE,
+    "checkpoint.every_steps": _AT_LEAST_1,
+    "checkpoint.keep": _AT_LEAST_1,
+}
+
+
+def flatten(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (dotted key, value) of every leaf; a key without a value is yielded with None."""
+    for key in config:
+        value = config[key]
+        if isinstance(value, ConfigDict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks keys, types and ranges that can be checked without the data.
+
+    Raises:
+        ConfigError: one sentence that names the key and the value.
+    """
+    values = dict(flatten(config))
+    defaults = dict(flatten(default_config()))
+    stranger = unknown_key(values)
+    if stranger:
+        raise ConfigError(stranger)
+    for key, default in defaults.items():
+        if key not in values:
+            raise ConfigError(f"config.{key} is missing; start the config from experiments.config.default_config().")
+        value = values[key]
+        optional = default is None
+        if value is None and optional:
+            continue
+        if not optional and not _same_kind(value, default):
+            raise ConfigError(f"config.{key} = {value!r} must be of type {type(default).__name__}.")
+        allowed, sentence = _RANGES.get(key, (lambda v: True, ""))
+        if not allowed(value):
+            raise ConfigError(f"config.{key} = {value!r} {sentence}.")
+    if config.model.loss == "softmax" and config.sampler.name != "two_stage":
+        raise ConfigError(
+            f"config.model.loss = 'softmax' weights the candidates of stage 1, so config.sampler.name = "
+            f"'{config.sampler.name}' must be 'two_stage'."
+        )
+
+
+def _same_kind(value: Any, default: Any) -> bool:
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, tuple):
+        return isinstance(value, tuple | list)
+    return isinstance(value, type(default)) and not isinstance(value, bool)
+
+
+def unknown_key(keys: Iterable[str]) -> str | None:
+    """A sentence about the first of the dotted keys that no config has, or None."""
+    known = dict(flatten(default_config()))
+    for key in keys:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean config.{close[0]}?" if close else "see experiments/config.py for all of them."
+            return f"config.{key} is not a config key; {hint}"
+    return None
+
+
+def validate_against(config: ConfigDict, train: Interactions) -> None:
+    """Checks what depends on the size of the data.
+
+    Raises:
+        ConfigError: one sentence that names the key, the value and the size.
+    """
+    if config.train.batch_size > train.num_pairs:
+        raise ConfigError(
+            f"config.train.batch_size = {config.train.batch_size} is above the number of training pairs, "
+            f"{train.num_pairs}; lower it."
+        )
+    if config.sampler.name == "two_stage" and config.sampler.num_candidates > train.num_items:
+        raise ConfigError(
+            f"config.sampler.num_candidates = {config.sampler.num_candidates} is above the number of items, "
+            f"{train.num_items}; lower it."
+        )
+    if max(config.eval.ks) > train.num_items:
+        raise ConfigError(
+            f"config.eval.ks has {max(config.eval.ks)}, which is above the number of items, {train.num_items}; lower it."
+        )
+
+
+def make_hparams(config: ConfigDict) -> HParams:
+    """The traced numbers of a config."""
+    cap = config.sampler.popularity_cap
+    return HParams(
+        learning_rate=config.optimizer.learning_rate,
+        margin=config.model.margin,
+        init_scale=config.model.init_scale,
+        temperature=config.model.temperature,
+        gor_weight=config.model.gor_weight,
+        popularity_exponent=config.sampler.popularity_exponent,
+        popularity_cap=math.inf if cap is None else cap,
+        similarity_cutoff=config.sampler.similarity_cutoff,
+    )
+
+
+def make_spec(config: ConfigDict, train: Interactions) -> Spec:
+    """The static part of a config; the number of stage-1 draws depends on the data's popularity."""
+    num_candidates = num_draws = 0
+    if config.sampler.name == "two_stage":
+        num_candidates = config.sampler.num_candidates
+        hparams = make_hparams(config)
+        weights = sampling.popularity_weights(
+            train.popularity.astype(np.float32), hparams.popularity_exponent, hparams.popularity_cap
+        )
+        num_draws = draws.num_draws_needed(np.asarray(weights, np.float64), num_candidates)
+    return Spec(
+        dim=config.model.dim,
+        batch_size=config.train.batch_size,
+        sampler=config.sampler.name,
+        num_negatives=config.model.num_negatives,
+        num_candidates=num_candidates,
+        num_draws=num_draws,
+        refresh_every=config.sampler.refresh_every,
+        loss=config.model.loss,
+        constraint=config.model.constraint,
+        optimizer=config.optimizer.name,
+        rows=config.optimizer.rows,
+        use_gor=config.model.gor_weight > 0,
+    )
+
+
+def num_steps(config: ConfigDict, num_pairs: int) -> int:
+    """Steps of the whole run: train.num_steps where given, else train.num_passes over the pairs, rounded up."""
+    if config.train.num_steps is not None:
+        return config.train.num_steps
+    return math.ceil(config.train.num_passes * sampling.steps_per_pass(num_pairs, config.train.batch_size))

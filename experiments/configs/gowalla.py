@@ -1,0 +1,24 @@
+"""Two-stage sampling on Gowalla, LightGCN's split (29,858 users, 40,981 items), at d = 64, B = 512.
+
+python -m experiments.main --config=experiments/configs/gowalla.py --workdir=runs/gowalla \
+    --config.dataset.path=FOLDER_WITH_TRAIN_TEST
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """The config of the Gowalla run."""
+    config = default_config()
+    config.dataset.name = "gowalla"
+    config.model.dim = 64
+    config.sampler.num_candidates = 1000
+    config.train.batch_size = 512
+    config.train.num_steps = 20000  # 14 passes
+    config.eval.ks = (20, 50)
+    config.eval.every_steps = 4000
+    config.eval.max_users = 5000
+    config.checkpoint.every_steps = 4000
+    return config

@@ -1,0 +1,210 @@
+"""The training loop: data, steps, evaluation, checkpoints, summary."""
+
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from cml_jax import checkpoint, sampling, training
+from cml_jax.data import datasets
+from cml_jax.data.interactions import Dataset, union
+from cml_jax.errors import TrainingError
+from cml_jax.evaluation import evaluate
+from cml_jax.types import Params
+from experiments import config as config_lib
+from experiments import report, rundir
+
+_VERSIONS_OF = ("cml_jax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
+
+
+def say(text: str) -> None:
+    """Prints a line of the log to standard error, above the progress bar."""
+    tqdm.write(text, file=sys.stderr)
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, Any]:
+    """Trains, keeps the best parameters by validation NDCG, evaluates those once on test.
+
+    Args:
+        config: from a config file; see `experiments.config.default_config` for its keys.
+        workdir: folder for config.json, metrics.jsonl, summary.json, curves.png and checkpoints/. An unfinished run of
+            the same config in it goes on; a finished one is reported again.
+
+    Returns:
+        What summary.json holds.
+
+    Raises:
+        UserError: one sentence, before any work where the config or the data cannot be used.
+    """
+    # ---- Everything that can be wrong with the input shows here, before anything is written.
+    config_lib.validate(config)
+    dataset = datasets.load(
+        config.dataset.name,
+        config.dataset.path,
+        config.dataset.format,
+        valid_fraction=config.dataset.valid_fraction,
+        split_seed=config.dataset.split_seed,
+    )
+    config_lib.validate_against(config, dataset.train)
+    run = rundir.open_run(workdir, config, dataset.sha256())
+    for note in dataset.notes:
+        say(note)
+    say(
+        f"{config.dataset.name}: {dataset.train.num_users:,} users, {dataset.train.num_items:,} items, "
+        f"{dataset.train.num_pairs:,} / {dataset.valid.num_pairs:,} / {dataset.test.num_pairs:,} "
+        f"train / valid / test pairs."
+    )
+
+    # ---- State, or what is left of an earlier run.
+    spec = config_lib.make_spec(config, dataset.train)
+    hparams = jax.tree.map(jnp.float32, config_lib.make_hparams(config))
+    data = dataset.train.to_device()
+    progress = checkpoint.start(training.init_state(spec, data, hparams, config.seed))
+    manager = checkpoint.open_manager(run.checkpoints, config.checkpoint.keep)
+    restored = checkpoint.restore(manager, progress)
+    if restored is not None:
+        progress = restored
+        say(f"Going on from step {int(progress.state.step)} of {run.folder}.")
+    state, best = progress
+    records = run.keep_records(until=int(state.step))
+
+    # ---- Train.
+    started = time.perf_counter()
+    total = config_lib.num_steps(config, dataset.train.num_pairs)
+    advance = _compiled_steps(state, data, hparams, spec)
+    valid_users = _validation_users(dataset, config)
+    trained_seconds, trained_steps = 0.0, 0
+    with tqdm(total=total, initial=int(state.step), unit="step", mininterval=0.5) as bar:
+        for step, num_steps in _chunks(int(state.step), total, config):
+            state, metrics, seconds = advance(state, num_steps)
+            losses = np.asarray(metrics.loss)
+            _stop_at_bad_loss(losses, step - num_steps, config)
+            trained_seconds, trained_steps = trained_seconds + seconds, trained_steps + num_steps
+            throughput = num_steps * spec.batch_size / seconds
+            record = {
+                "step": step,
+                "pass": step / sampling.steps_per_pass(dataset.train.num_pairs, spec.batch_size),
+                "loss": float(losses.mean()),
+                "throughput": throughput,
+                "no_negative": int(np.sum(metrics.no_negative)),
+                "metrics": {},
+            }
+            bar.update(num_steps)
+            bar.set_postfix_str(f"loss {record['loss']:.4f}, {throughput:,.0f} triplets/s")
+            if _due(step, total, config.eval.every_steps):
+                values = _evaluate(state.params, dataset, "valid", config, valid_users)
+                record["metrics"] = values
+                selected = values[report.selection_metric(config.eval.ks)]
+                if selected > float(best.value):
+                    copied = jax.tree.map(jnp.copy, state.params)  # the state's own buffers are donated
+                    best = checkpoint.Best(copied, jnp.int32(step), jnp.float32(selected))
+                say(report.format_record(record, config.eval.ks))
+            run.append_record(record)
+            records.append(record)
+            if _due(step, total, config.checkpoint.every_steps):
+                checkpoint.save(manager, checkpoint.Progress(state, best))
+                manager.wait_until_finished()  # the next step reuses the buffers being written
+    manager.close()
+
+    # ---- The best parameters, on validation in full and once on test.
+    final_parts = ("valid",) if config.eval.final_split == "valid" else ("valid", "test")
+    final = {part: _evaluate(best.params, dataset, part, config) for part in final_parts}
+    summary = {
+        "valid": final["valid"],
+        "test": final.get("test", {}),
+        "best_step": int(best.step),
+        "steps": total,
+        "triplets_per_second": trained_steps * spec.batch_size / trained_seconds if trained_steps else None,
+        "wall_seconds": time.perf_counter() - started,
+        "dataset": {
+            "users": dataset.train.num_users,
+            "items": dataset.train.num_items,
+            "train": dataset.train.num_pairs,
+            "valid": dataset.valid.num_pairs,
+            "test": dataset.test.num_pairs,
+            "sha256": dataset.sha256(),
+        },
+        "versions": {name: metadata.version(name) for name in _VERSIONS_OF} | {"python": platform.python_version()},
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
+    }
+    report.save_curves(records, summary, config.eval.ks, run.folder / "curves.png")
+    run.write_summary(summary)
+    print(report.format_summary(summary))
+    return summary
+
+
+def _due(step: int, total: int, every: int) -> bool:
+    return step % every == 0 or step == total
+
+
+def _chunks(done: int, total: int, config: ConfigDict) -> Iterator[tuple[int, int]]:
+    """Yields (step reached, steps to take) such that a chunk ends wherever something is due."""
+    periods = (config.train.report_every_steps, config.eval.every_steps, config.checkpoint.every_steps)
+    while done < total:
+        reached = min(total, *(done + period - done % period for period in periods))
+        yield reached, reached - done
+        done = reached
+
+
+def _compiled_steps(state, data, hparams, spec):
+    """A function (state, number of steps) -> (state, metrics, seconds) whose seconds leave out compilation."""
+    compiled = {}
+
+    def advance(state, num_steps):
+        if num_steps not in compiled:
+            lowered = training.run_steps.lower(state, data, hparams, spec=spec, num_steps=num_steps)
+            compiled[num_steps] = lowered.compile()
+        before = time.perf_counter()
+        state, metrics = jax.block_until_ready(compiled[num_steps](state, data, hparams))
+        return state, metrics, time.perf_counter() - before
+
+    return advance
+
+
+def _stop_at_bad_loss(losses: np.ndarray, first: int, config: ConfigDict) -> None:
+    """Raises TrainingError that names the first step, counted from 1, whose loss is not finite."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if len(bad):
+        raise TrainingError(
+            f"The loss is {losses[bad[0]]} at step {first + bad[0] + 1}; lower config.optimizer.learning_rate "
+            f"(now {config.optimizer.learning_rate:g}) or set config.model.constraint to 'sphere' (now "
+            f"'{config.model.constraint}')."
+        )
+
+
+def _validation_users(dataset: Dataset, config: ConfigDict) -> np.ndarray:
+    """All users with validation items, or a seeded choice of eval.max_users of them."""
+    users = np.flatnonzero(dataset.valid.degrees > 0)
+    limit = config.eval.max_users
+    if limit is None or limit >= len(users):
+        return users
+    return np.sort(np.random.default_rng(config.dataset.split_seed).choice(users, limit, replace=False))
+
+
+def _evaluate(
+    params: Params, dataset: Dataset, part: str, config: ConfigDict, users: np.ndarray | None = None
+) -> dict[str, float]:
+    """Metrics on 'valid' with train masked, or on 'test' with train and valid masked."""
+    seen = dataset.train if part == "valid" else union(dataset.train, dataset.valid)
+    held_out = dataset.valid if part == "valid" else dataset.test
+    return evaluate(
+        training.embeddings(params, config.model.constraint),
+        dataset.train,
+        seen,
+        held_out,
+        ks=config.eval.ks,
+        users=users,
+        memory_budget_mb=config.eval.memory_budget_mb,
+    ).values

@@ -1,0 +1,32 @@
+import jax
+import numpy as np
+import pytest
+import scipy.stats
+
+from cml_jax.data.interactions import from_pairs
+
+jax.config.update("jax_numpy_rank_promotion", "raise")  # no silent broadcasting
+
+# Chi-square tests fail where the p-value is below this. Keys are fixed, so a passing test keeps passing; for a new key the
+# chance of a false alarm is one in a hundred thousand a test.
+FALSE_ALARM_RATE = 1e-5
+
+
+def assert_law(counts, probabilities):
+    """Counts of independent draws against their probabilities, by chi-square; what has probability 0 must not occur."""
+    counts, probabilities = np.asarray(counts), np.asarray(probabilities, float)
+    assert counts[probabilities == 0].sum() == 0
+    expected = probabilities[probabilities > 0] * counts.sum()
+    assert expected.min() > 5, "too few draws for the chi-square approximation"
+    if len(expected) == 1:
+        return
+    p_value = scipy.stats.chisquare(counts[probabilities > 0], expected, sum_check=False).pvalue
+    assert p_value > FALSE_ALARM_RATE
+
+
+@pytest.fixture(scope="session")
+def ragged():
+    """Small asymmetric interactions: 7 users, 11 items, rows of 1 to 8 items; item 10 has no user."""
+    rows = [[0, 1, 2, 3, 5, 7, 8, 9], [4], [1, 3], [0, 9], [2, 4, 6], [5, 6, 7, 8, 9], [3]]
+    users = np.concatenate([[u] * len(row) for u, row in enumerate(rows)])
+    return from_pairs(users, np.concatenate(rows), 7, 11)

@@ -1,0 +1,102 @@
+"""The mathematics of cml_jax once more, in plain NumPy and float64, written from the papers' formulas."""
+
+import numpy as np
+
+
+def triplet_loss(user, positive, negatives, margin):
+    closest = min(((user - n) ** 2).sum() for n in negatives)
+    return max(0.0, margin + ((user - positive) ** 2).sum() - closest)
+
+
+def softmax_loss(user, positive, candidates, valid, temperature):
+    def cosine(a, b):
+        return a @ b / np.sqrt((a @ a) * (b @ b))
+
+    own = np.exp(cosine(user, positive) / temperature)
+    others = sum(np.exp(cosine(user, c) / temperature) for c, ok in zip(candidates, valid, strict=True) if ok)
+    return -np.log(own / (own + others))
+
+
+def gor(products, weights, dim):
+    chosen = products[weights > 0]
+    if len(chosen) == 0:
+        return 0.0
+    return chosen.mean() ** 2 + max(0.0, (chosen**2).mean() - 1.0 / dim)
+
+
+def to_ball(rows):
+    return np.array([row / max(1.0, np.linalg.norm(row)) for row in rows])
+
+
+def to_sphere(rows):
+    return np.array([row / np.linalg.norm(row) for row in rows])
+
+
+def stage2_probabilities(similarity, usable, dim, cutoff):
+    """Law of the second stage for one positive: 1 / q(min(s, cutoff)) over usable candidates with s > 0."""
+    weights = np.zeros(len(similarity))
+    for c, s in enumerate(similarity):
+        if usable[c] and s > 0:
+            weights[c] = (1.0 - min(s, cutoff) ** 2) ** (-(dim - 3) / 2)
+    return weights / weights.sum() if weights.sum() > 0 else weights
+
+
+def lazy_adam(table, steps, learning_rate, b1=0.9, b2=0.999, eps=1e-8):
+    """Adam on the touched rows only, with a step count common to all rows; steps are (rows, grads) with repeats."""
+    table = table.astype(np.float64).copy()
+    first, second = np.zeros_like(table), np.zeros_like(table)
+    for t, (rows, grads) in enumerate(steps, start=1):
+        for row in np.unique(rows):
+            gradient = grads[rows == row].sum(axis=0)
+            first[row] = b1 * first[row] + (1 - b1) * gradient
+            second[row] = b2 * second[row] + (1 - b2) * gradient**2
+            corrected = first[row] / (1 - b1**t), second[row] / (1 - b2**t)
+            table[row] -= learning_rate * corrected[0] / (np.sqrt(corrected[1]) + eps)
+    return table
+
+
+def top_k(users, items, seen, k):
+    """Brute force: one list a user, -1 where too few items are left."""
+    lists = []
+    for u, point in enumerate(users):
+        distance = ((items - point) ** 2).sum(axis=1)
+        order = [i for i in np.argsort(distance, kind="stable") if i not in seen[u]]
+        lists.append((order + [-1] * k)[:k])
+    return np.array(lists)
+
+
+def user_metrics(ranked, relevant, popularity):
+    """Metrics of one list by their textbook definitions; -1 marks empty places."""
+    k = len(ranked)
+    relevant = set(relevant)
+    hits = [i in relevant for i in ranked]
+    dcg = sum(1 / np.log2(rank + 2) for rank, hit in enumerate(hits) if hit)
+    ideal = sum(1 / np.log2(rank + 2) for rank in range(min(k, len(relevant))))
+    precisions = [sum(hits[: rank + 1]) / (rank + 1) for rank, hit in enumerate(hits) if hit]
+    first = hits.index(True) if any(hits) else None
+    listed = [popularity[i] for i in ranked if i >= 0]
+    return {
+        "ndcg": dcg / ideal,
+        "map": sum(precisions) / min(k, len(relevant)),
+        "recall": sum(hits) / len(relevant),
+        "precision": sum(hits) / k,
+        "hit_rate": float(any(hits)),
+        "mrr": 0.0 if first is None else 1 / (first + 1),
+        "mmr": float(np.median(listed)),
+    }
+
+
+def gini(exposure):
+    """Mean absolute difference over twice the mean."""
+    exposure = np.asarray(exposure, float)
+    return np.abs(exposure[:, None] - exposure).mean() / (2 * exposure.mean())
+
+
+def inclusion_frequencies(weights, count, rounds, seed):
+    """How often each element is among `count` draws without replacement, by numpy's own sampler."""
+    rng = np.random.default_rng(seed)
+    p = weights / weights.sum()
+    counts = np.zeros(len(weights))
+    for _ in range(rounds):
+        counts[rng.choice(len(weights), count, replace=False, p=p)] += 1
+    return counts

@@ -1,0 +1,99 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cml_jax import evaluation, metrics, ranking
+from cml_jax.data.interactions import from_pairs
+from cml_jax.types import Params
+from tests import oracles
+
+RNG = np.random.default_rng(7)
+NUM_USERS, NUM_ITEMS = 37, 53
+
+
+def random_pairs(share):
+    users, items = np.nonzero(RNG.random((NUM_USERS, NUM_ITEMS)) < share * RNG.random(NUM_USERS)[:, None] * 2)
+    return from_pairs(users, items, NUM_USERS, NUM_ITEMS)
+
+
+PARAMS = Params(jnp.float32(RNG.normal(size=(NUM_USERS, 5))), jnp.float32(RNG.normal(size=(NUM_ITEMS, 5))))
+TRAIN = random_pairs(0.2)
+HELD_OUT = random_pairs(0.15)
+SMALLEST_BUDGET = 1e-3  # MiB: a chunk of one user
+
+
+def expected_lists(users, k, seen=TRAIN):
+    points = np.asarray(PARAMS.users, np.float64)[users], np.asarray(PARAMS.items, np.float64)
+    return oracles.top_k(*points, [set(seen.row(u).tolist()) for u in users], k)
+
+
+@pytest.mark.parametrize("budget", [SMALLEST_BUDGET, 0.005, 512.0])
+def test_top_k_equals_brute_force(budget):
+    users = np.array([5, 0, 36, 5, 17, 8])
+    np.testing.assert_array_equal(
+        ranking.top_k(PARAMS, users, TRAIN, 10, memory_budget_mb=budget), expected_lists(users, 10)
+    )
+
+
+def test_top_k_of_the_whole_catalogue_ends_in_minus_one():
+    users = np.arange(NUM_USERS)
+    ranked = ranking.top_k(PARAMS, users, TRAIN, NUM_ITEMS)
+    np.testing.assert_array_equal(ranked, expected_lists(users, NUM_ITEMS))
+    assert ((ranked == -1).sum(axis=1) == TRAIN.degrees).all()
+
+
+def test_equal_distances_rank_by_id():
+    params = Params(jnp.zeros((1, 2)), jnp.float32([[1, 0], [0, 1], [-1, 0], [0.5, 0], [0, -1]]))
+    nothing = from_pairs(np.array([], int), np.array([], int), 1, 5)
+    assert ranking.top_k(params, np.array([0]), nothing, 5).tolist() == [[3, 0, 1, 2, 4]]
+
+
+@pytest.mark.parametrize("budget", [SMALLEST_BUDGET, 0.01, 512.0])
+def test_evaluate_equals_oracle_whatever_the_chunk_size(budget):
+    found = evaluation.evaluate(PARAMS, TRAIN, TRAIN, HELD_OUT, ks=(3, 10), memory_budget_mb=budget)
+    users = np.flatnonzero(HELD_OUT.degrees)
+    np.testing.assert_array_equal(found.users, users)
+    assert 0 < len(users) < NUM_USERS, "some user must be left out for this to show anything"
+    for k in (3, 10):
+        lists = expected_lists(users, k)
+        rows = [oracles.user_metrics(r, HELD_OUT.row(u), TRAIN.popularity) for r, u in zip(lists, users, strict=True)]
+        for name in rows[0]:
+            expected = [row[name] for row in rows]
+            np.testing.assert_allclose(found.per_user[f"{name}@{k}"], expected, rtol=1e-5, err_msg=name)
+            np.testing.assert_allclose(found.values[f"{name}@{k}"], np.mean(expected), rtol=1e-5, err_msg=name)
+        exposure = np.bincount(lists.ravel(), minlength=NUM_ITEMS)
+        np.testing.assert_allclose(found.values[f"coverage@{k}"], (exposure > 0).mean())
+        np.testing.assert_allclose(found.values[f"gini@{k}"], oracles.gini(exposure), rtol=1e-9)
+
+
+def test_evaluate_scores_the_users_asked_for():
+    chosen = np.array([3, 11, 12])
+    some = evaluation.evaluate(PARAMS, TRAIN, TRAIN, HELD_OUT, ks=(10,), users=chosen)
+    everyone = evaluation.evaluate(PARAMS, TRAIN, TRAIN, HELD_OUT, ks=(10,))
+    scored = chosen[HELD_OUT.degrees[chosen] > 0]
+    np.testing.assert_array_equal(some.users, scored)
+    places = np.searchsorted(everyone.users, scored)
+    np.testing.assert_array_equal(some.per_user["ndcg@10"], everyone.per_user["ndcg@10"][places])
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+@pytest.mark.parametrize("num_hits", [0, 1, 3])
+def test_user_metrics_equal_oracle(k, num_hits):
+    ranked = np.random.default_rng(k).permutation(20)[:k]
+    relevant = set(ranked[:: max(1, k // max(1, num_hits))][:num_hits]) | {97, 98}
+    popularity = np.arange(100) ** 2
+    expected = oracles.user_metrics(ranked, relevant, popularity)
+    hits = jnp.asarray([i in relevant for i in ranked])
+    for name, metric in metrics.USER_METRICS.items():
+        np.testing.assert_allclose(metric(hits, jnp.int32(len(relevant))), expected[name], rtol=1e-6, err_msg=name)
+    found = metrics.median_popularity(jnp.int32(ranked), jnp.float32(popularity))
+    np.testing.assert_allclose(found, expected["mmr"])
+
+
+def test_perfect_list_scores_one_and_gini_spans_its_range():
+    hits = jnp.array([True, True, False, False])
+    for name in ("ndcg", "map", "recall", "mrr", "hit_rate"):
+        np.testing.assert_allclose(metrics.USER_METRICS[name](hits, jnp.int32(2)), 1.0, rtol=1e-6, err_msg=name)
+    assert metrics.gini(np.full(8, 3)) == pytest.approx(0)
+    assert metrics.gini(np.eye(8)[0]) == pytest.approx(7 / 8)
+    assert metrics.gini(np.zeros(8)) == 0

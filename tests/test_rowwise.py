@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cml_jax import geometry, rowwise, training
+from tests import oracles
+
+RNG = np.random.default_rng(6)
+TABLE = RNG.normal(size=(9, 4))
+STEPS = [(RNG.integers(0, 7, size=6), RNG.normal(size=(6, 4))) for _ in range(12)]  # rows repeat; 7 and 8 untouched
+
+
+def run(optimizer, steps=STEPS):
+    table = jnp.float32(TABLE)
+    state = optimizer.init(table)
+    for rows, grads in steps:
+        table, state = jax.jit(optimizer.update)(jnp.float32(grads), jnp.int32(rows), state, table)
+    return table, state
+
+
+def test_merge_rows_equals_oracle():
+    rows, grads = np.array([3, 5, 3, 9, 0, 5, 12]), RNG.normal(size=(7, 4))  # 9 and 12 are out of bounds
+    merged, unique = rowwise.merge_rows(jnp.float32(grads), jnp.int32(rows), 9)
+    assert unique[:3].tolist() == [0, 3, 5]
+    assert (unique[3:] >= 9).all() and len(set(unique.tolist())) == 7
+    expected = [grads[rows == row].sum(axis=0) for row in (0, 3, 5)]
+    np.testing.assert_allclose(merged[:3], expected, rtol=1e-6)
+
+
+def test_lazy_adam_equals_oracle():
+    table, _ = run(rowwise.lazy(optax.adam(0.05), geometry.unchanged))
+    np.testing.assert_allclose(table, oracles.lazy_adam(TABLE, STEPS, 0.05), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", training.OPTIMIZERS)
+def test_lazy_equals_dense_where_every_row_is_touched(name):
+    steps = [(np.concatenate([RNG.permutation(9), [2, 2]]), RNG.normal(size=(11, 4))) for _ in range(8)]
+    transform = training.OPTIMIZERS[name](0.05)
+    lazy, lazy_state = run(rowwise.lazy(transform, geometry.to_ball), steps)
+    dense, dense_state = run(rowwise.dense(transform, geometry.to_ball), steps)
+    np.testing.assert_allclose(lazy, dense, rtol=1e-4, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), lazy_state, dense_state)
+
+
+@pytest.mark.parametrize("name", training.OPTIMIZERS)
+def test_lazy_leaves_untouched_and_left_out_rows_alone(name):
+    rows = np.array([1, 9, 1, 100, 4])
+    table, state = run(rowwise.lazy(training.OPTIMIZERS[name](0.05), geometry.to_sphere), [(rows, np.ones((5, 4)))])
+    untouched = [0, 2, 3, 5, 6, 7, 8]
+    np.testing.assert_array_equal(np.asarray(table)[untouched], np.float32(TABLE)[untouched])
+    np.testing.assert_allclose(np.linalg.norm(table[jnp.array([1, 4])], axis=1), 1, rtol=1e-5)
+    fresh = training.OPTIMIZERS[name](0.05).init(jnp.float32(TABLE))
+    for leaf, start in zip(jax.tree.leaves(state), jax.tree.leaves(fresh), strict=True):
+        if leaf.shape == TABLE.shape:
+            np.testing.assert_array_equal(np.asarray(leaf)[untouched], np.asarray(start)[untouched])
+
+
+def test_sgd_lazy_equals_dense_even_where_rows_are_missing():
+    transform = optax.sgd(0.1)
+    lazy, _ = run(rowwise.lazy(transform, geometry.unchanged))
+    dense, _ = run(rowwise.dense(transform, geometry.unchanged))
+    np.testing.assert_allclose(lazy, dense, rtol=1e-5, atol=1e-6)
+
+
+def test_schedules_and_chains_work_row_by_row():
+    transform = optax.chain(optax.clip(0.5), optax.adam(optax.linear_schedule(0.1, 0.0, 5)), optax.add_decayed_weights(0))
+    table, _ = run(rowwise.lazy(transform, geometry.unchanged))
+    before, _ = run(rowwise.lazy(transform, geometry.unchanged), STEPS[:5])
+    np.testing.assert_array_equal(table, before)  # the rate has reached 0
+
+
+def test_state_that_is_not_per_element_is_refused():
+    transform = optax.scale_by_factored_rms(min_dim_size_to_factor=2)
+    with pytest.raises(ValueError, match="per-element"):
+        rowwise.lazy(transform, geometry.unchanged).init(jnp.float32(TABLE))

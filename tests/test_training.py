@@ -1,0 +1,152 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cml_jax import geometry, sampling, training
+from cml_jax.types import HParams, Spec
+
+HPARAMS = HParams(learning_rate=0.05, margin=0.8, gor_weight=0.3, similarity_cutoff=0.4)
+BASE = Spec(dim=6, batch_size=8, num_candidates=9, num_negatives=2)
+CASES = [
+    *(dataclasses.replace(BASE, sampler=name) for name in sampling.SAMPLERS),
+    *(dataclasses.replace(BASE, constraint=name) for name in geometry.CONSTRAINTS),
+    dataclasses.replace(BASE, loss="softmax"),
+    dataclasses.replace(BASE, loss="softmax", use_gor=True),
+    dataclasses.replace(BASE, use_gor=True),
+    dataclasses.replace(BASE, rows="dense"),
+    dataclasses.replace(BASE, refresh_every=0),
+    dataclasses.replace(BASE, refresh_every=3),
+]
+
+
+def run(spec, data, num_steps, seed=0, hparams=HPARAMS):
+    state = training.init_state(spec, data, hparams, seed)
+    return training.run_steps(state, data, hparams, spec=spec, num_steps=num_steps)
+
+
+def as_plain_optax(spec, data, num_steps):
+    """The same run as an ordinary optax loop: gradients of the whole tables, dense Adam on everything."""
+    state = training.init_state(spec, data, HPARAMS, 0)
+    embed, project = geometry.CONSTRAINTS[spec.constraint]
+    sampler = sampling.SAMPLERS[spec.sampler](spec, data, HPARAMS)
+    transform, params = optax.adam(HPARAMS.learning_rate), state.params
+    opt_state, losses = transform.init(params), []
+    for step in range(num_steps):
+        key = jax.random.fold_in(training._stream(0, 2), step)
+        users, items, filled = sampling.positives(training._stream(0, 1), jnp.int32(step), data, spec.batch_size)
+        negatives, valid = sampler.sample(key, state.sampler_state, params, users, items)
+
+        def loss_fn(params, users=users, items=items, negatives=negatives, trained=filled & valid):
+            u, p, n = (embed(x) for x in (params.users[users], params.items[items], params.items[negatives]))
+            to_negative = jnp.sum((u[:, None] - n) ** 2, axis=2).min(axis=1)
+            hinge = jnp.maximum(0, HPARAMS.margin + jnp.sum((u - p) ** 2, axis=1) - to_negative)
+            return jnp.sum(hinge * trained) / spec.batch_size
+
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        updates, opt_state = transform.update(grads, opt_state, params)
+        params = jax.tree.map(project, optax.apply_updates(params, updates))
+        losses.append(loss)
+    return params, losses
+
+
+@pytest.mark.parametrize("constraint", geometry.CONSTRAINTS)
+def test_dense_run_equals_a_plain_optax_loop(ragged, constraint):
+    spec = dataclasses.replace(BASE, rows="dense", constraint=constraint)
+    state, metrics = run(spec, ragged.to_device(), 7)
+    params, losses = as_plain_optax(spec, ragged.to_device(), 7)
+    np.testing.assert_allclose(metrics.loss, losses, rtol=1e-5, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), state.params, params)
+
+
+@pytest.mark.parametrize("spec", CASES, ids=str)
+def test_losses_stay_finite_and_training_lowers_them(ragged, spec):
+    state, metrics = run(spec, ragged.to_device(), 120)
+    assert np.isfinite(metrics.loss).all()
+    assert np.mean(metrics.loss[-20:]) < np.mean(metrics.loss[:20])
+    assert int(state.step) == 120
+
+
+@pytest.mark.parametrize("spec", [BASE, dataclasses.replace(BASE, loss="softmax")], ids=["triplet", "softmax"])
+def test_chunks_of_steps_make_no_difference(ragged, spec):
+    data = ragged.to_device()
+    whole, metrics = run(spec, data, 6)
+    parts, first = run(spec, data, 2)
+    parts, second = training.run_steps(parts, data, HPARAMS, spec=spec, num_steps=4)
+    np.testing.assert_array_equal(metrics.loss, np.concatenate([first.loss, second.loss]))
+    jax.tree.map(np.testing.assert_array_equal, whole, parts)
+
+
+def test_jit_equals_eager(ragged):
+    data = ragged.to_device()
+    step = training.make_step(BASE)
+    state = training.init_state(BASE, data, HPARAMS, 0)
+    with jax.disable_jit():
+        eager, eager_metrics = step(state, data, HPARAMS)
+    jitted, jitted_metrics = jax.jit(step)(state, data, HPARAMS)
+    np.testing.assert_allclose(eager_metrics.loss, jitted_metrics.loss, rtol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), eager.params, jitted.params)
+
+
+def test_second_call_and_other_hyperparameters_do_not_retrace(ragged):
+    data = ragged.to_device()
+    traces = []
+
+    @jax.jit
+    def steps(state, hparams):
+        traces.append(1)
+        return jax.lax.scan(lambda s, _: training.make_step(BASE)(s, data, hparams), state, length=2)
+
+    state = training.init_state(BASE, data, HPARAMS, 0)
+    for rate in (0.1, 0.2, 0.3):
+        state, _ = steps(state, HPARAMS._replace(learning_rate=rate, margin=rate, popularity_exponent=rate))
+    assert len(traces) == 1
+
+
+def test_seed_decides_everything(ragged):
+    data = ragged.to_device()
+    (a, _), (b, _), (c, _) = (run(BASE, data, 5, seed=seed) for seed in (1, 1, 2))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    assert not np.allclose(a.params.items, c.params.items)
+
+
+@pytest.mark.parametrize("refresh_every", [0, 1, 3])
+def test_snapshot_is_as_old_as_refresh_every_says(ragged, refresh_every):
+    spec = dataclasses.replace(BASE, refresh_every=refresh_every)
+    data = ragged.to_device()
+    state = training.init_state(spec, data, HPARAMS, 0)
+    tables = [np.array(state.params.items)]
+    step = jax.jit(training.make_step(spec))
+    for t in range(1, 8):
+        state, _ = step(state, data, HPARAMS)
+        tables.append(np.array(state.params.items))
+        if refresh_every == 1:
+            assert state.snapshot is None
+        else:
+            age_0 = 0 if refresh_every == 0 else (t - 1) // refresh_every * refresh_every
+            np.testing.assert_array_equal(state.snapshot, tables[age_0])
+
+
+def test_rows_of_invalid_triplets_are_not_trained():
+    """User 0 has every item, so no negative; neither that user's row nor its positives' rows may move."""
+    from cml_jax.data.interactions import from_pairs
+
+    data = from_pairs(np.array([0, 0, 0, 1]), np.array([0, 1, 2, 2]), 2, 3).to_device()
+    spec = dataclasses.replace(BASE, sampler="uniform", batch_size=4)
+    before = jax.tree.map(np.array, training.init_state(spec, data, HPARAMS, 0).params)
+    state, metrics = run(spec, data, 1)
+    assert int(metrics.no_negative[0]) == 3
+    np.testing.assert_array_equal(state.params.users[0], before.users[0])
+    assert not np.array_equal(state.params.users[1], before.users[1])
+
+
+def test_hinge_is_divided_by_the_batch_size_on_a_partial_batch(ragged):
+    """22 pairs in batches of 8: the third batch has 6, and its loss is still a sum over 8 slots."""
+    data = ragged.to_device()
+    spec = dataclasses.replace(BASE, sampler="uniform", num_negatives=1)
+    hparams = HPARAMS._replace(margin=1e6, learning_rate=0.0)  # every triplet has a loss of about the margin
+    _, metrics = run(spec, data, 3, hparams=hparams)
+    np.testing.assert_allclose(metrics.loss / 1e6, [(8 - metrics.no_negative[0]) / 8, 1, 6 / 8], atol=1e-4)

@@ -14,7 +14,8 @@ def bisect(low: Array, high: Array, max_length: int, is_before: Callable[[Array]
     """First index in [low, high) for which `is_before` is False, or `high`; static number of rounds.
 
     Args:
-        low, high: Array[...] int32 bounds, with high - low <= max_length.
+        low: Array[...] int32, lower bounds.
+        high: Array[...] int32, upper bounds; high - low <= max_length.
         max_length: static; sets the number of rounds to its bit length.
         is_before: monotone predicate on Array[...] of indices, True first; what it says of indices >= high is ignored.
 

@@ -168,7 +168,9 @@ def first_distinct(ids: Array, count: int) -> tuple[Array, Array]:
 
 
 def top_by_exponential_race(key: Array, weights: Array, count: int) -> tuple[Array, Array]:
-    """`count` draws without replacement in O(I): the largest of log-weights plus Gumbel noise (Efraimidis and Spirakis).
+    """`count` draws without replacement in O(I): the largest of log-weights plus Gumbel noise.
+
+    The order is that of draws one by one (Efraimidis and Spirakis 2006).
 
     Args:
         key: PRNG key, consumed.

@@ -64,8 +64,8 @@ def lazy(transform: optax.GradientTransformation, project: Callable[[Array], Arr
         def check(leaf):
             if leaf.shape != table.shape:
                 raise ValueError(
-                    f"Row-wise updates need per-element optimizer state; got a leaf of shape {leaf.shape} for a table of "
-                    f"shape {table.shape}."
+                    f"Row-wise updates need per-element optimizer state; got a leaf of shape {leaf.shape} for a table "
+                    f"of shape {table.shape}."
                 )
             return leaf
 
@@ -85,7 +85,7 @@ def lazy(transform: optax.GradientTransformation, project: Callable[[Array], Arr
         )  # the rest, such as step counters, is common to all rows
         row_state = jax.tree.map(lambda is_row, leaf: take(leaf) if is_row else leaf, per_row, opt_state)
         updates, row_state = transform.update(merged, row_state, take(table))
-        new_rows = project(optax.apply_updates(take(table), updates))
+        new_rows = project(take(table) + updates)
         opt_state = jax.tree.map(
             lambda is_row, new, leaf: put(new, leaf) if is_row else new, per_row, row_state, opt_state
         )
@@ -100,7 +100,7 @@ def dense(transform: optax.GradientTransformation, project: Callable[[Array], Ar
     def update(grads, rows, opt_state, table):
         gradient = jnp.zeros_like(table).at[rows].add(grads, mode="drop")
         updates, opt_state = transform.update(gradient, opt_state, table)
-        return project(optax.apply_updates(table, updates)), opt_state
+        return project(table + updates), opt_state
 
     return TableOptimizer(transform.init, update)
 

@@ -128,12 +128,14 @@ def popularity(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sample
 
 
 def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler:
-    """The paper's sampler: C candidates by popularity for the batch, then a draw weighted by 1 / q(<positive, candidate>).
+    """The paper's sampler: C candidates by popularity for the batch, then a draw weighted by 1 / q(s).
+
+    s is the inner product of positive and candidate, see `stage2_weights`.
 
     Known positives of the user never count: the draw has the law of the weights with theirs set to zero. It is made
     by drawing from the weights with only the pair's own positive set to zero and drawing again on a hit, which avoids a
-    look-up of all B C pairs; what is still a hit after a few rounds is drawn from the fully masked weights. (On Gowalla at
-    B = 256, C = 2000 a round of redrawing costs a tenth of the full mask.)
+    look-up of all B C pairs; what is still a hit after a few rounds is drawn from the fully masked weights. (On Gowalla
+    at B = 256, C = 2000 the look-up of a round costs a tenth of the full mask.)
 
     A triplet is invalid where no candidate that is not a known positive has a positive inner product.
     """

@@ -1,5 +1,6 @@
 """The training step: draw, differentiate with respect to the gathered rows, update and project just those."""
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -73,7 +74,8 @@ def make_step(spec: Spec):
         optimizer = _table_optimizer(spec, hparams)
         users, user_state = optimizer.update(user_grads, user_ids, state.opt_state[0], params.users)
         items, item_state = optimizer.update(item_grads, item_ids, state.opt_state[1], params.items)
-        state = state.replace(
+        state = dataclasses.replace(
+            state,
             step=state.step + 1,
             params=Params(users, items),
             opt_state=(user_state, item_state),

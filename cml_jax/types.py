@@ -51,14 +51,17 @@ class DeviceInteractions:
 
     @property
     def num_users(self) -> int:
+        """U."""
         return self.indptr.shape[0] - 1
 
     @property
     def num_items(self) -> int:
+        """I."""
         return self.popularity.shape[0]
 
     @property
     def num_pairs(self) -> int:
+        """Number of (user, item) pairs."""
         return self.items.shape[0]
 
 

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from absl import app, flags, logging
 
@@ -43,7 +44,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
         fail(config.unknown_key(overrides) or " ".join(str(error).split()))
 
 
-def fail(sentence: str) -> None:
+def fail(sentence: str) -> NoReturn:
     """Prints one sentence to standard error and ends the process with status 1."""
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(1)

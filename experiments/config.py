@@ -3,8 +3,9 @@
 import difflib
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict, config_dict
 
@@ -15,10 +16,13 @@ from cml_jax.geometry import CONSTRAINTS
 from cml_jax.rowwise import ROW_MODES
 from cml_jax.types import HParams, Spec
 
+# A ConfigDict. Its own annotations give every key the union of all types that a key can have.
+Config: TypeAlias = Any
 
-def default_config() -> ConfigDict:
+
+def default_config() -> Config:
     """Every key with its default; config files start from here."""
-    config = ConfigDict()
+    config: Config = ConfigDict()
     config.seed = 0
 
     config.dataset = ConfigDict()
@@ -106,7 +110,10 @@ _RANGES = {
     "train.num_steps": _AT_LEAST_1,
     "train.report_every_steps": _AT_LEAST_1,
     "eval.every_steps": _AT_LEAST_1,
-    "eval.ks": (lambda v: len(v) > 0 and all(isinstance(k, int) and k >= 1 for k in v), "must be integers of 1 or more"),
+    "eval.ks": (
+        lambda v: len(v) > 0 and all(isinstance(k, int) and k >= 1 for k in v),
+        "must be integers of 1 or more",
+    ),
     "eval.max_users": _AT_LEAST_1,
     "eval.final_split": _one_of(("test", "valid")),
     "eval.memory_budget_mb": _POSITIVE,
@@ -115,7 +122,7 @@ _RANGES = {
 }
 
 
-def flatten(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields (dotted key, value) of every leaf; a key without a value is yielded with None."""
     for key in config:
         value = config[key]
@@ -125,7 +132,7 @@ def flatten(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def validate(config: ConfigDict) -> None:
+def validate(config: Config) -> None:
     """Checks keys, types and ranges that can be checked without the data.
 
     Raises:
@@ -174,7 +181,7 @@ def unknown_key(keys: Iterable[str]) -> str | None:
     return None
 
 
-def validate_against(config: ConfigDict, train: Interactions) -> None:
+def validate_against(config: Config, train: Interactions) -> None:
     """Checks what depends on the size of the data.
 
     Raises:
@@ -192,11 +199,12 @@ def validate_against(config: ConfigDict, train: Interactions) -> None:
         )
     if max(config.eval.ks) > train.num_items:
         raise ConfigError(
-            f"config.eval.ks has {max(config.eval.ks)}, which is above the number of items, {train.num_items}; lower it."
+            f"config.eval.ks has {max(config.eval.ks)}, which is above the number of items, {train.num_items}; "
+            f"lower it."
         )
 
 
-def make_hparams(config: ConfigDict) -> HParams:
+def make_hparams(config: Config) -> HParams:
     """The traced numbers of a config."""
     cap = config.sampler.popularity_cap
     return HParams(
@@ -211,14 +219,14 @@ def make_hparams(config: ConfigDict) -> HParams:
     )
 
 
-def make_spec(config: ConfigDict, train: Interactions) -> Spec:
+def make_spec(config: Config, train: Interactions) -> Spec:
     """The static part of a config; the number of stage-1 draws depends on the data's popularity."""
     num_candidates = num_draws = 0
     if config.sampler.name == "two_stage":
         num_candidates = config.sampler.num_candidates
         hparams = make_hparams(config)
         weights = sampling.popularity_weights(
-            train.popularity.astype(np.float32), hparams.popularity_exponent, hparams.popularity_cap
+            jnp.asarray(train.popularity, jnp.float32), hparams.popularity_exponent, hparams.popularity_cap
         )
         num_draws = draws.num_draws_needed(np.asarray(weights, np.float64), num_candidates)
     return Spec(
@@ -237,7 +245,7 @@ def make_spec(config: ConfigDict, train: Interactions) -> Spec:
     )
 
 
-def num_steps(config: ConfigDict, num_pairs: int) -> int:
+def num_steps(config: Config, num_pairs: int) -> int:
     """Steps of the whole run: train.num_steps where given, else train.num_passes over the pairs, rounded up."""
     if config.train.num_steps is not None:
         return config.train.num_steps

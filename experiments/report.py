@@ -27,7 +27,9 @@ def format_summary(summary: dict[str, Any]) -> str:
     ks = sorted({int(key.split("@")[1]) for key in summary["valid"]})
     lines = [f"Best step {summary['best_step']} of {summary['steps']}, selected on validation."]
     if not summary["test"]:
-        lines.append("eval.final_split = valid: the validation score of the selected step, which is optimistic; no test.")
+        lines.append(
+            "eval.final_split = valid: the validation score of the selected step, which is optimistic; no test."
+        )
     parts = [part for part in ("valid", "test") if summary[part]]
     lines.append(f"{'metric':<12}" + "".join(f"{f'{part} @{k}':>12}" for part in parts for k in ks))
     for name in names:
@@ -47,7 +49,9 @@ def save_curves(records: Sequence[dict[str, Any]], summary: dict[str, Any], ks: 
     left.plot([r["step"] for r in records], [r["loss"] for r in records], color="0.2", linewidth=1.2)
     left.set(xlabel="step", ylabel="training loss")
     scored = [r for r in records if r["metrics"]]
-    right.plot([r["step"] for r in scored], [r["metrics"][metric] for r in scored], "o-", color="tab:blue", markersize=3)
+    right.plot(
+        [r["step"] for r in scored], [r["metrics"][metric] for r in scored], "o-", color="tab:blue", markersize=3
+    )
     right.axvline(summary["best_step"], color="0.5", linestyle="--", linewidth=1, label="selected")
     right.set(xlabel="step", ylabel=f"validation {metric.replace('ndcg', 'NDCG')}")
     right.legend(frameon=False)

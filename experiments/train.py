@@ -1,30 +1,27 @@
 """The training loop: data, steps, evaluation, checkpoints, summary."""
 
-import json
-import math
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cml_jax import checkpoint, sampling, training
 from cml_jax.data import datasets
 from cml_jax.data.interactions import Dataset, union
-from cml_jax.errors import TrainingError
+from cml_jax.errors import ConfigError, TrainingError
 from cml_jax.evaluation import evaluate
 from cml_jax.types import Params
 from experiments import config as config_lib
 from experiments import report, rundir
+from experiments.config import Config
 
 _VERSIONS_OF = ("cml_jax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
 
@@ -34,7 +31,7 @@ def say(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, Any]:
+def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[str, Any]:
     """Trains, keeps the best parameters by validation NDCG, evaluates those once on test.
 
     Args:
@@ -58,7 +55,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
         split_seed=config.dataset.split_seed,
     )
     config_lib.validate_against(config, dataset.train)
-    run = rundir.open_run(workdir, config, dataset.sha256())
+    data_sha256 = dataset.sha256()
+    run = rundir.open_run(workdir, config, data_sha256)
     for note in dataset.notes:
         say(note)
     say(
@@ -73,16 +71,27 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
     data = dataset.train.to_device()
     progress = checkpoint.start(training.init_state(spec, data, hparams, config.seed))
     manager = checkpoint.open_manager(run.checkpoints, config.checkpoint.keep)
+    total = config_lib.num_steps(config, dataset.train.num_pairs)
     restored = checkpoint.restore(manager, progress)
     if restored is not None:
         progress = restored
-        say(f"Going on from step {int(progress.state.step)} of {run.folder}.")
+        done = int(progress.state.step)
+        if done > total:
+            raise ConfigError(
+                f"{run.folder} has done {done} steps, more than the {total} asked for; choose another --workdir."
+            )
+        summary = run.read_summary()
+        if summary is not None and summary["steps"] == total:
+            say(f"{run.folder} holds this run, finished.")
+            print(report.format_summary(summary))
+            return summary
+        say(f"Going on from step {done} of {run.folder}.")
+    run.write_config(config, data_sha256)
     state, best = progress
     records = run.keep_records(until=int(state.step))
 
     # ---- Train.
     started = time.perf_counter()
-    total = config_lib.num_steps(config, dataset.train.num_pairs)
     advance = _compiled_steps(state, data, hparams, spec)
     valid_users = _validation_users(dataset, config)
     trained_seconds, trained_steps = 0.0, 0
@@ -107,7 +116,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
                 values = _evaluate(state.params, dataset, "valid", config, valid_users)
                 record["metrics"] = values
                 selected = values[report.selection_metric(config.eval.ks)]
-                if selected > float(best.value):
+                if np.float32(selected) > best.value:
                     copied = jax.tree.map(jnp.copy, state.params)  # the state's own buffers are donated
                     best = checkpoint.Best(copied, jnp.int32(step), jnp.float32(selected))
                 say(report.format_record(record, config.eval.ks))
@@ -134,7 +143,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
             "train": dataset.train.num_pairs,
             "valid": dataset.valid.num_pairs,
             "test": dataset.test.num_pairs,
-            "sha256": dataset.sha256(),
+            "sha256": data_sha256,
         },
         "versions": {name: metadata.version(name) for name in _VERSIONS_OF} | {"python": platform.python_version()},
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
@@ -149,7 +158,7 @@ def _due(step: int, total: int, every: int) -> bool:
     return step % every == 0 or step == total
 
 
-def _chunks(done: int, total: int, config: ConfigDict) -> Iterator[tuple[int, int]]:
+def _chunks(done: int, total: int, config: Config) -> Iterator[tuple[int, int]]:
     """Yields (step reached, steps to take) such that a chunk ends wherever something is due."""
     periods = (config.train.report_every_steps, config.eval.every_steps, config.checkpoint.every_steps)
     while done < total:
@@ -173,7 +182,7 @@ def _compiled_steps(state, data, hparams, spec):
     return advance
 
 
-def _stop_at_bad_loss(losses: np.ndarray, first: int, config: ConfigDict) -> None:
+def _stop_at_bad_loss(losses: np.ndarray, first: int, config: Config) -> None:
     """Raises TrainingError that names the first step, counted from 1, whose loss is not finite."""
     bad = np.flatnonzero(~np.isfinite(losses))
     if len(bad):
@@ -184,7 +193,7 @@ def _stop_at_bad_loss(losses: np.ndarray, first: int, config: ConfigDict) -> Non
         )
 
 
-def _validation_users(dataset: Dataset, config: ConfigDict) -> np.ndarray:
+def _validation_users(dataset: Dataset, config: Config) -> np.ndarray:
     """All users with validation items, or a seeded choice of eval.max_users of them."""
     users = np.flatnonzero(dataset.valid.degrees > 0)
     limit = config.eval.max_users
@@ -194,7 +203,7 @@ def _validation_users(dataset: Dataset, config: ConfigDict) -> np.ndarray:
 
 
 def _evaluate(
-    params: Params, dataset: Dataset, part: str, config: ConfigDict, users: np.ndarray | None = None
+    params: Params, dataset: Dataset, part: str, config: Config, users: np.ndarray | None = None
 ) -> dict[str, float]:
     """Metrics on 'valid' with train masked, or on 'test' with train and valid masked."""
     seen = dataset.train if part == "valid" else union(dataset.train, dataset.valid)

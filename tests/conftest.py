@@ -7,8 +7,8 @@ from cml_jax.data.interactions import from_pairs
 
 jax.config.update("jax_numpy_rank_promotion", "raise")  # no silent broadcasting
 
-# Chi-square tests fail where the p-value is below this. Keys are fixed, so a passing test keeps passing; for a new key the
-# chance of a false alarm is one in a hundred thousand a test.
+# Chi-square tests fail where the p-value is below this. Keys are fixed, so a passing test keeps passing; for a new key
+# the chance of a false alarm is one in a hundred thousand a test.
 FALSE_ALARM_RATE = 1e-5
 
 

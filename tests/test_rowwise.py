@@ -49,7 +49,7 @@ def test_lazy_leaves_untouched_and_left_out_rows_alone(name):
     rows = np.array([1, 9, 1, 100, 4])
     table, state = run(rowwise.lazy(training.OPTIMIZERS[name](0.05), geometry.to_sphere), [(rows, np.ones((5, 4)))])
     untouched = [0, 2, 3, 5, 6, 7, 8]
-    np.testing.assert_array_equal(np.asarray(table)[untouched], np.float32(TABLE)[untouched])
+    np.testing.assert_array_equal(np.asarray(table)[untouched], TABLE.astype(np.float32)[untouched])
     np.testing.assert_allclose(np.linalg.norm(table[jnp.array([1, 4])], axis=1), 1, rtol=1e-5)
     fresh = training.OPTIMIZERS[name](0.05).init(jnp.float32(TABLE))
     for leaf, start in zip(jax.tree.leaves(state), jax.tree.leaves(fresh), strict=True):
@@ -65,7 +65,9 @@ def test_sgd_lazy_equals_dense_even_where_rows_are_missing():
 
 
 def test_schedules_and_chains_work_row_by_row():
-    transform = optax.chain(optax.clip(0.5), optax.adam(optax.linear_schedule(0.1, 0.0, 5)), optax.add_decayed_weights(0))
+    transform = optax.chain(
+        optax.clip(0.5), optax.adam(optax.linear_schedule(0.1, 0.0, 5)), optax.add_decayed_weights(0)
+    )
     table, _ = run(rowwise.lazy(transform, geometry.unchanged))
     before, _ = run(rowwise.lazy(transform, geometry.unchanged), STEPS[:5])
     np.testing.assert_array_equal(table, before)  # the rate has reached 0

@@ -24,10 +24,12 @@ class Interactions(NamedTuple):
 
     @property
     def num_users(self) -> int:
+        """U."""
         return len(self.indptr) - 1
 
     @property
     def num_pairs(self) -> int:
+        """Number of (user, item) pairs."""
         return len(self.items)
 
     @property

@@ -31,7 +31,7 @@ def make_taste_model(
     num_items: int = 5000,
     num_genres: int = 16,
     styles_per_genre: int = 16,
-    appeal_exponent: float = 0.7,
+    appeal_exponent: float = 1.0,
     seed: int = 0,
 ) -> TasteModel:
     """Genres of styles: a user likes one style, the others of its genre a little and the rest hardly.
@@ -100,8 +100,6 @@ def make_checkerboard(size: int = 50) -> Dataset:
     """
     users, items = np.nonzero((np.arange(size)[:, None] + np.arange(size)) % 2 == 0)
     offset = (items - users) % size
-    parts = [
-        from_pairs(users[chosen], items[chosen], size, size) for chosen in (offset >= 4, offset == 2, offset == 0)
-    ]
+    parts = [from_pairs(users[chosen], items[chosen], size, size) for chosen in (offset >= 4, offset == 2, offset == 0)]
     ids = np.arange(size)
     return Dataset(*parts, user_ids=ids, item_ids=ids, notes=("Generated the checkerboard.",))

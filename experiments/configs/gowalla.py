@@ -4,12 +4,10 @@ python -m experiments.main --config=experiments/configs/gowalla.py --workdir=run
     --config.dataset.path=FOLDER_WITH_TRAIN_TEST
 """
 
-from ml_collections import ConfigDict
-
-from experiments.config import default_config
+from experiments.config import Config, default_config
 
 
-def get_config() -> ConfigDict:
+def get_config() -> Config:
     """The config of the Gowalla run."""
     config = default_config()
     config.dataset.name = "gowalla"

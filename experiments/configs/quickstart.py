@@ -1,15 +1,19 @@
 """Two-stage sampling on generated data, with nothing to download.
 
 python -m experiments.main --config=experiments/configs/quickstart.py --workdir=runs/quickstart
+
+Compare with uniform sampling by adding --config.sampler.name=uniform and another workdir.
 """
 
-from ml_collections import ConfigDict
-
-from experiments.config import default_config
+from experiments.config import Config, default_config
 
 
-def get_config() -> ConfigDict:
+def get_config() -> Config:
     """The config of the quickstart."""
     config = default_config()
+    config.model.init_scale = 0.3
     config.sampler.num_candidates = 1000
+    config.sampler.popularity_exponent = 0.5
+    config.sampler.similarity_cutoff = 0.3
+    config.train.num_steps = 4000
     return config

@@ -57,8 +57,8 @@ def default_config() -> Config:
 
     config.train = ConfigDict()
     config.train.batch_size = 256
-    config.train.num_passes = 16.0  # over the training pairs
-    config.train.num_steps = config_dict.placeholder(int)  # counts instead of num_passes where it is given
+    config.train.num_passes = 16.0  # over the training pairs; config files set this one
+    config.train.num_steps = config_dict.placeholder(int)  # if given, counts instead of num_passes
     config.train.report_every_steps = 100  # steps in one dispatch
 
     config.eval = ConfigDict()

@@ -9,7 +9,9 @@ from ml_collections import config_flags
 from experiments import cli, train
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as experiments/configs/quickstart.py.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the run's files; an unfinished run in it goes on.", required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder for the run's files; an unfinished run in it goes on.", required=True
+)
 flags.mark_flag_as_required("config")
 
 

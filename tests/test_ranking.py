@@ -56,7 +56,9 @@ def test_evaluate_equals_oracle_whatever_the_chunk_size(budget):
     assert 0 < len(users) < NUM_USERS, "some user must be left out for this to show anything"
     for k in (3, 10):
         lists = expected_lists(users, k)
-        rows = [oracles.user_metrics(r, HELD_OUT.row(int(u)), TRAIN.popularity) for r, u in zip(lists, users, strict=True)]
+        rows = [
+            oracles.user_metrics(r, HELD_OUT.row(int(u)), TRAIN.popularity) for r, u in zip(lists, users, strict=True)
+        ]
         for name in rows[0]:
             expected = [row[name] for row in rows]
             np.testing.assert_allclose(found.per_user[f"{name}@{k}"], expected, rtol=1e-5, err_msg=name)

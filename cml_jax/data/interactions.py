@@ -3,6 +3,7 @@
 import hashlib
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
@@ -53,8 +54,6 @@ class Interactions(NamedTuple):
 
     def to_device(self) -> DeviceInteractions:
         """Copies the interactions to the default device, as what the training step reads."""
-        import jax.numpy as jnp
-
         return DeviceInteractions(
             indptr=jnp.asarray(self.indptr, jnp.int32),
             items=jnp.asarray(self.items, jnp.int32),

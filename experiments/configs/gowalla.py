@@ -12,10 +12,13 @@ def get_config() -> Config:
     config = default_config()
     config.dataset.name = "gowalla"
     config.model.dim = 64
+    config.model.init_scale = 0.1
+    config.model.num_negatives = 10
     config.sampler.num_candidates = 1000
+    config.sampler.popularity_exponent = 0.0
+    config.sampler.similarity_cutoff = 0.2
     config.train.batch_size = 512
-    config.train.num_steps = 20000  # 14 passes
-    config.eval.ks = (20, 50)
+    config.train.num_passes = 20
     config.eval.every_steps = 4000
     config.eval.max_users = 5000
     config.checkpoint.every_steps = 4000

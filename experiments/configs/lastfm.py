@@ -16,5 +16,5 @@ def get_config() -> Config:
     config.sampler.num_candidates = 2000
     config.sampler.popularity_exponent = 1.0
     config.sampler.similarity_cutoff = 0.1
-    config.train.num_steps = 4000  # 15.9 passes
+    config.train.num_passes = 16
     return config

@@ -15,5 +15,5 @@ def get_config() -> Config:
     config.sampler.num_candidates = 1000
     config.sampler.popularity_exponent = 0.5
     config.sampler.similarity_cutoff = 0.3
-    config.train.num_steps = 4000
+    config.train.num_passes = 20
     return config

@@ -13,7 +13,10 @@ _TINY = 1e-12  # keeps the root of a zero row's squared norm finite, in value an
 
 def squared_distance(a: Array, b: Array) -> Array:
     """||a - b||^2 over the last axis: Array[..., D], Array[..., D] -> Array[...]; the score of CML is its negative."""
-    return jnp.sum(jnp.square(a - b), axis=-1)
+    difference = a - b
+    # A dot product rather than a sum of squares: the compiler's reduction is three times slower on CPU. Full precision,
+    # since the default of GPUs and TPUs would round the factors.
+    return jnp.vecdot(difference, difference, precision=jax.lax.Precision.HIGHEST)
 
 
 def to_sphere(rows: Array) -> Array:

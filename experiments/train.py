@@ -59,11 +59,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
     run = rundir.open_run(workdir, config, data_sha256)
     for note in dataset.notes:
         say(note)
-    say(
-        f"{config.dataset.name}: {dataset.train.num_users:,} users, {dataset.train.num_items:,} items, "
-        f"{dataset.train.num_pairs:,} / {dataset.valid.num_pairs:,} / {dataset.test.num_pairs:,} "
-        f"train / valid / test pairs."
-    )
+    say(f"{config.dataset.name}: " + ", ".join(f"{count:,} {name}" for name, count in _sizes(dataset).items()))
 
     # ---- State, or what is left of an earlier run.
     spec = config_lib.make_spec(config, dataset.train)
@@ -137,14 +133,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
         "steps": total,
         "triplets_per_second": trained_steps * spec.batch_size / trained_seconds if trained_steps else None,
         "wall_seconds": time.perf_counter() - started,
-        "dataset": {
-            "users": dataset.train.num_users,
-            "items": dataset.train.num_items,
-            "train": dataset.train.num_pairs,
-            "valid": dataset.valid.num_pairs,
-            "test": dataset.test.num_pairs,
-            "sha256": data_sha256,
-        },
+        "dataset": _sizes(dataset) | {"sha256": data_sha256},
         "versions": {name: metadata.version(name) for name in _VERSIONS_OF} | {"python": platform.python_version()},
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
     }
@@ -152,6 +141,17 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
     run.write_summary(summary)
     print(report.format_summary(summary))
     return summary
+
+
+def _sizes(dataset: Dataset) -> dict[str, int]:
+    """Numbers of users and items, and of pairs in each part."""
+    return {
+        "users": dataset.train.num_users,
+        "items": dataset.train.num_items,
+        "train": dataset.train.num_pairs,
+        "valid": dataset.valid.num_pairs,
+        "test": dataset.test.num_pairs,
+    }
 
 
 def _due(step: int, total: int, every: int) -> bool:

@@ -3,6 +3,9 @@
 python -m experiments.main --config=FILE.py --workdir=DIR [--config.a.b=value ...]
 """
 
+import time
+from pathlib import Path
+
 from absl import flags
 from ml_collections import config_flags
 
@@ -10,14 +13,15 @@ from experiments import cli, train
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as experiments/configs/quickstart.py.")
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder for the run's files; an unfinished run in it goes on.", required=True
+    "workdir", None, "Folder for the run's files; an unfinished run in it goes on. Default: runs/CONFIG-DATE-TIME."
 )
 flags.mark_flag_as_required("config")
 
 
 def main() -> None:
     """Runs with the flags' values."""
-    train.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    train.train_and_evaluate(_CONFIG.value, _WORKDIR.value or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}")
 
 
 if __name__ == "__main__":

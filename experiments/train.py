@@ -83,6 +83,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             return summary
         say(f"Going on from step {done} of {run.folder}.")
     run.write_config(config, data_sha256)
+    say(f"Writing to {run.folder}.")
     state, best = progress
     records = run.keep_records(until=int(state.step))
 

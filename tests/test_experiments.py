@@ -274,12 +274,12 @@ def test_wrong_type_unknown_and_missing_keys_are_named(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def command(*arguments):
+def command(*arguments, cwd=ROOT):
     """Runs experiments.main as a person would."""
     return subprocess.run(
         [sys.executable, "-m", "experiments.main", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        cwd=cwd,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -291,16 +291,18 @@ QUICKSTART = "--config=experiments/configs/quickstart.py"
 
 def test_command_line_trains_and_prints_the_table(tmp_path):
     done = command(
-        QUICKSTART,
-        f"--workdir={tmp_path / 'run'}",
+        f"--config={ROOT}/experiments/configs/quickstart.py",
         "--config.dataset.name=checkerboard",
         "--config.sampler.num_candidates=30",
         "--config.train.num_steps=20",
         "--config.eval.ks=(5,)",
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert "valid @5" in done.stdout and "Traceback" not in done.stderr
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 20
+    (workdir,) = (tmp_path / "runs").glob("quickstart-*")  # the default workdir
+    assert f"runs/{workdir.name}" in done.stderr
+    assert json.loads((workdir / "summary.json").read_text())["steps"] == 20
 
 
 BAD_COMMANDS = [
@@ -322,8 +324,12 @@ def test_bad_command_line_prints_one_sentence_and_exits_with_1(arguments, senten
     assert not (tmp_path / "run").exists()
 
 
-def test_missing_and_unwritable_workdirs_are_named(tmp_path):
-    assert "workdir" in command(QUICKSTART).stderr
+def test_missing_config_is_named():
+    done = command()
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and "--config" in done.stderr
+
+
+def test_unwritable_workdir_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write the workdir"):
         train.train_and_evaluate(tiny_config(), tmp_path / "file" / "run")

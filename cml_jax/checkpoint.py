@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from cml_jax.errors import UserError
 from cml_jax.types import Array, Params, TrainState
 
 
@@ -61,9 +62,18 @@ def restore(manager: ocp.CheckpointManager, like: Progress) -> Progress | None:
     Args:
         manager: from `open_manager`.
         like: progress of the same shapes; its values do not matter.
+
+    Raises:
+        UserError: the checkpoint cannot be read.
     """
     step = manager.latest_step()
     if step is None:
         return None
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like._asdict())
-    return Progress(**manager.restore(step, args=ocp.args.StandardRestore(abstract)))
+    try:
+        return Progress(**manager.restore(step, args=ocp.args.StandardRestore(abstract)))
+    except Exception as error:  # whatever the storage layers raise for damaged files
+        raise UserError(
+            f"{manager.directory / str(step)}: the checkpoint cannot be read; delete this folder to go on from the one "
+            f"before."
+        ) from error

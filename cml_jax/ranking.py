@@ -43,8 +43,8 @@ def ranked_chunks(
     Users come in order of the number of items they have seen, so that the padded lists of a chunk are about equally
     long; lengths are rounded up to powers of two, which bounds the number of compiled shapes.
     """
-    budget = int(memory_budget_mb * 2**20) // (_BYTES_PER_SCORE * params.items.shape[0])
-    size = max(1, min(budget, _MAX_CHUNK, len(users)))
+    affordable = memory_budget_mb * 2**20 / (_BYTES_PER_SCORE * params.items.shape[0])
+    size = max(1, int(min(affordable, _MAX_CHUNK, len(users))))
     squared_norms = jnp.sum(jnp.square(params.items), axis=1)
     degrees = seen.degrees[users]
     order = np.argsort(degrees, kind="stable")

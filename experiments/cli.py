@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import jax
 from absl import app, flags, logging
 
 from cml_jax.errors import UserError
@@ -22,6 +23,12 @@ def run(main: Callable[[], None]) -> None:
             main()
         except UserError as error:
             fail(str(error))
+        except OSError as error:
+            fail(f"{error.filename or 'A file'}: {error.strerror or error}.")
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                fail("Out of memory; lower config.model.dim, config.train.batch_size or config.eval.memory_budget_mb.")
+            raise
 
     logging.set_verbosity(logging.WARNING)  # libraries log at length; --verbosity=0 brings that back
     app.run(wrapped, flags_parser=_parse)
@@ -37,11 +44,22 @@ def _parse(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(list(argv))
     except flags.Error as error:
-        fail(" ".join(str(error).split()))
+        fail(_one_sentence(error))
     except (AttributeError, KeyError) as error:  # raised where an override's key is looked up in the config
         keys = [argument.lstrip("-").split("=")[0] for argument in argv]
         overrides = [key.removeprefix("config.") for key in keys if key.startswith("config.")]
-        fail(config.unknown_key(overrides) or " ".join(str(error).split()))
+        fail(config.unknown_key(overrides) or _one_sentence(error))
+    except Exception as error:  # the config file is run while flags are parsed, and may raise anything
+        fail(_one_sentence(error))
+
+
+def _one_sentence(error: Exception) -> str:
+    """The error on one line; of an error that quotes a traceback, what was raised at its end."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "Traceback (most recent call last):" in str(error):
+        return f"{lines[0].split(': Error whilst')[0]}: the config file raised {lines[-1]}"
+    text = " ".join(lines)
+    return text if isinstance(error, flags.Error) else f"--config: {type(error).__name__}: {text}"
 
 
 def fail(sentence: str) -> NoReturn:

@@ -107,11 +107,11 @@ _RANGES = {
     "optimizer.rows": _one_of(ROW_MODES),
     "train.batch_size": _AT_LEAST_1,
     "train.num_passes": _POSITIVE,
-    "train.num_steps": _AT_LEAST_1,
+    "train.num_steps": (lambda v: 1 <= v < 2**31, "must be 1 or more and below 2^31"),
     "train.report_every_steps": _AT_LEAST_1,
     "eval.every_steps": _AT_LEAST_1,
     "eval.ks": (
-        lambda v: len(v) > 0 and all(isinstance(k, int) and k >= 1 for k in v),
+        lambda v: len(v) > 0 and all(type(k) is int and k >= 1 for k in v),
         "must be integers of 1 or more",
     ),
     "eval.max_users": _AT_LEAST_1,
@@ -197,6 +197,9 @@ def validate_against(config: Config, train: Interactions) -> None:
             f"config.sampler.num_candidates = {config.sampler.num_candidates} is above the number of items, "
             f"{train.num_items}; lower it."
         )
+    per_pass = sampling.steps_per_pass(train.num_pairs, config.train.batch_size)
+    if config.train.num_steps is None and config.train.num_passes * per_pass >= 2**31:
+        raise ConfigError(f"config.train.num_passes = {config.train.num_passes:g} is 2^31 steps or more; lower it.")
     if max(config.eval.ks) > train.num_items:
         raise ConfigError(
             f"config.eval.ks has {max(config.eval.ks)}, which is above the number of items, {train.num_items}; "

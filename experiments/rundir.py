@@ -24,12 +24,26 @@ class Run(NamedTuple):
         """Folder of the checkpoints."""
         return self.folder / "checkpoints"
 
+    def has_checkpoints(self) -> bool:
+        """Whether there is anything to go on from."""
+        return self.checkpoints.is_dir() and any(path.name.isdigit() for path in self.checkpoints.iterdir())
+
     def keep_records(self, until: int) -> list[dict[str, Any]]:
         """The reports in metrics.jsonl up to a step; later ones, which a continued run repeats, are removed."""
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
-        records = [json.loads(line) for line in lines if line.endswith("}")]  # a killed run may leave half a line
-        records = [record for record in records if record["step"] <= until]
+        records = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+                if record["step"] <= until:
+                    records.append(record)
+            except (ValueError, KeyError, TypeError) as error:
+                if number == len(lines):
+                    break  # a killed run may leave half a line
+                raise UserError(
+                    f"{path}, line {number}: not a report; choose another --workdir, or delete this one."
+                ) from error
         _write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
         return records
 
@@ -46,10 +60,26 @@ class Run(NamedTuple):
                 self.folder / "config.json", json.dumps(values | {"data_sha256": data_sha256}, indent=2) + "\n"
             )
 
-    def read_summary(self) -> dict[str, Any] | None:
-        """What summary.json holds, or None where no run has finished."""
-        path = self.folder / "summary.json"
-        return json.loads(path.read_text()) if path.exists() else None
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """What a JSON file of the workdir holds, or None where it is not there.
+
+        Raises:
+            UserError: the file is not an object in JSON.
+        """
+        path = self.folder / name
+        try:
+            values = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            values = None
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: cannot be read as JSON; choose another --workdir, or delete this one.")
+        return values
+
+    def remove_summary(self) -> None:
+        """Removes what an earlier run left, when a run starts anew."""
+        (self.folder / "summary.json").unlink(missing_ok=True)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Writes summary.json, whose presence says that the run has finished."""
@@ -67,10 +97,10 @@ def open_run(workdir: str | os.PathLike[str], config: Config, data_sha256: str) 
     folder = Path(workdir)
     with _errors_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "config.json"
-        if path.exists():
-            _check_same_run(json.loads(path.read_text()), config, data_sha256, folder)
-    return Run(folder)
+    run = Run(folder)
+    if run.has_checkpoints():
+        _check_same_run(run.read_json("config.json"), config, data_sha256, folder)
+    return run
 
 
 @contextlib.contextmanager
@@ -82,7 +112,11 @@ def _errors_named(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder}: cannot write the workdir ({error.strerror}); choose another --workdir.") from error
 
 
-def _check_same_run(old: dict[str, Any], config: Config, data_sha256: str, folder: Path) -> None:
+def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str, folder: Path) -> None:
+    if old is None:
+        raise ConfigError(
+            f"{folder} holds checkpoints but no config.json; choose another --workdir, or delete this one."
+        )
     for key, value in flatten(config):
         there: Any = old
         for part in key.split("."):

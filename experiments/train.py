@@ -76,12 +76,14 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             raise ConfigError(
                 f"{run.folder} has done {done} steps, more than the {total} asked for; choose another --workdir."
             )
-        summary = run.read_summary()
-        if summary is not None and summary["steps"] == total:
+        summary = run.read_json("summary.json")
+        if summary is not None and summary.get("steps") == total == done:
             say(f"{run.folder} holds this run, finished.")
             print(report.format_summary(summary))
             return summary
         say(f"Going on from step {done} of {run.folder}.")
+    else:
+        run.remove_summary()
     run.write_config(config, data_sha256)
     say(f"Writing to {run.folder}.")
     state, best = progress
@@ -110,6 +112,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             bar.update(num_steps)
             bar.set_postfix_str(f"loss {record['loss']:.4f}, {throughput:,.0f} triplets/s")
             if _due(step, total, config.eval.every_steps):
+                _stop_at_bad_params(state.params, step, config)
                 values = _evaluate(state.params, dataset, "valid", config, valid_users)
                 record["metrics"] = values
                 selected = values[report.selection_metric(config.eval.ks)]
@@ -187,11 +190,20 @@ def _stop_at_bad_loss(losses: np.ndarray, first: int, config: Config) -> None:
     """Raises TrainingError that names the first step, counted from 1, whose loss is not finite."""
     bad = np.flatnonzero(~np.isfinite(losses))
     if len(bad):
-        raise TrainingError(
-            f"The loss is {losses[bad[0]]} at step {first + bad[0] + 1}; lower config.optimizer.learning_rate "
-            f"(now {config.optimizer.learning_rate:g}) or set config.model.constraint to 'sphere' (now "
-            f"'{config.model.constraint}')."
-        )
+        raise _diverged(f"The loss is {losses[bad[0]]} at step {first + bad[0] + 1}", config)
+
+
+def _stop_at_bad_params(params: Params, step: int, config: Config) -> None:
+    """Raises TrainingError where the squared norm of a row is not finite, which no loss may have shown yet."""
+    if not all(bool(jnp.all(jnp.isfinite(jnp.sum(jnp.square(table), axis=1)))) for table in params):
+        raise _diverged(f"The squared norm of an embedding is not finite after step {step}", config)
+
+
+def _diverged(what: str, config: Config) -> TrainingError:
+    return TrainingError(
+        f"{what}; lower config.optimizer.learning_rate (now {config.optimizer.learning_rate:g}) or set "
+        f"config.model.constraint to 'sphere' (now '{config.model.constraint}')."
+    )
 
 
 def _validation_users(dataset: Dataset, config: Config) -> np.ndarray:

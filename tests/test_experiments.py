@@ -2,6 +2,7 @@ import importlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -197,6 +198,51 @@ def adjacency_folder(folder):
     return folder
 
 
+def finished_run(folder):
+    train.train_and_evaluate(tiny_config(train__num_steps=20), folder)
+    return folder
+
+
+def damage_config(folder):
+    (folder / "config.json").write_text('{"half": ')
+
+
+def damage_records(folder):
+    path = folder / "metrics.jsonl"
+    path.write_text("nonsense\n" + path.read_text())
+
+
+def damage_checkpoint(folder):
+    for path in (folder / "checkpoints" / "20").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+
+
+def remove_config(folder):
+    (folder / "config.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (damage_config, r"config\.json: cannot be read as JSON"),
+        (remove_config, r"holds checkpoints but no config\.json"),
+        (damage_records, r"metrics\.jsonl, line 1: not a report"),
+        (damage_checkpoint, r"checkpoints/20: the checkpoint cannot be read"),
+    ],
+)
+def test_damaged_workdir_is_refused_in_one_sentence(damage, sentence, tmp_path):
+    damage(finished_run(tmp_path))
+    with pytest.raises(UserError, match=sentence):
+        train.train_and_evaluate(tiny_config(), tmp_path)
+
+
+def test_workdir_without_checkpoints_starts_anew_whatever_the_config(tmp_path):
+    shutil.rmtree(finished_run(tmp_path) / "checkpoints")
+    train.train_and_evaluate(tiny_config(train__num_steps=10, sampler__name="uniform"), tmp_path)
+    assert [record["step"] for record in read_records(tmp_path)] == [10]
+
+
 def test_final_split_valid_leaves_test_alone_and_says_so(tmp_path, capsys):
     summary = train.train_and_evaluate(tiny_config(eval__final_split="valid"), tmp_path)
     assert summary["test"] == {} and summary["valid"]
@@ -221,6 +267,12 @@ def test_loss_that_is_not_a_number_stops_the_run_at_its_step(tmp_path):
     assert not (tmp_path / "summary.json").exists() and read_records(tmp_path) == []
 
 
+def test_embeddings_that_are_not_finite_stop_the_run_where_the_loss_hides_it(tmp_path):
+    config = tiny_config(model__constraint="none", optimizer__learning_rate=3e38, train__num_steps=1)
+    with pytest.raises(TrainingError, match="squared norm of an embedding is not finite after step 1; lower"):
+        train.train_and_evaluate(config, tmp_path)
+
+
 BAD_CONFIGS = [
     ({"dataset__path": "nowhere"}, r"nowhere: no such folder"),
     ({"dataset__name": "lastfm"}, r"dataset\.path is not set"),
@@ -241,6 +293,9 @@ BAD_CONFIGS = [
     ({"sampler__num_candidates": 51}, r"config\.sampler\.num_candidates = 51 is above the number of items, 50"),
     ({"train__batch_size": 100_000}, r"config\.train\.batch_size = 100000 is above the number of training pairs, 1150"),
     ({"eval__ks": ()}, r"config\.eval\.ks = \(\) must be"),
+    ({"eval__ks": (5, True)}, r"config\.eval\.ks = \(5, True\) must be"),
+    ({"train__num_steps": 2**31}, r"config\.train\.num_steps = 2147483648 must be"),
+    ({"train__num_steps": None, "train__num_passes": 1e300}, r"config\.train\.num_passes = 1e\+300 is 2\^31 steps"),
     ({"eval__ks": (5, 0)}, r"config\.eval\.ks = \(5, 0\) must be"),
     ({"eval__ks": (51,)}, r"config\.eval\.ks has 51, which is above the number of items, 50"),
     ({"eval__final_split": "train"}, r"config\.eval\.final_split = 'train' is unknown"),
@@ -312,6 +367,10 @@ BAD_COMMANDS = [
     ([QUICKSTART, "--config.train.batch_size=many"], "--config.train.batch_size=many"),
     ([QUICKSTART, "--config.model.margin=0"], "config.model.margin = 0.0 must be a finite number above 0"),
     ([QUICKSTART, "--nonsense"], "nonsense"),
+    ([QUICKSTART, "--config.train.batch_size="], "--config"),
+    ([QUICKSTART + ":argument"], "get_config() takes 0 positional arguments"),
+    (["--config=tests/oracles.py"], "get_config"),
+    (["--config=README.md"], "SyntaxError"),
     ([QUICKSTART, "extra"], "'extra' is not a flag"),
 ]
 

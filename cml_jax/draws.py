@@ -27,7 +27,7 @@ def permute(key: Array, position: Array, size: int) -> Array:
     Returns:
         Array[...] int32; distinct positions give distinct values.
     """
-    bits = max(2, math.ceil(math.log2(size)))
+    bits = max(6, math.ceil(math.log2(size)))  # halves of fewer bits mix too little
     low_bits = bits // 2
     high_bits = bits - low_bits
     round_keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
@@ -73,8 +73,17 @@ def make_weight_table(weights: Array) -> WeightTable:
     size = weights.shape[0]
     length = math.ceil(math.sqrt(size))
     padded = jnp.pad(weights, (0, -size % length)).reshape(-1, length)
-    inside = jnp.cumsum(padded, axis=1)
-    return WeightTable(blocks=jnp.cumsum(inside[:, -1]), inside=inside)
+    inside = _running_sum(padded.T).T
+    return WeightTable(blocks=_running_sum(inside[:, -1]), inside=inside)
+
+
+def _running_sum(values: Array) -> Array:
+    """Running sum over the first axis, one after the other: adding 0 changes nothing, so weight 0 is never drawn.
+
+    `jnp.cumsum` adds in an order of its own, in which the sums of a long row are not even monotone.
+    """
+    start = jnp.zeros(values.shape[1:], values.dtype)
+    return jax.lax.scan(lambda total, value: (total + value, total + value), start, values)[1]
 
 
 def draw(key: Array, table: WeightTable, shape: tuple[int, ...]) -> Array:

@@ -69,7 +69,7 @@ def lazy(transform: optax.GradientTransformation, project: Callable[[Array], Arr
                 )
             return leaf
 
-        return optax.tree.map_params(transform, check, state)
+        return optax.tree_utils.tree_map_params(transform, check, state)
 
     def update(grads, rows, opt_state, table):
         merged, unique = merge_rows(grads, rows, table.shape[0])
@@ -80,7 +80,7 @@ def lazy(transform: optax.GradientTransformation, project: Callable[[Array], Arr
         def put(new, leaf):
             return leaf.at[unique].set(new, mode="drop", unique_indices=True, indices_are_sorted=True)
 
-        per_row = optax.tree.map_params(
+        per_row = optax.tree_utils.tree_map_params(
             transform, lambda _: True, opt_state, transform_non_params=lambda _: False
         )  # the rest, such as step counters, is common to all rows
         row_state = jax.tree.map(lambda is_row, leaf: take(leaf) if is_row else leaf, per_row, opt_state)

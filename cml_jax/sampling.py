@@ -57,11 +57,13 @@ def positives(key: Array, step: Array, data: DeviceInteractions, batch_size: int
 
 
 def popularity_weights(popularity: Array, exponent: Array | float, cap: Array | float) -> Array:
-    """Unnormalised stage-1 weights min(popularity, cap)^exponent: Array[I] -> Array[I] (Tran et al. 2019, section 3).
+    """Stage-1 weights, proportional to min(popularity, cap)^exponent; the largest is 1 (Tran et al. 2019, section 3).
 
-    Items without training users keep weight 0, for every exponent: there is nothing to say that they are negatives.
+    Array[I] -> Array[I]. Items without training users keep weight 0, for every exponent: there is nothing to say that
+    they are negatives. Scaled before the power is taken, so that no exponent overflows.
     """
-    return jnp.where(popularity > 0, jnp.minimum(popularity, cap) ** exponent, 0.0)
+    counts = jnp.minimum(popularity, cap)
+    return jnp.where(popularity > 0, (counts / jnp.max(counts)) ** exponent, 0.0)
 
 
 def stage2_weights(similarity: Array, usable: Array, dim: int, cutoff: Array | float) -> Array:

@@ -38,7 +38,7 @@ def default_config() -> Config:
     config.sampler.popularity_exponent = 1.0
     config.sampler.popularity_cap = config_dict.placeholder(float)  # none: counts are not capped
     config.sampler.similarity_cutoff = 0.1  # 1: no cut-off
-    config.sampler.refresh_every = 1  # 1: live embeddings; 0: frozen at initialisation; n: every n steps
+    config.sampler.refresh_every = 1  # triplet two_stage; 1: live, 0: frozen at the start, n: every n
 
     config.model = ConfigDict()
     config.model.dim = 64
@@ -59,7 +59,7 @@ def default_config() -> Config:
     config.train.batch_size = 256
     config.train.num_passes = 16.0  # over the training pairs; config files set this one
     config.train.num_steps = config_dict.placeholder(int)  # if given, counts instead of num_passes
-    config.train.report_every_steps = 100  # steps in one dispatch
+    config.train.report_every_steps = 100  # steps in one dispatch; best a divisor of the other periods
 
     config.eval = ConfigDict()
     config.eval.every_steps = 500
@@ -76,8 +76,8 @@ def default_config() -> Config:
 
 _AT_LEAST_0 = (lambda v: v >= 0, "must be 0 or more")
 _AT_LEAST_1 = (lambda v: v >= 1, "must be 1 or more")
-_POSITIVE = (lambda v: 0 < v < math.inf, "must be a finite number above 0")
-_FINITE_AT_LEAST_0 = (lambda v: 0 <= v < math.inf, "must be a finite number of 0 or more")
+_POSITIVE = (lambda v: 1e-37 < v < 3e38, "must be a finite number above 0 that float32 can hold")
+_FINITE_AT_LEAST_0 = (lambda v: 0 <= v < 3e38, "must be a finite number of 0 or more")
 
 
 def _one_of(names) -> tuple:
@@ -94,7 +94,7 @@ _RANGES = {
     "sampler.popularity_cap": _POSITIVE,
     "sampler.similarity_cutoff": (lambda v: 0 < v <= 1, "must be above 0 and at most 1"),
     "sampler.refresh_every": _AT_LEAST_0,
-    "model.dim": _AT_LEAST_1,
+    "model.dim": (lambda v: 1 <= v < 2**20, "must be 1 or more and below 2^20"),
     "model.loss": _one_of(training.LOSSES),
     "model.margin": _POSITIVE,
     "model.temperature": _POSITIVE,
@@ -224,6 +224,7 @@ def make_hparams(config: Config) -> HParams:
 
 def make_spec(config: Config, train: Interactions) -> Spec:
     """The static part of a config; the number of stage-1 draws depends on the data's popularity."""
+    draws_by_embeddings = config.sampler.name == "two_stage" and config.model.loss == "triplet"
     num_candidates = num_draws = 0
     if config.sampler.name == "two_stage":
         num_candidates = config.sampler.num_candidates
@@ -239,7 +240,8 @@ def make_spec(config: Config, train: Interactions) -> Spec:
         num_negatives=config.model.num_negatives,
         num_candidates=num_candidates,
         num_draws=num_draws,
-        refresh_every=config.sampler.refresh_every,
+        # Nothing else looks at embeddings to draw, so nothing else needs a snapshot of them.
+        refresh_every=config.sampler.refresh_every if draws_by_embeddings else 1,
         loss=config.model.loss,
         constraint=config.model.constraint,
         optimizer=config.optimizer.name,

@@ -18,7 +18,8 @@ def format_record(record: dict[str, Any], ks: Sequence[int]) -> str:
     """One line for an evaluation during training."""
     names = [f"{name}@{max(ks)}" for name in ("ndcg", "map", "recall", "mmr")]
     values = ", ".join(f"{name} {record['metrics'][name]:.4g}" for name in names)
-    return f"step {record['step']} (pass {record['pass']:.2f}): loss {record['loss']:.4f}, valid {values}"
+    without = f", {record['no_negative']} pairs without a negative" if record["no_negative"] else ""
+    return f"step {record['step']} (pass {record['pass']:.2f}): loss {record['loss']:.4f}{without}, valid {values}"
 
 
 def format_summary(summary: dict[str, Any]) -> str:

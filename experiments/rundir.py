@@ -98,6 +98,8 @@ def open_run(workdir: str | os.PathLike[str], config: Config, data_sha256: str) 
     with _errors_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder)
+    if run.checkpoints.exists() and not run.checkpoints.is_dir():
+        raise UserError(f"{run.checkpoints} is not a folder; choose another --workdir, or delete it.")
     if run.has_checkpoints():
         _check_same_run(run.read_json("config.json"), config, data_sha256, folder)
     return run

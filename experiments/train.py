@@ -37,7 +37,8 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
     Args:
         config: from a config file; see `experiments.config.default_config` for its keys.
         workdir: folder for config.json, metrics.jsonl, summary.json, curves.png and checkpoints/. An unfinished run of
-            the same config in it goes on; a finished one is reported again.
+            the same config in it goes on, and so does a finished one that is asked for more steps; otherwise a finished
+            one is reported again. The last step is always evaluated, whether eval.every_steps divides it or not.
 
     Returns:
         What summary.json holds.
@@ -101,12 +102,18 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             _stop_at_bad_loss(losses, step - num_steps, config)
             trained_seconds, trained_steps = trained_seconds + seconds, trained_steps + num_steps
             throughput = num_steps * spec.batch_size / seconds
+            no_negative = int(np.sum(metrics.no_negative))
+            if no_negative == _num_pairs_seen(step - num_steps, step, dataset.train.num_pairs, spec.batch_size):
+                raise TrainingError(
+                    f"No pair of steps {step - num_steps + 1} to {step} has a valid negative; raise "
+                    f"config.sampler.num_candidates, or use config.sampler.name = 'uniform'."
+                )
             record = {
                 "step": step,
                 "pass": step / sampling.steps_per_pass(dataset.train.num_pairs, spec.batch_size),
                 "loss": float(losses.mean()),
                 "throughput": throughput,
-                "no_negative": int(np.sum(metrics.no_negative)),
+                "no_negative": no_negative,
                 "metrics": {},
             }
             bar.update(num_steps)
@@ -184,6 +191,12 @@ def _compiled_steps(state, data, hparams, spec):
         return state, metrics, time.perf_counter() - before
 
     return advance
+
+
+def _num_pairs_seen(start: int, end: int, num_pairs: int, batch_size: int) -> int:
+    """Training pairs in the batches of steps start to end - 1; the last batch of a pass may be a partial one."""
+    place = np.arange(start, end) % sampling.steps_per_pass(num_pairs, batch_size) * batch_size
+    return int(np.minimum(batch_size, num_pairs - place).sum())
 
 
 def _stop_at_bad_loss(losses: np.ndarray, first: int, config: Config) -> None:

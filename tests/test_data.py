@@ -42,8 +42,9 @@ def test_adjacency_reads_what_was_written(tmp_path):
         "\ufeff10 3 5 900\r\n7 5\r\n\r\n22 3 4 5 6\r\n",
         "10   3\t5 900  \n7 5\n22 3 4 5 6",
         "22 3 4\n10 3 5 900\n22 5 6\n7 5\n",
+        "22\n10 3 5 900\n7 5\n22 3 4 5 6\n10\n",
     ],
-    ids=["windows", "spaces and no last newline", "user on two lines"],
+    ids=["windows", "spaces and no last newline", "user on two lines", "user also on an empty line"],
 )
 def test_adjacency_reads_variants_alike(tmp_path, text):
     (tmp_path / "a").mkdir()
@@ -86,6 +87,13 @@ def test_bad_adjacency_is_refused_with_file_and_line(tmp_path, changes, sentence
     with pytest.raises(DataError, match=sentence) as caught:
         readers.read_adjacency(write(tmp_path, **changes))
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_valid_that_is_not_a_file_is_refused(tmp_path):
+    write(tmp_path, valid_txt=None)
+    (tmp_path / "valid.txt").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"valid\.txt: not a file"):
+        readers.read_adjacency(tmp_path)
 
 
 def test_missing_folder_is_named(tmp_path):

@@ -17,14 +17,16 @@ def test_permute_is_a_permutation(size):
     assert sorted(places.tolist()) == list(range(size))
 
 
-def test_permute_sends_each_place_everywhere_alike():
-    keys = jax.random.split(KEY, 4000)
-    permuted = jax.vmap(lambda key: draws.permute(key, jnp.arange(7), 7))(keys)
-    for place in range(7):
-        assert_law(np.bincount(permuted[:, place], minlength=7), np.full(7, 1 / 7))
-    pairs = np.asarray(permuted[:, 0] * 7 + permuted[:, 1])  # neighbours are independent but for being distinct
-    expected = (1 - np.eye(7)).ravel() / 42
-    assert_law(np.bincount(pairs, minlength=49), expected)
+@pytest.mark.parametrize("size", [3, 5, 7, 20])
+def test_permute_sends_each_place_everywhere_alike(size):
+    keys = jax.random.split(KEY, 20_000)
+    permuted = jax.vmap(lambda key: draws.permute(key, jnp.arange(size), size))(keys)
+    for place in range(size):
+        assert_law(np.bincount(permuted[:, place], minlength=size), np.full(size, 1 / size))
+    for other in (1, size - 1):  # pairs of places are independent but for being distinct
+        pairs = np.asarray(permuted[:, 0] * size + permuted[:, other])
+        expected = (1 - np.eye(size)).ravel() / (size * (size - 1))
+        assert_law(np.bincount(pairs, minlength=size**2), expected)
 
 
 def test_draw_has_the_law_of_the_weights():
@@ -40,6 +42,13 @@ def test_draw_keeps_its_precision_in_a_large_table():
     is_last = drawn == 2_999_999
     assert_law([is_last.sum(), (~is_last).sum()], [1e6 / 3999999, 2999999 / 3999999])
     assert_law(np.bincount(drawn[~is_last] * 10 // 3_000_000, minlength=10), np.full(10, 0.1))
+
+
+def test_weight_table_is_monotone_and_flat_where_weights_are_0():
+    weights = np.random.default_rng(0).random(300_000) * (np.arange(300_000) % 3 > 0)
+    inside = np.asarray(draws.make_weight_table(jnp.float32(weights)).inside)
+    steps = np.diff(inside, axis=1, prepend=0).ravel()[: len(weights)]
+    assert (steps[weights == 0] == 0).all() and (steps[weights > 1e-4] > 0).all()
 
 
 def test_draw_per_row_has_the_law_of_each_row():

@@ -141,6 +141,15 @@ def test_two_stage_sees_the_embeddings_it_is_given(ragged):
     assert set(first.ravel()) != set(second.ravel())
 
 
+@pytest.mark.parametrize(("exponent", "cap"), [(60.0, np.inf), (2.0, 1e-30), (9.0, np.inf)])
+def test_popularity_weights_survive_what_overflows_float32(exponent, cap):
+    popularity = np.append(np.arange(20_000), 0)
+    weights = np.asarray(sampling.popularity_weights(jnp.float32(popularity), exponent, cap), np.float64)
+    counts = np.minimum(popularity, cap)
+    np.testing.assert_allclose(weights, (counts / counts.max()) ** exponent, rtol=1e-4, atol=1e-37)
+    assert weights[0] == weights[-1] == 0
+
+
 def test_stage2_weights_survive_what_overflows_float32():
     """At D = 128 and s = 0.99 the weight 1 / q is about 10^106."""
     similarity = jnp.float32([[0.99, 0.98, 0.5, -0.2, 1.0]])

@@ -1,5 +1,6 @@
 """File formats to data sets. Every error names the file and the line."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,9 @@ def read_adjacency(folder: str | Path) -> Dataset:
     for required in ("train.txt", "test.txt"):
         if not (folder / required).is_file():
             raise DataError(f"{folder / required}: no such file; an adjacency data set needs train.txt and test.txt.")
+    valid = folder / "valid.txt"
+    if os.path.lexists(valid) and not valid.is_file():
+        raise DataError(f"{valid}: not a file; an adjacency data set needs a text file there, or nothing.")
     present = [part for part in PARTS if (folder / f"{part}.txt").is_file()]
     frame = pl.concat([_read_adjacency_file(folder / f"{part}.txt", part) for part in present])
 
@@ -48,6 +52,8 @@ def _read_adjacency_file(path: Path, part: str) -> pl.DataFrame:
     """One row a pair: part, line (from 1), user, item."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: not UTF-8 text; write it as lines of integer ids.") from error
@@ -62,10 +68,10 @@ def _read_adjacency_file(path: Path, part: str) -> pl.DataFrame:
     if tokens.is_empty():
         raise DataError(f"{path}: the file is empty; each line must be 'user item item ...'.")
     if part == "train":
-        _refuse(
-            tokens.filter(pl.col("item").list.len() == 0), path, "user {user} has no training items; remove the user."
-        )
-    pairs = tokens.explode("item", empty_as_null=True)
+        has_items = pl.col("item").list.len() > 0
+        empty = tokens.filter(~has_items).join(tokens.filter(has_items), on="user", how="anti")
+        _refuse(empty, path, "user {user} has no training items; remove the user.")
+    pairs = tokens.explode("item")
     for column in ("user", "item"):
         number = pl.col(column).cast(pl.Int64, strict=False)
         _refuse(

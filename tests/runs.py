@@ -1,0 +1,53 @@
+"""Tiny runs for the tests of experiments."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from experiments import config as config_lib
+
+ROOT = Path(__file__).parents[1]
+
+
+def tiny_config(**overrides):
+    """A run of seconds on the checkerboard; overrides are 'section__key' = value."""
+    config = config_lib.default_config()
+    config.update_from_flattened_dict(
+        {
+            "dataset.name": "checkerboard",
+            "model.dim": 8,
+            "sampler.num_candidates": 30,
+            "train.batch_size": 64,
+            "train.num_steps": 40,
+            "train.report_every_steps": 10,
+            "eval.every_steps": 20,
+            "eval.ks": (1, 5),
+            "checkpoint.every_steps": 20,
+        }
+    )
+    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in overrides.items()})
+    return config
+
+
+def read_records(workdir):
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    for record in records:
+        assert record.pop("throughput") > 0  # the one thing that differs from run to run
+    return records
+
+
+def command(*arguments, cwd=ROOT):
+    """Runs experiments.main as a person would."""
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.main", *arguments],
+        cwd=cwd,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+QUICKSTART = "--config=experiments/configs/quickstart.py"

@@ -1,0 +1,125 @@
+import math
+
+import pytest
+
+from cml_jax.errors import ConfigError, TrainingError, UserError
+from experiments import train
+from tests.runs import QUICKSTART, command, read_records, tiny_config
+
+
+def test_loss_that_is_not_a_number_stops_the_run_at_its_step(tmp_path):
+    config = tiny_config(model__constraint="none", optimizer__learning_rate=1e30)
+    with pytest.raises(TrainingError, match=r"The loss is (nan|inf) at step \d+; lower config\.optimizer") as caught:
+        train.train_and_evaluate(config, tmp_path)
+    step = int(str(caught.value).split("step ")[1].split(";")[0])
+    assert 1 < step <= 10, "the first update is what breaks it"
+    assert not (tmp_path / "summary.json").exists() and read_records(tmp_path) == []
+
+
+def test_run_without_any_valid_negative_stops(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.txt").write_text("0 0 1\n1 0 1\n")
+    (folder / "valid.txt").write_text("0 2\n")
+    (folder / "test.txt").write_text("1 2\n")
+    config = tiny_config(
+        dataset__path=str(folder), train__batch_size=3, sampler__num_candidates=2, eval__ks=(1,), train__num_steps=4
+    )
+    with pytest.raises(TrainingError, match="No pair of steps 1 to 4 has a valid negative; raise"):
+        train.train_and_evaluate(config, tmp_path / "run")
+
+
+def test_embeddings_that_are_not_finite_stop_the_run_where_the_loss_hides_it(tmp_path):
+    config = tiny_config(model__constraint="none", optimizer__learning_rate=1e30, train__num_steps=1)
+    with pytest.raises(TrainingError, match="squared norm of an embedding is not finite after step 1; lower"):
+        train.train_and_evaluate(config, tmp_path)
+
+
+BAD_CONFIGS = [
+    ({"dataset__path": "nowhere"}, r"nowhere: no such folder"),
+    ({"dataset__name": "lastfm"}, r"dataset\.path is not set"),
+    ({"dataset__path": ".", "dataset__format": "xml"}, r"dataset\.format = 'xml' is unknown"),
+    ({"sampler__name": "warp"}, r"config\.sampler\.name = 'warp' is unknown; choose one of popularity, two_stage"),
+    ({"model__loss": "bpr"}, r"config\.model\.loss = 'bpr' is unknown"),
+    ({"model__constraint": "cube"}, r"config\.model\.constraint = 'cube' is unknown"),
+    ({"optimizer__name": "lbfgs"}, r"config\.optimizer\.name = 'lbfgs' is unknown"),
+    ({"optimizer__rows": "sparse"}, r"config\.optimizer\.rows = 'sparse' is unknown"),
+    ({"optimizer__learning_rate": -0.1}, r"config\.optimizer\.learning_rate = -0\.1 must be"),
+    ({"optimizer__learning_rate": math.nan}, r"config\.optimizer\.learning_rate = nan must be"),
+    ({"model__margin": 0.0}, r"config\.model\.margin = 0\.0 must be a finite number above 0"),
+    ({"model__margin": -1.0}, r"config\.model\.margin = -1\.0 must be a finite number above 0"),
+    ({"model__dim": 0}, r"config\.model\.dim = 0 must be 1 or more"),
+    ({"model__num_negatives": 0}, r"config\.model\.num_negatives = 0 must be 1 or more"),
+    ({"sampler__similarity_cutoff": 1.5}, r"config\.sampler\.similarity_cutoff = 1\.5 must be above 0 and at most 1"),
+    ({"sampler__popularity_exponent": -1.0}, r"config\.sampler\.popularity_exponent = -1\.0 must be"),
+    ({"sampler__num_candidates": 51}, r"config\.sampler\.num_candidates = 51 is above the number of items, 50"),
+    ({"train__batch_size": 100_000}, r"config\.train\.batch_size = 100000 is above the number of training pairs, 1150"),
+    ({"eval__ks": ()}, r"config\.eval\.ks = \(\) must be"),
+    ({"eval__ks": (5, True)}, r"config\.eval\.ks = \(5, True\) must be"),
+    ({"train__num_steps": 2**31}, r"config\.train\.num_steps = 2147483648 must be"),
+    ({"train__num_steps": None, "train__num_passes": 1e20}, r"config\.train\.num_passes = 1e\+20 is 2\^31 steps"),
+    ({"eval__ks": (5, 0)}, r"config\.eval\.ks = \(5, 0\) must be"),
+    ({"eval__ks": (51,)}, r"config\.eval\.ks has 51, which is above the number of items, 50"),
+    ({"eval__final_split": "train"}, r"config\.eval\.final_split = 'train' is unknown"),
+    ({"seed": -1}, r"config\.seed = -1 must be"),
+    ({"model__loss": "softmax", "sampler__name": "uniform"}, r"config\.model\.loss = 'softmax' weights the candidates"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "sentence"), BAD_CONFIGS, ids=[str(overrides) for overrides, _ in BAD_CONFIGS])
+def test_bad_value_is_refused_before_anything_is_written(overrides, sentence, tmp_path):
+    with pytest.raises(UserError, match=sentence) as caught:
+        train.train_and_evaluate(tiny_config(**overrides), tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_type_unknown_and_missing_keys_are_named(tmp_path):
+    config = tiny_config().unlock()
+    config.train.batch_sise = 3
+    with pytest.raises(
+        ConfigError, match=r"config\.train\.batch_sise is not a config key; did you mean config\.train\."
+    ):
+        train.train_and_evaluate(config, tmp_path / "run")
+    del config.train["batch_sise"], config.model["dim"]
+    with pytest.raises(ConfigError, match=r"config\.model\.dim is missing"):
+        train.train_and_evaluate(config, tmp_path / "run")
+    with config.ignore_type():
+        config.model.dim = "many"
+    with pytest.raises(ConfigError, match=r"config\.model\.dim = 'many' must be of type int"):
+        train.train_and_evaluate(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+BAD_COMMANDS = [
+    (["--config=nowhere.py"], "--config=nowhere.py: no such file"),
+    ([QUICKSTART, "--config.sampler.nam=uniform"], "config.sampler.nam is not a config key; did you mean"),
+    ([QUICKSTART, "--config.nothing.like=1"], "config.nothing.like is not a config key"),
+    ([QUICKSTART, "--config.train.batch_size=many"], "--config.train.batch_size=many"),
+    ([QUICKSTART, "--config.model.margin=0"], "config.model.margin = 0.0 must be a finite number above 0"),
+    ([QUICKSTART, "--nonsense"], "nonsense"),
+    ([QUICKSTART, "--config.train.batch_size="], "--config"),
+    ([QUICKSTART + ":argument"], "get_config() takes 0 positional arguments"),
+    (["--config=tests/oracles.py"], "get_config"),
+    (["--config=README.md"], "SyntaxError"),
+    ([QUICKSTART, "extra"], "'extra' is not a flag"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD_COMMANDS, ids=[" ".join(a) for a, _ in BAD_COMMANDS])
+def test_bad_command_line_prints_one_sentence_and_exits_with_1(arguments, sentence, tmp_path):
+    done = command(*arguments, f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and sentence in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_config_is_named():
+    done = command()
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and "--config" in done.stderr
+
+
+def test_unwritable_workdir_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write the workdir"):
+        train.train_and_evaluate(tiny_config(), tmp_path / "file" / "run")

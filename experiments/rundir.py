@@ -82,7 +82,7 @@ class Run(NamedTuple):
         (self.folder / "summary.json").unlink(missing_ok=True)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Writes summary.json, whose presence says that the run has finished."""
+        """Writes summary.json: the result of the number of steps that it names; a longer run replaces it."""
         _write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
 
 

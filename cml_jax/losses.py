@@ -65,3 +65,25 @@ def gor(products: Array, weights: Array, dim: int) -> Array:
     first = jnp.sum(weights * products) / count
     second = jnp.sum(weights * jnp.square(products)) / count
     return jnp.square(first) + jnp.maximum(0.0, second - 1.0 / dim)
+
+
+def gor_sum(products: Array, weights: Array, dim: int) -> Array:
+    """The released code's form of the GOR term, for one kind of pair: sums where the paper has means.
+
+    S1^2 + max(0, S2 - n/D), where S1 and S2 are the sum and the sum of squares over the n triplets of the largest inner
+    product among the triplet's negatives (code of Tran et al. 2019). With B triplets the first part is B^2 times and
+    the second B times what the mean form gives.
+
+    Args:
+        products: Array[B, N], inner products of the users, or of the positives, with their negatives.
+        weights: Array[B, N] of 0 and 1; pairs of weight 0 are left out.
+        dim: D.
+
+    Returns:
+        Scalar; 0 where all weights are 0.
+    """
+    counted = jnp.max(weights, axis=1)
+    largest = jnp.max(jnp.where(weights > 0, products, -jnp.inf), axis=1)
+    largest = jnp.where(counted > 0, largest, 0.0)
+    first, second = jnp.sum(largest), jnp.sum(jnp.square(largest))
+    return jnp.square(first) + jnp.maximum(0.0, second - jnp.sum(counted) / dim)

@@ -5,6 +5,7 @@ hyperparameters alone, `sample` draws negatives for a batch and sees the embeddi
 stale ones.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from cml_jax.types import Array, DeviceInteractions, HParams, Params, PyTree, Sp
 
 _MAX_REDRAWS = 64  # popularity: a negative not found by then is marked invalid
 _TWO_STAGE_REDRAWS = 4  # two-stage: afterwards the weights of known positives are set to zero
+_RELEASED_RETRIES = 10  # two-stage, 'retry_then_keep': afterwards a known positive is kept
+OWN_POSITIVE = ("exclude", "uniform_draw")
+KNOWN_POSITIVES = ("exclude", "retry_then_keep")
 
 
 class Sampler(NamedTuple):
@@ -107,23 +111,37 @@ def uniform(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler:
 def popularity(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler:
     """Each negative with probability proportional to popularity^exponent over the items not known as positives.
 
-    Known positives are redrawn. A negative that is a known positive 64 times in a row makes its triplet invalid; if the
-    user's positives hold the share r of the weight, that happens with probability r^64.
+    Known positives are redrawn. A negative that still is one after 64 redraws makes its triplet invalid; if the user's
+    positives hold the share r of the weight, that happens with probability r^65. Items without training users have
+    weight 0: they are never drawn, see `popularity_weights`.
+
+    With `spec.without_replacement`, as the released code does it, the batch's B N negatives are first drawn without
+    replacement; known positives among them are then redrawn one by one, with replacement.
     """
 
     def init():
         weights = popularity_weights(data.popularity, hparams.popularity_exponent, hparams.popularity_cap)
-        return draws.make_weight_table(weights)
+        return draws.make_weight_table(weights), weights
 
-    def sample(key, table, params, users, items):
+    def sample(key, state, params, users, items):
         del params, items
+        table, weights = state
         shape = (users.shape[0], spec.num_negatives)
 
+        first_key = jax.random.fold_in(key, 0)
+        if spec.without_replacement:
+            source = table if spec.num_draws else weights
+            negatives, found = _draw_distinct(first_key, source, spec.num_draws, math.prod(shape))
+            negatives, found = negatives.reshape(shape), found.reshape(shape)
+        else:
+            negatives, found = draws.draw(first_key, table, shape), jnp.ones(shape, bool)
+
         def redraw(attempt, negatives, pending):
-            proposal = draws.draw(jax.random.fold_in(key, attempt), table, shape)
+            proposal = draws.draw(jax.random.fold_in(key, 1 + attempt), table, shape)
             return jnp.where(pending, proposal, negatives), pending & csr.contains(data, users[:, None], proposal)
 
-        negatives, pending = _redraw_until_done(redraw, jnp.ones(shape, bool), _MAX_REDRAWS)
+        pending = ~found | csr.contains(data, users[:, None], negatives)
+        negatives, pending = _redraw_until_done(redraw, negatives, pending, _MAX_REDRAWS)
         return negatives, ~jnp.any(pending, axis=1)
 
     return Sampler(init=init, sample=sample)
@@ -140,7 +158,13 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
     at B = 256, C = 2000 the look-up of a round costs a tenth of the full mask.)
 
     A triplet is invalid where no candidate that is not a known positive has a positive inner product.
+
+    Two options repeat what the released code does instead, and neither is what the paper says:
+    `spec.own_positive = 'uniform_draw'`: where the pair's own positive is among the candidates its weight overflows,
+    and the draw falls back, silently, to a uniform one over the candidates; so it does where no weight is positive.
+    `spec.known_positives = 'retry_then_keep'`: a known positive is redrawn up to ten times, then kept as a negative.
     """
+    keep = spec.known_positives == "retry_then_keep"
 
     def init():
         return make_candidate_state(spec, data, hparams)
@@ -149,29 +173,39 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
         candidate_key, draw_key = jax.random.split(key)
         candidates, filled = draw_candidates(candidate_key, state, spec)
         similarity = to_sphere(params.items[items]) @ to_sphere(params.items[candidates]).T  # [B, C]
-        usable = filled[None, :] & (candidates[None, :] != items[:, None])
+        is_own = candidates[None, :] == items[:, None]
         shape = (users.shape[0], spec.num_negatives)
 
-        def draw_rows(round_key, weights):
-            return draws.draw_per_row(weights, jax.random.uniform(round_key, shape))
+        def make_tables(allowed):
+            weights = stage2_weights(similarity, allowed & ~is_own, spec.dim, hparams.similarity_cutoff)
+            if spec.own_positive == "uniform_draw":
+                overflows = jnp.any(is_own & filled[None, :], axis=1, keepdims=True)
+                falls_back = overflows | ~jnp.any(weights > 0, axis=1, keepdims=True)
+                weights = jnp.where(falls_back, allowed.astype(weights.dtype), weights)
+            return draws.make_row_tables(weights)
 
-        weights = stage2_weights(similarity, usable, spec.dim, hparams.similarity_cutoff)
-        tables = draws.make_row_tables(weights)
+        def draw_rows(attempt, tables):
+            return draws.draw_per_row(tables, jax.random.uniform(jax.random.fold_in(draw_key, attempt), shape))
+
+        everything = jnp.broadcast_to(filled[None, :], similarity.shape)
+        tables = make_tables(everything)
         drawable = tables.blocks[:, -1] > 0
 
         def redraw(attempt, slots, pending):
-            proposal = draw_rows(jax.random.fold_in(draw_key, attempt), tables)
+            proposal = draw_rows(attempt, tables)
             hit = csr.contains(data, users[:, None], candidates[proposal])
             return jnp.where(pending, proposal, slots), pending & hit
 
         pending = jnp.broadcast_to(drawable[:, None], shape)
-        slots, pending = _redraw_until_done(redraw, pending, _TWO_STAGE_REDRAWS)
+        num_rounds = 1 + _RELEASED_RETRIES if keep else _TWO_STAGE_REDRAWS
+        slots, pending = _redraw_until_done(redraw, jnp.zeros(shape, jnp.int32), pending, num_rounds)
+        if keep:
+            return candidates[slots], drawable
 
         def draw_from_the_rest(carry):
             slots, pending, drawable = carry
-            rest = usable & ~csr.known_positives(data, users, candidates)
-            tables = draws.make_row_tables(stage2_weights(similarity, rest, spec.dim, hparams.similarity_cutoff))
-            proposal = draw_rows(jax.random.fold_in(draw_key, _TWO_STAGE_REDRAWS), tables)
+            tables = make_tables(everything & ~csr.known_positives(data, users, candidates))
+            proposal = draw_rows(num_rounds, tables)
             return jnp.where(pending, proposal, slots), jnp.zeros_like(pending), drawable & (tables.blocks[:, -1] > 0)
 
         # A loop of at most one round rather than a branch: under vmap a branch would always run.
@@ -181,7 +215,7 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
     return Sampler(init=init, sample=sample)
 
 
-def _redraw_until_done(redraw, pending: Array, max_rounds: int) -> tuple[Array, Array]:
+def _redraw_until_done(redraw, values: Array, pending: Array, max_rounds: int) -> tuple[Array, Array]:
     """Runs (attempt, values, pending) -> (values, pending) until nothing is pending, at most `max_rounds` times."""
 
     def unfinished(carry):
@@ -192,8 +226,7 @@ def _redraw_until_done(redraw, pending: Array, max_rounds: int) -> tuple[Array, 
         attempt, values, pending = carry
         return attempt + 1, *redraw(attempt, values, pending)
 
-    start = (jnp.int32(0), jnp.zeros(pending.shape, jnp.int32), pending)
-    _, values, pending = jax.lax.while_loop(unfinished, one_round, start)
+    _, values, pending = jax.lax.while_loop(unfinished, one_round, (jnp.int32(0), values, pending))
     return values, pending
 
 
@@ -214,9 +247,14 @@ def draw_candidates(key: Array, state: PyTree, spec: Spec) -> tuple[Array, Array
     Returns:
         candidates Array[C] int32 and filled Array[C] bool, False for slots left over where fewer items can be drawn.
     """
-    if spec.num_draws:
-        return draws.first_distinct(draws.draw(key, state, (spec.num_draws,)), spec.num_candidates)
-    return draws.top_by_exponential_race(key, state, spec.num_candidates)
+    return _draw_distinct(key, state, spec.num_draws, spec.num_candidates)
+
+
+def _draw_distinct(key: Array, state: PyTree, num_draws: int, count: int) -> tuple[Array, Array]:
+    """`count` draws without replacement, from a weight table or, with num_draws = 0, from the plain weights."""
+    if num_draws:
+        return draws.first_distinct(draws.draw(key, state, (num_draws,)), count)
+    return draws.top_by_exponential_race(key, state, count)
 
 
 SAMPLERS = {"uniform": uniform, "popularity": popularity, "two_stage": two_stage}

@@ -14,6 +14,8 @@ from cml_jax.rowwise import ROW_MODES, TableOptimizer
 from cml_jax.types import Array, DeviceInteractions, HParams, Params, Spec, StepMetrics, TrainState
 
 LOSSES = ("triplet", "softmax")
+LOSS_REDUCTIONS = ("mean", "sum")
+GOR_FORMS = ("mean", "sum")
 OPTIMIZERS = {"adagrad": optax.adagrad, "adam": optax.adam, "rmsprop": optax.rmsprop, "sgd": optax.sgd}
 
 
@@ -155,12 +157,12 @@ def _draw_candidates(spec: Spec, data: DeviceInteractions, hparams: HParams, sta
 
 
 def _batch_loss(rows: tuple[Array, Array], drawn: _Drawn, spec: Spec, hparams: HParams) -> Array:
-    """Mean loss over the B slots of the batch, those left out counting 0, plus the weighted GOR term.
+    """Loss over the B slots of the batch, those left out counting 0, plus the weighted GOR term.
 
     Args:
         rows: users Array[B, D] and items Array[B + B N, D] or Array[B + C, D], the positives first.
         drawn: what the rows are.
-        spec: loss, constraint, use_gor and dim are used.
+        spec: loss, loss_reduction, gor, constraint and dim are used.
         hparams: margin, temperature, gor_weight.
     """
     embed = CONSTRAINTS[spec.constraint].embed
@@ -173,10 +175,14 @@ def _batch_loss(rows: tuple[Array, Array], drawn: _Drawn, spec: Spec, hparams: H
     else:
         others = others.reshape(*drawn.others.shape, spec.dim)
         each = jax.vmap(losses.triplet_loss, in_axes=(0, 0, 0, None))(users, positives, others, hparams.margin)
-    loss = jnp.sum(jnp.where(drawn.trained, each, 0.0)) / spec.batch_size
-    if spec.use_gor:
-        against = "bd,cd->bc" if spec.loss == "softmax" else "bd,bnd->bn"
-        products = jnp.stack([jnp.einsum(against, anchors, others) for anchors in (users, positives)])
-        weights = jnp.broadcast_to(drawn.valid, products.shape).astype(products.dtype)
-        loss += hparams.gor_weight * losses.gor(products, weights, spec.dim)
-    return loss
+    loss = jnp.sum(jnp.where(drawn.trained, each, 0.0))
+    if spec.loss_reduction == "mean":
+        loss /= spec.batch_size
+    if spec.gor == "none":
+        return loss
+    against = "bd,cd->bc" if spec.loss == "softmax" else "bd,bnd->bn"
+    products = jnp.stack([jnp.einsum(against, anchors, others) for anchors in (users, positives)])
+    weights = jnp.broadcast_to(drawn.valid, products.shape).astype(products.dtype)
+    if spec.gor == "mean":
+        return loss + hparams.gor_weight * losses.gor(products, weights, spec.dim)
+    return loss + hparams.gor_weight * sum(map(losses.gor_sum, products, weights, (spec.dim, spec.dim)))

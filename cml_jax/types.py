@@ -75,15 +75,20 @@ class Spec:
       sampler: 'uniform', 'popularity' or 'two_stage'.
       num_negatives: N.
       num_candidates: C, used by two_stage.
-      num_draws: independent draws made to find C distinct candidates, see `sampling.num_draws_needed`; 0 ranks
-        perturbed weights of the whole catalogue instead.
+      num_draws: independent draws made to find the C candidates, or the B N negatives without replacement, that are
+        distinct, see `draws.num_draws_needed`; 0 ranks perturbed weights of the whole catalogue instead.
       refresh_every: steps between refreshes of the item embeddings that stage 2 sees; 1 = live, 0 = frozen at
         initialisation.
+      own_positive: what two_stage does in a row whose positive is among the candidates: 'exclude' it, or, as the
+        released code does, 'uniform_draw' over all candidates, see `sampling.two_stage`.
+      known_positives: what two_stage does with known positives of the user: 'exclude' them, or 'retry_then_keep'.
+      without_replacement: whether the sampler popularity draws the negatives of a batch without replacement.
       loss: 'triplet' or 'softmax'.
+      loss_reduction: 'mean' or 'sum' over the batch.
+      gor: 'none', or the form of the GOR term, 'mean' or 'sum', see `losses.gor` and `losses.gor_sum`.
       constraint: 'sphere', 'ball' or 'none'.
       optimizer: a name in `training.OPTIMIZERS`.
       rows: 'lazy' (touched rows only) or 'dense' (all rows at every step).
-      use_gor: whether the GOR term is part of the loss.
     """
 
     dim: int
@@ -93,11 +98,15 @@ class Spec:
     num_candidates: int = 0
     num_draws: int = 0
     refresh_every: int = 1
+    own_positive: str = "exclude"
+    known_positives: str = "exclude"
+    without_replacement: bool = False
     loss: str = "triplet"
+    loss_reduction: str = "mean"
+    gor: str = "none"
     constraint: str = "sphere"
     optimizer: str = "adam"
     rows: str = "lazy"
-    use_gor: bool = False
 
 
 class HParams(NamedTuple):
@@ -149,7 +158,7 @@ class StepMetrics(NamedTuple):
     """What one step reports.
 
     Attributes:
-      loss: float32 scalar; mean over the batch.
+      loss: float32 scalar; the step's objective, a mean or a sum over the batch as `Spec.loss_reduction` says.
       no_negative: int32 scalar; triplets left out because no valid negative was found.
     """
 

@@ -39,6 +39,10 @@ def default_config() -> Config:
     config.sampler.popularity_cap = config_dict.placeholder(float)  # none: counts are not capped
     config.sampler.similarity_cutoff = 0.1  # 1: no cut-off
     config.sampler.refresh_every = 1  # triplet two_stage; 1: live, 0: frozen at the start, n: every n
+    # What only the released code does, see cml_jax/sampling.py; for replication.
+    config.sampler.own_positive = "exclude"  # triplet two_stage; exclude | uniform_draw
+    config.sampler.known_positives = "exclude"  # triplet two_stage; exclude | retry_then_keep
+    config.sampler.without_replacement = False  # popularity; the batch's negatives
 
     config.model = ConfigDict()
     config.model.dim = 64
@@ -48,7 +52,9 @@ def default_config() -> Config:
     config.model.num_negatives = 1  # of the triplet loss; the closest counts
     config.model.constraint = "sphere"  # ball | sphere | none
     config.model.init_scale = 1.0
+    config.model.loss_reduction = "mean"  # mean | sum, over the batch
     config.model.gor_weight = 0.0
+    config.model.gor_form = "mean"  # mean | sum; sum: the released code's
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"
@@ -94,6 +100,8 @@ _RANGES = {
     "sampler.popularity_cap": _POSITIVE,
     "sampler.similarity_cutoff": (lambda v: 0 < v <= 1, "must be above 0 and at most 1"),
     "sampler.refresh_every": _AT_LEAST_0,
+    "sampler.own_positive": _one_of(sampling.OWN_POSITIVE),
+    "sampler.known_positives": _one_of(sampling.KNOWN_POSITIVES),
     "model.dim": (lambda v: 1 <= v < 2**20, "must be 1 or more and below 2^20"),
     "model.loss": _one_of(training.LOSSES),
     "model.margin": _POSITIVE,
@@ -101,7 +109,9 @@ _RANGES = {
     "model.num_negatives": _AT_LEAST_1,
     "model.constraint": _one_of(CONSTRAINTS),
     "model.init_scale": _POSITIVE,
+    "model.loss_reduction": _one_of(training.LOSS_REDUCTIONS),
     "model.gor_weight": _FINITE_AT_LEAST_0,
+    "model.gor_form": _one_of(training.GOR_FORMS),
     "optimizer.name": _one_of(training.OPTIMIZERS),
     "optimizer.learning_rate": _POSITIVE,
     "optimizer.rows": _one_of(ROW_MODES),
@@ -160,6 +170,15 @@ def validate(config: Config) -> None:
             f"config.model.loss = 'softmax' weights the candidates of stage 1, so config.sampler.name = "
             f"'{config.sampler.name}' must be 'two_stage'."
         )
+    draws_in_two_stages = config.sampler.name == "two_stage" and config.model.loss == "triplet"
+    for key, has_effect, needed in (
+        ("sampler.own_positive", draws_in_two_stages, "sampler.name = 'two_stage' with model.loss = 'triplet'"),
+        ("sampler.known_positives", draws_in_two_stages, "sampler.name = 'two_stage' with model.loss = 'triplet'"),
+        ("sampler.without_replacement", config.sampler.name == "popularity", "sampler.name = 'popularity'"),
+        ("model.gor_form", config.model.loss == "triplet", "model.loss = 'triplet'"),
+    ):
+        if values[key] != defaults[key] and not has_effect:
+            raise ConfigError(f"config.{key} = {values[key]!r} has an effect only with {needed}; leave it out.")
 
 
 def _same_kind(value: Any, default: Any) -> bool:
@@ -197,6 +216,12 @@ def validate_against(config: Config, train: Interactions) -> None:
             f"config.sampler.num_candidates = {config.sampler.num_candidates} is above the number of items, "
             f"{train.num_items}; lower it."
         )
+    num_drawable = np.count_nonzero(train.popularity)
+    if config.sampler.without_replacement and _num_distinct(config) > num_drawable:
+        raise ConfigError(
+            f"config.sampler.without_replacement needs {_num_distinct(config)} negatives a step of the {num_drawable} "
+            f"items with a training user; lower config.train.batch_size or config.model.num_negatives."
+        )
     per_pass = sampling.steps_per_pass(train.num_pairs, config.train.batch_size)
     if config.train.num_steps is None and config.train.num_passes * per_pass >= 2**31:
         raise ConfigError(f"config.train.num_passes = {config.train.num_passes:g} is 2^31 steps or more; lower it.")
@@ -225,14 +250,14 @@ def make_hparams(config: Config) -> HParams:
 def make_spec(config: Config, train: Interactions) -> Spec:
     """The static part of a config; the number of stage-1 draws depends on the data's popularity."""
     draws_by_embeddings = config.sampler.name == "two_stage" and config.model.loss == "triplet"
-    num_candidates = num_draws = 0
-    if config.sampler.name == "two_stage":
-        num_candidates = config.sampler.num_candidates
+    num_candidates = config.sampler.num_candidates if config.sampler.name == "two_stage" else 0
+    num_draws, num_distinct = 0, _num_distinct(config)
+    if num_distinct:
         hparams = make_hparams(config)
         weights = sampling.popularity_weights(
             jnp.asarray(train.popularity, jnp.float32), hparams.popularity_exponent, hparams.popularity_cap
         )
-        num_draws = draws.num_draws_needed(np.asarray(weights, np.float64), num_candidates)
+        num_draws = draws.num_draws_needed(np.asarray(weights, np.float64), num_distinct)
     return Spec(
         dim=config.model.dim,
         batch_size=config.train.batch_size,
@@ -242,12 +267,23 @@ def make_spec(config: Config, train: Interactions) -> Spec:
         num_draws=num_draws,
         # Nothing else looks at embeddings to draw, so nothing else needs a snapshot of them.
         refresh_every=config.sampler.refresh_every if draws_by_embeddings else 1,
+        own_positive=config.sampler.own_positive,
+        known_positives=config.sampler.known_positives,
+        without_replacement=config.sampler.without_replacement,
         loss=config.model.loss,
+        loss_reduction=config.model.loss_reduction,
+        gor=config.model.gor_form if config.model.gor_weight > 0 else "none",
         constraint=config.model.constraint,
         optimizer=config.optimizer.name,
         rows=config.optimizer.rows,
-        use_gor=config.model.gor_weight > 0,
     )
+
+
+def _num_distinct(config: Config) -> int:
+    """How many items a step draws without replacement: stage 1's candidates, or the negatives of the batch; else 0."""
+    if config.sampler.name == "two_stage":
+        return config.sampler.num_candidates
+    return config.train.batch_size * config.model.num_negatives if config.sampler.without_replacement else 0
 
 
 def num_steps(config: Config, num_pairs: int) -> int:

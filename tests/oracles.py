@@ -24,6 +24,22 @@ def gor(products, weights, dim):
     return chosen.mean() ** 2 + max(0.0, (chosen**2).mean() - 1.0 / dim)
 
 
+def gor_sum(products, weights, dim):
+    largest = [
+        max(x for x, w in zip(*row, strict=True) if w > 0)
+        for row in zip(products, weights, strict=True)
+        if max(row[1]) > 0
+    ]
+    return sum(largest) ** 2 + max(0.0, sum(x**2 for x in largest) - len(largest) / dim)
+
+
+def retried_law(weights, is_positive, retries):
+    """Law of a draw by weights that is redrawn `retries` times where it is a known positive, and then kept."""
+    law = weights / weights.sum()
+    hit = law[is_positive].sum()
+    return np.where(is_positive, hit**retries * law, law * sum(hit**t for t in range(retries + 1)))
+
+
 def to_ball(rows):
     return np.array([row / max(1.0, np.linalg.norm(row)) for row in rows])
 

@@ -62,6 +62,15 @@ BAD_CONFIGS = [
     ({"eval__ks": (51,)}, r"config\.eval\.ks has 51, which is above the number of items, 50"),
     ({"eval__final_split": "train"}, r"config\.eval\.final_split = 'train' is unknown"),
     ({"seed": -1}, r"config\.seed = -1 must be"),
+    ({"model__gor_form": "median"}, r"config\.model\.gor_form = 'median' is unknown; choose one of mean, sum"),
+    (
+        {"sampler__name": "uniform", "sampler__known_positives": "retry_then_keep"},
+        r"config\.sampler\.known_positives = 'retry_then_keep' has an effect only with sampler\.name = 'two_stage'",
+    ),
+    (
+        {"sampler__name": "popularity", "sampler__without_replacement": True},
+        r"config\.sampler\.without_replacement needs 64 negatives a step of the 50 items",
+    ),
     ({"model__loss": "softmax", "sampler__name": "uniform"}, r"config\.model\.loss = 'softmax' weights the candidates"),
 ]
 

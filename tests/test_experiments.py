@@ -93,6 +93,9 @@ def test_every_config_runs_when_shrunk(name, tmp_path):
         {"optimizer__rows": "dense", "optimizer__name": "adagrad", "model__num_negatives": 3},
         {"sampler__name": "popularity", "sampler__popularity_cap": 4.0, "model__gor_weight": 0.1},
         {"sampler__refresh_every": 7, "model__constraint": "none"},
+        {"sampler__own_positive": "uniform_draw", "sampler__known_positives": "retry_then_keep"},
+        {"sampler__name": "popularity", "sampler__without_replacement": True, "train__batch_size": 50},
+        {"model__loss_reduction": "sum", "model__gor_form": "sum", "model__gor_weight": 0.01},
     ],
     ids=str,
 )

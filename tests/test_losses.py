@@ -25,11 +25,21 @@ def loss_gor(user, positive, others):
     return losses.gor(products, jnp.stack([jnp.asarray(VALID, jnp.float32)] * 2), 5)
 
 
-LOSSES = {"triplet": loss_triplet, "softmax": loss_softmax, "gor": loss_gor}
+# Two triplets of two negatives each; of the second triplet one negative counts, and the third triplet not at all.
+SUM_WEIGHTS = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+
+
+def loss_gor_sum(user, positive, others):
+    products = jnp.stack([others[:2] @ user, others[2:] @ user, others[:2] @ positive])
+    return losses.gor_sum(products, jnp.asarray(SUM_WEIGHTS), 5)
+
+
+LOSSES = {"triplet": loss_triplet, "softmax": loss_softmax, "gor": loss_gor, "gor_sum": loss_gor_sum}
 EXPECTED = {
     "triplet": oracles.triplet_loss(USER, POSITIVE, OTHERS, 1.5),
     "softmax": oracles.softmax_loss(USER, POSITIVE, OTHERS, VALID, 0.3),
     "gor": oracles.gor(np.stack([OTHERS @ USER, OTHERS @ POSITIVE]), np.stack([VALID, VALID]), 5),
+    "gor_sum": oracles.gor_sum([OTHERS[:2] @ USER, OTHERS[2:] @ USER, OTHERS[:2] @ POSITIVE], SUM_WEIGHTS, 5),
 }
 
 
@@ -83,5 +93,7 @@ def test_softmax_survives_a_temperature_that_overflows_exp():
     assert np.isfinite(value) and value > 0
 
 
-def test_gor_of_no_pairs_is_zero():
-    assert losses.gor(jnp.ones((2, 3)), jnp.zeros((2, 3)), 5) == 0
+@pytest.mark.parametrize("form", [losses.gor, losses.gor_sum])
+def test_gor_of_no_pairs_is_zero_with_zero_gradient(form):
+    value, gradient = jax.value_and_grad(form)(jnp.ones((2, 3)), jnp.zeros((2, 3)), 5)
+    assert value == 0 and np.all(gradient == 0)

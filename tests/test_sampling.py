@@ -16,7 +16,7 @@ HPARAMS = HParams(learning_rate=0.1, popularity_exponent=0.7, similarity_cutoff=
 PAIRS = [(u, i) for u, i in [(0, 7), (0, 2), (1, 4), (2, 3), (4, 6), (5, 9), (6, 3)]]
 
 
-def make_sampler(name, data, num_negatives=1, num_candidates=11, num_draws=0, hparams=HPARAMS):
+def make_sampler(name, data, num_negatives=1, num_candidates=11, num_draws=0, hparams=HPARAMS, **options):
     spec = Spec(
         dim=DIM,
         batch_size=len(PAIRS),
@@ -24,6 +24,7 @@ def make_sampler(name, data, num_negatives=1, num_candidates=11, num_draws=0, hp
         num_negatives=num_negatives,
         num_candidates=num_candidates,
         num_draws=num_draws,
+        **options,
     )
     return sampling.SAMPLERS[name](spec, data, hparams)
 
@@ -131,6 +132,79 @@ def test_two_stage_redraws_and_the_masked_draw_have_one_law(ragged, monkeypatch)
     """With no redraws allowed, every hit goes to the fully masked weights; the law must not change."""
     monkeypatch.setattr(sampling, "_TWO_STAGE_REDRAWS", 1)
     test_two_stage_law_given_all_items_as_candidates(ragged, CUTOFF)
+
+
+def test_released_fall_back_is_uniform_where_the_positive_is_a_candidate(ragged):
+    """C = all items, so every positive is a candidate and the draw is uniform over the others."""
+    users, items = np.array(PAIRS).T
+    negatives, valid = draw_many(
+        make_sampler("two_stage", ragged.to_device(), 2, own_positive="uniform_draw"), 3000, users, items
+    )
+    assert valid.all()
+    for b, user in enumerate(users):
+        free = (ragged.popularity > 0) & ~np.isin(np.arange(11), ragged.row(user))
+        assert_law(np.bincount(negatives[:, b].ravel(), minlength=11), free / free.sum())
+
+
+@pytest.mark.parametrize("num_draws", [0, 8])
+def test_released_fall_back_leaves_other_rows_alone(ragged, num_draws):
+    """C = 1: where the candidate is not the positive, it is drawn as without the option, or where its weight is 0."""
+    data = ragged.to_device()
+    options = {"num_candidates": 1, "num_draws": num_draws}
+    plain = make_sampler("two_stage", data, **options)
+    fallen_back = make_sampler("two_stage", data, own_positive="uniform_draw", **options)
+    first, first_valid = draw_many(plain, 400, [5, 5], [9, 6])
+    second, second_valid = draw_many(fallen_back, 400, [5, 5], [9, 6])
+    np.testing.assert_array_equal(first[first_valid], second[first_valid])
+    only_second = second_valid & ~first_valid
+    assert only_second.any(), "candidates of no similarity are drawn"
+    assert not np.isin(second[second_valid], ragged.row(5)).any()
+
+
+@pytest.mark.parametrize("own_positive", sampling.OWN_POSITIVE)
+def test_released_retries_keep_the_known_positive(ragged, own_positive):
+    """User 0 has 8 of 10 items, so that ten retries often end on a known positive."""
+    params = PARAMS._replace(items=PARAMS.items + 2.0)  # every similarity is positive
+    sampler = make_sampler(
+        "two_stage", ragged.to_device(), 1, known_positives="retry_then_keep", own_positive=own_positive
+    )
+    negatives, valid = draw_many(sampler, 20_000, [0, 0], [7, 2], params=params)
+    assert valid.all()
+    points = oracles.to_sphere(np.asarray(params.items, np.float64))
+    is_positive = np.isin(np.arange(11), ragged.row(0))
+    for b, item in enumerate([7, 2]):
+        usable = (ragged.popularity > 0) & (np.arange(11) != item)
+        weights = oracles.stage2_probabilities(points @ points[item], usable, DIM, CUTOFF)
+        if own_positive == "uniform_draw":
+            weights = (ragged.popularity > 0).astype(float)
+        law = oracles.retried_law(weights, is_positive, 10)
+        assert law[is_positive].sum() > 0.05
+        assert_law(np.bincount(negatives[:, b].ravel(), minlength=11), law)
+
+
+@pytest.mark.parametrize("num_draws", [0, 60])
+def test_popularity_without_replacement_over_the_batch(ragged, num_draws):
+    """Six users with one item each, item 4 or 3: the negatives differ but where a known positive was redrawn."""
+    users, items = [1] * 3 + [6] * 3, [4] * 3 + [3] * 3
+    sampler = make_sampler("popularity", ragged.to_device(), 1, num_draws=num_draws, without_replacement=True)
+    negatives, valid = draw_many(sampler, 20_000, users, items)
+    assert valid.all()
+    num_distinct = np.array([len(set(row)) for row in negatives[:, :, 0]])
+    assert num_distinct.min() >= 4 and (num_distinct == 6).mean() > 0.7
+    weights = ragged.popularity**0.7 * (ragged.popularity > 0)
+    first = np.where(np.arange(11) == 4, 0, weights)
+    assert_law(np.bincount(negatives[:, 0, 0], minlength=11), first / first.sum())
+    # How often each item is among the six: numpy's own draws without replacement, redrawn alike.
+    rng = np.random.default_rng(0)
+    law, expected = weights / weights.sum(), np.zeros(11)
+    for _ in range(20_000):
+        drawn = rng.choice(11, 6, replace=False, p=law)
+        for b, own in enumerate(items):
+            while drawn[b] == own:
+                drawn[b] = rng.choice(11, p=law)
+        expected += np.bincount(drawn, minlength=11)
+    share = (np.bincount(negatives.ravel(), minlength=11) - expected) / np.sqrt(np.maximum(2 * expected, 1))
+    assert np.abs(share).max() < 5  # false alarm below 1e-5
 
 
 def test_two_stage_sees_the_embeddings_it_is_given(ragged):

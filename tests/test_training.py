@@ -8,6 +8,7 @@ import pytest
 
 from cml_jax import geometry, sampling, training
 from cml_jax.types import HParams, Spec
+from tests import oracles
 
 HPARAMS = HParams(learning_rate=0.05, margin=0.8, gor_weight=0.3, similarity_cutoff=0.4)
 BASE = Spec(dim=6, batch_size=8, num_candidates=9, num_negatives=2)
@@ -15,8 +16,11 @@ CASES = [
     *(dataclasses.replace(BASE, sampler=name) for name in sampling.SAMPLERS),
     *(dataclasses.replace(BASE, constraint=name) for name in geometry.CONSTRAINTS),
     dataclasses.replace(BASE, loss="softmax"),
-    dataclasses.replace(BASE, loss="softmax", use_gor=True),
-    dataclasses.replace(BASE, use_gor=True),
+    dataclasses.replace(BASE, loss="softmax", gor="mean"),
+    dataclasses.replace(BASE, gor="mean"),
+    dataclasses.replace(BASE, gor="sum", loss_reduction="sum"),
+    dataclasses.replace(BASE, own_positive="uniform_draw", known_positives="retry_then_keep"),
+    dataclasses.replace(BASE, sampler="popularity", num_negatives=1, without_replacement=True),
     dataclasses.replace(BASE, rows="dense"),
     dataclasses.replace(BASE, refresh_every=0),
     dataclasses.replace(BASE, refresh_every=3),
@@ -42,7 +46,8 @@ def as_plain_optax(spec, data, num_steps):
         negatives, valid = sampler.sample(key, state.sampler_state, params, users, items)
 
         def loss_fn(params):
-            u, p, n = (embed(x) for x in (params.users[users], params.items[items], params.items[negatives]))
+            # The whole tables are embedded, as released code for the sphere does: the look-up of a batch is the same.
+            u, p, n = embed(params.users)[users], embed(params.items)[items], embed(params.items)[negatives]
             to_negative = jnp.sum((u[:, None] - n) ** 2, axis=2).min(axis=1)
             hinge = jnp.maximum(0, HPARAMS.margin + jnp.sum((u - p) ** 2, axis=1) - to_negative)
             return jnp.sum(hinge * (filled & valid)) / spec.batch_size
@@ -156,3 +161,42 @@ def test_hinge_is_divided_by_the_batch_size_on_a_partial_batch(ragged):
     hparams = HPARAMS._replace(margin=1e6, learning_rate=0.0)  # every triplet has a loss of about the margin
     _, metrics = run(spec, data, 3, hparams=hparams)
     np.testing.assert_allclose(metrics.loss / 1e6, [(8 - metrics.no_negative[0]) / 8, 1, 6 / 8], atol=1e-4)
+
+
+def test_summed_loss_is_the_mean_times_the_batch_size(ragged):
+    """With plain SGD the sum's step is B times the mean's, so a learning rate B times smaller gives the same run."""
+    data = ragged.to_device()
+    spec = dataclasses.replace(BASE, optimizer="sgd")
+    mean, metrics = run(spec, data, 5, hparams=HPARAMS._replace(gor_weight=0.0))
+    small = HPARAMS._replace(gor_weight=0.0, learning_rate=HPARAMS.learning_rate / BASE.batch_size)
+    total, summed = run(dataclasses.replace(spec, loss_reduction="sum"), data, 5, hparams=small)
+    np.testing.assert_allclose(summed.loss, metrics.loss * BASE.batch_size, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), mean.params, total.params)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "softmax"])
+def test_gor_term_of_a_step_is_that_of_its_pairs(ragged, loss):
+    """The step's loss with GOR, less the loss without, is the weight times the oracle's value for the pairs drawn."""
+    data = ragged.to_device()
+    plain = dataclasses.replace(BASE, loss=loss)
+    state = training.init_state(plain, data, HPARAMS, 3)
+    draw = training._draw_candidates if loss == "softmax" else training._draw_negatives
+    drawn = draw(plain, data, HPARAMS, state, state.params)
+    points = training.embeddings(state.params, "sphere")
+    users, positives = np.asarray(points.users[drawn.users]), np.asarray(points.items[drawn.positives])
+    others = np.asarray(points.items[drawn.others])
+    each = "bd,cd->bc" if loss == "softmax" else "bd,bnd->bn"
+    products = [np.einsum(each, anchors, others) for anchors in (users, positives)]
+    valid = np.asarray(drawn.valid)
+    assert valid.sum() > 0
+    expected = {"mean": oracles.gor(np.stack(products), np.stack([valid, valid]), BASE.dim)}
+    if loss == "triplet":
+        expected["sum"] = sum(oracles.gor_sum(p, valid, BASE.dim) for p in products)
+
+    def loss_of(spec):
+        return float(jax.jit(training.make_step(spec))(state, data, HPARAMS)[1].loss)
+
+    for form, value in expected.items():
+        added = loss_of(dataclasses.replace(plain, gor=form)) - loss_of(plain)
+        np.testing.assert_allclose(added, HPARAMS.gor_weight * value, rtol=1e-4, atol=1e-6)
+        assert value > 1e-3

@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict, config_dict
 
 from cml_jax import draws, sampling, training
+from cml_jax.data import datasets
 from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
 from cml_jax.geometry import CONSTRAINTS
@@ -26,11 +27,23 @@ def default_config() -> Config:
     config.seed = 0
 
     config.dataset = ConfigDict()
-    config.dataset.name = "synthetic"  # 'synthetic' and 'checkerboard' are generated; else a label for path
+    # What cml_jax/data/datasets.py takes. 'synthetic' and 'checkerboard' are generated, 'movielens-100k', '-1m' and '-20m'
+    # downloaded; any other name is a label for path.
+    config.dataset.name = "synthetic"
     config.dataset.path = config_dict.placeholder(str)
-    config.dataset.format = "adjacency"
-    config.dataset.valid_fraction = 0.1  # share of train that becomes validation where there is none
+    config.dataset.format = "adjacency"  # adjacency | csv | echonest | movielens | npz | parquet | tsv
+    config.dataset.user_column = config_dict.placeholder(str)  # csv, tsv, parquet; none: 'user'
+    config.dataset.item_column = config_dict.placeholder(str)  # none: 'item'
+    config.dataset.rating_column = config_dict.placeholder(str)
+    config.dataset.time_column = config_dict.placeholder(str)
+    config.dataset.min_rating = config_dict.placeholder(float)  # least rating or play count that makes a pair
+    config.dataset.min_user_items = 0
+    config.dataset.min_item_users = 0
+    config.dataset.filter = "once"  # once | k_core
+    config.dataset.split = config_dict.placeholder(str)  # none: given where there are parts, else ratio
+    config.dataset.split_ratio = (3, 1, 1)  # train, validation, test
     config.dataset.split_seed = 0
+    config.dataset.valid_fraction = 0.1  # share of train that becomes validation where there is none
 
     config.sampler = ConfigDict()
     config.sampler.name = "two_stage"  # uniform | popularity | two_stage
@@ -92,6 +105,15 @@ def _one_of(names) -> tuple:
 
 _RANGES = {
     "seed": (lambda v: 0 <= v < 2**31, "must be 0 or more and below 2^31"),
+    "dataset.min_rating": (lambda v: abs(v) < 3e38, "must be a finite number"),
+    "dataset.min_user_items": _AT_LEAST_0,
+    "dataset.min_item_users": _AT_LEAST_0,
+    "dataset.filter": _one_of(datasets.FILTERS),
+    "dataset.split": _one_of(datasets.SPLITS),
+    "dataset.split_ratio": (
+        lambda v: len(v) == 3 and all(type(share) is int and share >= 0 for share in v) and v[0] > 0 and v[2] > 0,
+        "must be three integers for train, validation and test, only that of validation may be 0",
+    ),
     "dataset.valid_fraction": (lambda v: 0 < v < 1, "must be above 0 and below 1"),
     "dataset.split_seed": _AT_LEAST_0,
     "sampler.name": _one_of(sampling.SAMPLERS),
@@ -186,7 +208,7 @@ def _same_kind(value: Any, default: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(default, tuple):
         return isinstance(value, tuple | list)
-    return isinstance(value, type(default)) and not isinstance(value, bool)
+    return isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
 
 
 def unknown_key(keys: Iterable[str]) -> str | None:

@@ -48,13 +48,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
     """
     # ---- Everything that can be wrong with the input shows here, before anything is written.
     config_lib.validate(config)
-    dataset = datasets.load(
-        config.dataset.name,
-        config.dataset.path,
-        config.dataset.format,
-        valid_fraction=config.dataset.valid_fraction,
-        split_seed=config.dataset.split_seed,
-    )
+    dataset = datasets.load(**config.dataset)
     config_lib.validate_against(config, dataset.train)
     data_sha256 = dataset.sha256()
     run = rundir.open_run(workdir, config, data_sha256)

@@ -1,125 +1,168 @@
-"""File formats to data sets. Every error names the file and the line."""
+"""File formats to tables. Every error names the file, and the line where there is one."""
 
-import os
-from collections.abc import Sequence
+import functools
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+import scipy.sparse
 
-from cml_jax.data.interactions import Dataset, from_pairs
+from cml_jax.data.adjacency import read_adjacency
+from cml_jax.data.scanning import ScannedFile, TextLayout
+from cml_jax.data.tables import PARTS, Table, encode
 from cml_jax.errors import DataError
 
-PARTS = ("train", "valid", "test")
 
+class Columns(NamedTuple):
+    """Which columns of a file are read, and from which rating on a row is a pair.
 
-def read_adjacency(folder: str | Path) -> Dataset:
-    """Reads a folder in the format of the LightGCN releases: train.txt, test.txt and perhaps valid.txt.
-
-    Each line is `user item item ...`: non-negative integer ids, separated by white space. A user may stand on several
-    lines; equal pairs count once; blank lines are skipped. Where valid.txt is absent, valid is empty.
-
-    Raises:
-        DataError: a missing folder or file, an empty file, an id that is not a non-negative integer, a user without
-            training items, or an item of a user in more than one file.
+    Attributes:
+        user, item: names of the columns of raw ids.
+        rating: name of a column of numbers, or None.
+        time: name of a column of numbers, dates or date-times, or None.
+        min_rating: rows of a lower rating, or play count, are left out; None keeps all.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; dataset.path must be a folder with train.txt and test.txt.")
-    for required in ("train.txt", "test.txt"):
-        if not (folder / required).is_file():
-            raise DataError(f"{folder / required}: no such file; an adjacency data set needs train.txt and test.txt.")
-    valid = folder / "valid.txt"
-    if os.path.lexists(valid) and not valid.is_file():
-        raise DataError(f"{valid}: not a file; an adjacency data set needs a text file there, or nothing.")
-    present = [part for part in PARTS if (folder / f"{part}.txt").is_file()]
-    frame = pl.concat([_read_adjacency_file(folder / f"{part}.txt", part) for part in present])
 
-    frame, notes = _without_repeats(frame)
-    _check_parts(frame, folder)
-    user_ids = frame["user"].unique().sort().to_numpy()
-    item_ids = frame["item"].unique().sort().to_numpy()
-    parts = {}
-    for part in PARTS:
-        pairs = frame.filter(pl.col("part") == part)
-        users = np.searchsorted(user_ids, pairs["user"].to_numpy())
-        items = np.searchsorted(item_ids, pairs["item"].to_numpy())
-        parts[part] = from_pairs(users, items, len(user_ids), len(item_ids))
-    return Dataset(**parts, user_ids=user_ids, item_ids=item_ids, notes=tuple(notes))
+    user: str = "user"
+    item: str = "item"
+    rating: str | None = None
+    time: str | None = None
+    min_rating: float | None = None
 
 
-def _read_adjacency_file(path: Path, part: str) -> pl.DataFrame:
-    """One row a pair: part, line (from 1), user, item."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {line}: not UTF-8 text; write it as lines of integer ids.") from error
-    lines = text.replace("\r\n", "\n").split("\n")
-    tokens = (
-        pl.DataFrame({"text": lines}, schema={"text": pl.String})
-        .with_row_index("line", offset=1)
-        .with_columns(pl.col("text").str.extract_all(r"\S+"))
-        .filter(pl.col("text").list.len() > 0)
-        .select("line", user=pl.col("text").list.first(), item=pl.col("text").list.slice(1))
-    )
-    if tokens.is_empty():
-        raise DataError(f"{path}: the file is empty; each line must be 'user item item ...'.")
-    if part == "train":
-        has_items = pl.col("item").list.len() > 0
-        empty = tokens.filter(~has_items).join(tokens.filter(has_items), on="user", how="anti")
-        _refuse(empty, path, "user {user} has no training items; remove the user.")
-    pairs = tokens.explode("item")
-    for column in ("user", "item"):
-        number = pl.col(column).cast(pl.Int64, strict=False)
-        _refuse(
-            pairs.filter(pl.col(column).is_not_null() & number.is_null()),
-            path,
-            f"'{{{column}}}' is not an integer id; write ids as non-negative integers.",
-        )
-        _refuse(pairs.filter(number < 0), path, f"{column} id {{{column}}} is negative; ids start at 0.")
-    pairs = pairs.drop_nulls("item").cast({"user": pl.Int64, "item": pl.Int64})
-    if pairs.is_empty():
-        raise DataError(f"{path}: no line has an item; each line must be 'user item item ...'.")
-    return pairs.select(pl.lit(part).alias("part"), "line", "user", "item")
+def read_echonest(path: Path, columns: Columns) -> Table:
+    """Reads the Echo Nest Taste Profile's raw triplets: user, song and play count, separated by tabs, no header.
+
+    The full file has 48 million lines; the play-count filter is applied while it streams by.
+
+    Args:
+        path: the file, or the folder that holds train_triplets.txt.
+        columns: min_rating is the least play count.
+    """
+    file = path / "train_triplets.txt" if path.is_dir() else path
+    layout = TextLayout("\t", ("user", "item", "play count"), quote=None)
+    return _read_files([file], layout, Columns(rating="play count", min_rating=columns.min_rating))
 
 
-def _refuse(rows: pl.DataFrame, path: Path, sentence: str) -> None:
-    """Raises DataError for the first of the rows, if any; {column} in the sentence stands for its values."""
-    if not rows.is_empty():
-        first = rows.sort("line").row(0, named=True)
-        raise DataError(f"{path}, line {first['line']}: {sentence.format(**first)}")
+_MOVIELENS = {  # file -> how its rows stand, and its columns of user, item, rating and time
+    "u.data": (TextLayout("\t", ("user", "item", "rating", "time"), quote=None), ("user", "item", "rating", "time")),
+    # '::' separates; with ':' as the separator every second column is empty.
+    "ratings.dat": (
+        TextLayout(":", ("user", "", "item", "_", "rating", "__", "time"), quote=None),
+        ("user", "item", "rating", "time"),
+    ),
+    "ratings.csv": (TextLayout(","), ("userId", "movieId", "rating", "timestamp")),
+}
 
 
-def _without_repeats(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Equal pairs of one part become one, with a note of how many were dropped."""
-    unique = frame.unique(["part", "user", "item"], keep="first", maintain_order=True)
-    dropped = len(frame) - len(unique)
-    return unique, [f"Dropped {dropped:,} repeated pairs."] if dropped else []
+def read_movielens(path: Path, columns: Columns) -> Table:
+    """Reads a MovieLens release: u.data (100K), ratings.dat (1M, 10M) or ratings.csv (20M and later).
+
+    Args:
+        path: one of these files, or the folder that holds one.
+        columns: min_rating is the least rating.
+    """
+    candidates = [path / name for name in _MOVIELENS] if path.is_dir() else [path]
+    files = [file for file in candidates if file.is_file() and file.name in _MOVIELENS]
+    if not files:
+        raise DataError(f"{path}: neither u.data, ratings.dat nor ratings.csv of a MovieLens release is there.")
+    layout, names = _MOVIELENS[files[0].name]
+    return _read_files(files[:1], layout, Columns(*names, columns.min_rating))
 
 
-def _check_parts(frame: pl.DataFrame, folder: Path) -> None:
-    """Every user has training items, and no pair stands in two parts."""
-    train_users = frame.filter(pl.col("part") == "train").select("user").unique()
-    strangers = frame.join(train_users, on="user", how="anti")
-    _refuse_part(strangers, folder, "user {user} has no training items in train.txt; remove the user or add items.")
-    seen: Sequence[str] = []
-    for part in PARTS:
-        pairs = frame.filter(pl.col("part") == part)
-        for earlier in seen:
-            other = frame.filter(pl.col("part") == earlier)
-            both = pairs.join(other, on=["user", "item"], how="semi")
-            sentence = f"item {{item}} of user {{user}} is also in {earlier}.txt; keep it in one of the two."
-            _refuse_part(both, folder, sentence)
-        seen = [*seen, part]
+def read_columns(path: Path, columns: Columns, *, suffix: str, layout: TextLayout | None) -> Table:
+    """Reads columns by name from one file, or from a folder with train, test and perhaps valid files.
+
+    Args:
+        path: the file or the folder.
+        columns: names and the least rating.
+        suffix: of the folder's files: 'csv', 'tsv' or 'parquet'.
+        layout: of text; None for Parquet.
+    """
+    return _read_files(_files_of(path, suffix), layout, columns)
 
 
-def _refuse_part(rows: pl.DataFrame, folder: Path, sentence: str) -> None:
-    if not rows.is_empty():
-        part = rows.row(0, named=True)["part"]
-        _refuse(rows.filter(pl.col("part") == part), folder / f"{part}.txt", sentence)
+def _read_files(files: list[Path], layout: TextLayout | None, columns: Columns) -> Table:
+    """One table of all files; of several, each is a part."""
+    scanned = [ScannedFile(file, layout) for file in files]
+    frames = [file.read(columns.user, columns.item, columns.rating, columns.time, columns.min_rating) for file in scanned]
+    users, user_ids = encode(pl.concat([frame["user"] for frame in frames]))
+    items, item_ids = encode(pl.concat([frame["item"] for frame in frames]))
+    times = pl.concat([frame["time"] for frame in frames]).to_numpy() if columns.time is not None else None
+    table = Table(users, items, user_ids, item_ids, times, _parts(files, [len(frame) for frame in frames]))
+    if columns.min_rating is not None:
+        total = sum(file.num_rows() for file in scanned)
+        kept = f"Kept {table.num_pairs:,} of {total:,} pairs with a {columns.rating} of at least {columns.min_rating:g}."
+        return table.note(kept)
+    return table
 
 
-READERS = {"adjacency": read_adjacency}
+def read_npz(path: Path, columns: Columns) -> Table:
+    """Reads a users x items matrix as `scipy.sparse.save_npz` writes it; its values are the ratings.
+
+    Raw ids are the numbers of rows and columns. Stored zeros are no pairs.
+
+    Args:
+        path: a .npz file, or a folder with train.npz, test.npz and perhaps valid.npz of one shape.
+        columns: min_rating is the least value.
+    """
+    files, matrices, total = _files_of(path, "npz"), [], 0
+    for file in files:
+        try:
+            matrix = scipy.sparse.coo_array(scipy.sparse.load_npz(file))
+        except Exception as error:  # a damaged archive raises whatever its bytes lead to
+            raise DataError(f"{file}: not a matrix of scipy.sparse.save_npz; write it with that.") from error
+        if matrices and matrix.shape != matrices[0].shape:
+            raise DataError(f"{file}: has shape {matrix.shape}, not {matrices[0].shape}; all parts must have one shape.")
+        if matrix.data.dtype.kind not in "buif" or not np.all(np.isfinite(matrix.data)):
+            raise DataError(f"{file}: holds values that are not finite numbers; write ratings or ones.")
+        matrices.append(matrix)
+    rows, cols, parts = [], [], []
+    for number, matrix in enumerate(matrices):
+        total += np.count_nonzero(matrix.data)
+        kept = matrix.data != 0
+        if columns.min_rating is not None:
+            kept &= matrix.data >= columns.min_rating
+        rows.append(matrix.row[kept])
+        cols.append(matrix.col[kept])
+    users, items = np.concatenate(rows).astype(np.int32), np.concatenate(cols).astype(np.int32)
+    num_users, num_items = matrices[0].shape
+    parts = _parts(files, [len(row) for row in rows])
+    table = Table(users, items, np.arange(num_users), np.arange(num_items), parts=parts)
+    table = table.where(np.ones(table.num_pairs, bool))
+    if columns.min_rating is not None:
+        return table.note(f"Kept {table.num_pairs:,} of {total:,} pairs with a value of at least {columns.min_rating:g}.")
+    return table
+
+
+def _files_of(path: Path, suffix: str) -> list[Path]:
+    """The file itself, or a folder's train, valid and test files; valid may be missing and is then left out."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"{path}: no such file or folder; dataset.path must be a .{suffix} file or a folder of them.")
+    files = [path / f"{part}.{suffix}" for part in PARTS]
+    for file in files:
+        if file.stem != "valid" and not file.is_file():
+            raise DataError(f"{file}: no such file; a folder needs train.{suffix} and test.{suffix}, or give one file.")
+    return [file for file in files if file.is_file()]
+
+
+def _parts(files: list[Path], sizes: list[int]) -> np.ndarray | None:
+    """Place in PARTS of each row, by the names of the files; None for a single file."""
+    if len(files) == 1:
+        return None
+    return np.repeat(np.array([PARTS.index(file.stem) for file in files], np.int8), sizes)
+
+
+READERS = {
+    "adjacency": read_adjacency,
+    "csv": functools.partial(read_columns, suffix="csv", layout=TextLayout(",")),
+    "echonest": read_echonest,
+    "movielens": read_movielens,
+    "npz": read_npz,
+    "parquet": functools.partial(read_columns, suffix="parquet", layout=None),
+    "tsv": functools.partial(read_columns, suffix="tsv", layout=TextLayout("\t")),
+}
+NAMED_COLUMNS = ("csv", "parquet", "tsv")  # formats whose columns have names to choose

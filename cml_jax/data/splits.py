@@ -1,39 +1,142 @@
-"""Seeded splits of interactions."""
+"""Splits of a table into train, validation and test; seeded where chance decides."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from cml_jax.data.interactions import Dataset, Interactions, from_pairs
+from cml_jax.data.tables import PARTS, Table
+from cml_jax.errors import DataError
+
+_DROPPED = len(PARTS)  # number of a part that is left out
 
 
-def per_user_parts(interactions: Interactions, counts: np.ndarray, seed: int) -> list[Interactions]:
-    """Distributes each user's items at random over parts of given sizes.
+def per_user_ratio(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
+    """Each user's items at random in a ratio such as (3, 1, 1), the split of Tran et al. 2019, section 4.1.
 
-    Args:
-        interactions: pairs to split.
-        counts: ndarray[U, parts]; items of each user in each part; rows must sum to the user's degree.
-        seed: of the split; the same seed and interactions give the same parts.
+    Of n items, floor(n 3/5) and floor(n 1/5) go to train and validation and the rest to test, as in the paper's code;
+    users with fewer items than the ratio's sum are dropped.
 
     Returns:
-        One Interactions a part.
+        ndarray[n] int8, place in PARTS of each pair's part; len(PARTS) for pairs that are left out.
     """
-    rng = np.random.default_rng(seed)
-    users = interactions.users
-    order = np.lexsort((rng.random(interactions.num_pairs), users))  # shuffled within each user
-    place = np.arange(interactions.num_pairs) - interactions.indptr[users]
-    ends = np.cumsum(counts, axis=1)
-    part = np.sum(place[:, None] >= ends[users], axis=1)
-    shuffled = interactions.items[order]
-    return [
-        from_pairs(users[part == p], shuffled[part == p], interactions.num_users, interactions.num_items)
-        for p in range(counts.shape[1])
-    ]
+    chance = np.random.default_rng(seed).random(table.num_pairs)
+    return _by_ratio(*_places(table, chance), ratio)
 
 
-def per_user_ratio(interactions: Interactions, ratio: tuple[int, ...], seed: int) -> list[Interactions]:
-    """Splits each user's items in a ratio such as (3, 1, 1); what does not divide evenly goes to the first part."""
-    degrees = interactions.degrees
-    rest = [degrees * share // sum(ratio) for share in ratio[1:]]
-    return per_user_parts(interactions, np.stack([degrees - sum(rest), *rest], axis=1), seed)
+def temporal_user(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
+    """Each user's items by time, the newest to test, in the same proportions; ties keep the order of the file."""
+    del seed
+    return _by_ratio(*_places(table, table.times), ratio)
+
+
+def temporal_global(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
+    """One point in time for all between train and validation, and one between validation and test.
+
+    The pairs in order of time are cut in the ratio; pairs of the same time as the first after a cut go with it.
+    """
+    del seed
+    assert table.times is not None
+    in_order = np.sort(table.times)
+    cuts = np.cumsum(ratio)[:-1] * len(in_order) // sum(ratio)
+    return np.searchsorted(in_order[cuts], table.times, side="right").astype(np.int8)
+
+
+def leave_one_out(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
+    """Each user's newest item to test, the one before to validation; random ones where times are unknown.
+
+    Users with fewer than three items are dropped.
+    """
+    del ratio
+    keys = np.random.default_rng(seed).random(table.num_pairs) if table.times is None else table.times
+    place, degree = _places(table, keys)
+    part = np.clip(place - degree + 3, 0, 2)
+    return np.where(degree >= 3, part, _DROPPED).astype(np.int8)
+
+
+def _places(table: Table, keys: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Place of each pair among its user's pairs in ascending order of the keys, and how many the user has."""
+    degrees = np.bincount(table.users)
+    order = np.lexsort((keys, table.users))
+    place = np.empty(table.num_pairs, np.int64)
+    place[order] = np.arange(table.num_pairs) - (np.cumsum(degrees) - degrees)[table.users[order]]
+    return place, degrees[table.users]
+
+
+def _by_ratio(place: np.ndarray, degree: np.ndarray, ratio: Sequence[int]) -> np.ndarray:
+    train, valid, test = ratio
+    total = train + valid + test
+    to_train = degree * train // total
+    part = (place >= to_train).astype(np.int8) + (place >= to_train + degree * valid // total)
+    return np.where(degree >= total, part, _DROPPED).astype(np.int8)
+
+
+SPLITS = {
+    "ratio": per_user_ratio,
+    "leave_one_out": leave_one_out,
+    "temporal_user": temporal_user,
+    "temporal_global": temporal_global,
+}
+BY_TIME = ("temporal_user", "temporal_global")
+
+
+def split(table: Table, name: str, ratio: Sequence[int] = (3, 1, 1), seed: int = 0) -> Dataset:
+    """Splits a table, or keeps the parts it was read with.
+
+    Args:
+        table: without repeated pairs.
+        name: a key of SPLITS, or 'given' for the table's own parts.
+        ratio: of train, validation and test, for the splits by ratio.
+        seed: of the splits in which chance decides.
+
+    Returns:
+        The data set: users without training pairs are left out, items stay if they have a pair in any part.
+
+    Raises:
+        DataError: a part that must not be empty is, or the split needs what the table does not have.
+    """
+    if name == "given":
+        if table.parts is None:
+            known = ", ".join(SPLITS)
+            raise DataError(f"dataset.split = 'given' needs files for each part; choose one of {known}.")
+        return to_dataset(table, table.parts)
+    if name in BY_TIME and table.times is None:
+        raise DataError(f"dataset.split = '{name}' needs times, which the data do not have; name dataset.time_column.")
+    parts = SPLITS[name](table, ratio, seed)
+    kept = parts < _DROPPED
+    dropped = len(np.unique(table.users[~kept]))
+    if dropped:
+        table, parts = table.where(kept), parts[kept]
+        table = table.note(f"Dropped {dropped:,} users with too few items for the split '{name}'.")
+    how = {"ratio": f", {':'.join(map(str, ratio))}, split seed {seed}", "leave_one_out": f", split seed {seed}"}
+    if name == "leave_one_out" and table.times is not None:
+        how[name] = ", by time"
+    return to_dataset(table.note(f"Split '{name}'{how.get(name, '')}."), parts)
+
+
+def to_dataset(table: Table, parts: np.ndarray) -> Dataset:
+    """Interactions of each part; ndarray[n] of places in PARTS.
+
+    Raises:
+        DataError: there is no training or no test pair.
+    """
+    has_train = np.bincount(table.users[parts == 0], minlength=len(table.user_ids)) > 0
+    strangers = ~has_train[table.users]
+    if strangers.any():
+        count = len(np.unique(table.users[strangers]))
+        table, parts = table.where(~strangers), parts[~strangers]
+        table = table.note(f"Dropped {count:,} users ({strangers.sum():,} pairs) without training items.")
+    num_users, num_items = len(table.user_ids), len(table.item_ids)
+    interactions = [from_pairs(table.users[parts == p], table.items[parts == p], num_users, num_items) for p in (0, 1, 2)]
+    for name, part in zip(PARTS, interactions, strict=True):
+        if part.num_pairs == 0 and name != "valid":
+            raise DataError(f"The split leaves no {name} pairs; check dataset.split and dataset.split_ratio.")
+    new = int(np.sum(interactions[0].popularity == 0))
+    if new:
+        table = table.note(
+            f"{new:,} items have no training user: no sampler that goes by popularity draws them, but they are ranked."
+        )
+    return Dataset(*interactions, user_ids=table.user_ids, item_ids=table.item_ids, notes=table.notes)
 
 
 def carve_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
@@ -49,11 +152,18 @@ def carve_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     Returns:
         The data set with train and valid replaced, and a note that says so.
     """
-    degrees = dataset.train.degrees
-    moved = np.minimum(np.floor(fraction * degrees + 0.5).astype(np.int64), degrees - 1)
-    train, valid = per_user_parts(dataset.train, np.stack([degrees - moved, moved], axis=1), seed)
+    whole = dataset.train
+    table = Table(whole.users, whole.items, dataset.user_ids, dataset.item_ids)
+    place, degree = _places(table, np.random.default_rng(seed).random(table.num_pairs))
+    to_valid = np.minimum(np.floor(fraction * degree + 0.5).astype(np.int64), degree - 1)
+    moved = place >= degree - to_valid
+
+    def part(chosen: np.ndarray) -> Interactions:
+        return from_pairs(table.users[chosen], table.items[chosen], whole.num_users, whole.num_items)
+
+    train, valid = part(~moved), part(moved)
     note = (
-        f"There is no validation split: carved {valid.num_pairs:,} of {dataset.train.num_pairs:,} training pairs "
+        f"There is no validation split: carved {valid.num_pairs:,} of {whole.num_pairs:,} training pairs "
         f"({fraction:.0%} of each user's, split seed {seed}) for it."
     )
     return dataset._replace(train=train, valid=valid, notes=(*dataset.notes, note))

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cml_jax.data.interactions import Dataset, Interactions, from_pairs
-from cml_jax.data.splits import per_user_ratio
+from cml_jax.data.splits import split
+from cml_jax.data.tables import Table
 
 
 class TasteModel(NamedTuple):
@@ -82,11 +83,9 @@ def taste_clusters(model: TasteModel, mean_degree: float = 40.0, seed: int = 0) 
 def make_synthetic(seed: int = 0) -> Dataset:
     """The data set that needs no files: clusters of taste with a long-tailed popularity, split 3:1:1 per user."""
     interactions = taste_clusters(make_taste_model(seed=seed), seed=seed)
-    train, valid, test = per_user_ratio(interactions, (3, 1, 1), seed)
     note = "Generated the synthetic data set: users with a favourite style of a genre, items with a long-tailed appeal."
-    return Dataset(
-        train, valid, test, np.arange(interactions.num_users), np.arange(interactions.num_items), notes=(note,)
-    )
+    ids = np.arange(interactions.num_users), np.arange(interactions.num_items)
+    return split(Table(interactions.users, interactions.items, *ids, notes=(note,)), "ratio", (3, 1, 1), seed)
 
 
 def make_checkerboard(size: int = 50) -> Dataset:

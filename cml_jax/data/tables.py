@@ -1,0 +1,133 @@
+"""Interactions as a table, one row a pair, between the readers and the split; and the filters that work on it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from cml_jax.errors import DataError
+
+PARTS = ("train", "valid", "test")
+
+
+class Table(NamedTuple):
+    """Pairs of a user and an item in the order of their file.
+
+    Attributes:
+        users: ndarray[n] int32; row of each pair's user in user_ids.
+        items: ndarray[n] int32; row of each pair's item in item_ids.
+        user_ids: ndarray[U]; raw ids, ascending.
+        item_ids: ndarray[I]; raw ids, ascending.
+        times: ndarray[n] int64; when the pair came to be, in the file's own unit; None where unknown.
+        parts: ndarray[n] int8; place in PARTS of the part each pair is given to; None where the split is to be made.
+        notes: sentences about what was done, for the log.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    times: np.ndarray | None = None
+    parts: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of rows."""
+        return len(self.users)
+
+    def note(self, sentence: str) -> "Table":
+        """The table with one more note."""
+        return self._replace(notes=(*self.notes, sentence))
+
+    def where(self, kept: np.ndarray) -> "Table":
+        """The pairs chosen by ndarray[n] bool, and of users and items those that still have a pair."""
+        users, user_ids = _compact(self.users[kept], self.user_ids)
+        items, item_ids = _compact(self.items[kept], self.item_ids)
+        times = None if self.times is None else self.times[kept]
+        parts = None if self.parts is None else self.parts[kept]
+        return Table(users, items, user_ids, item_ids, times, parts, self.notes)
+
+
+def _compact(rows: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Renumbers rows such that the ids that are not in use are left out."""
+    used = np.bincount(rows, minlength=len(ids)) > 0
+    return (np.cumsum(used, dtype=np.int32) - 1)[rows], ids[used]
+
+
+def encode(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers the distinct raw ids of a categorical column in ascending order.
+
+    Ids that all are integers, written without leading zeros or signs of plus, become integers; the rest stay strings.
+
+    Args:
+        column: of dtype Categorical and length n, without nulls.
+
+    Returns:
+        rows ndarray[n] int32 and ids ndarray[distinct], so that ids[rows] is the column.
+    """
+    distinct = column.unique()
+    names = distinct.cast(pl.String)
+    numbers = names.cast(pl.Int64, strict=False)
+    ids = numbers if (numbers.cast(pl.String) == names).fill_null(False).all() else names
+    order = ids.arg_sort()
+    codes = distinct.to_physical()
+    row_of_code = np.zeros(int(codes.max()) + 1 if len(codes) else 0, np.int32)  # type: ignore[arg-type]
+    row_of_code[codes.gather(order).to_numpy()] = np.arange(len(order), dtype=np.int32)
+    return row_of_code[column.to_physical().to_numpy()], ids.gather(order).to_numpy()
+
+
+def without_repeats(table: Table) -> Table:
+    """Equal pairs become one: the earliest, where times are known, else the first of the file.
+
+    Raises:
+        DataError: a pair stands in two parts.
+    """
+    key = table.users.astype(np.int64) * len(table.item_ids) + table.items
+    order = np.argsort(key, kind="stable") if table.times is None else np.lexsort((table.times, key))
+    in_order = key[order]
+    again = np.concatenate([[False], in_order[1:] == in_order[:-1]])
+    if not again.any():
+        return table
+    if table.parts is not None:
+        parts = table.parts[order]
+        torn = again & np.concatenate([[False], parts[1:] != parts[:-1]])
+        if torn.any():
+            second = order[np.argmax(torn)]
+            user, item = table.user_ids[table.users[second]], table.item_ids[table.items[second]]
+            raise DataError(f"Item {item} of user {user} is in two parts of the data set; keep it in one of them.")
+    kept = np.ones(table.num_pairs, bool)
+    kept[order[again]] = False
+    return table.where(kept).note(f"Dropped {again.sum():,} repeated pairs.")
+
+
+def keep_min_degrees(table: Table, min_user_items: int, min_item_users: int, *, repeat: bool) -> Table:
+    """Drops items with few users, then users with few items.
+
+    Args:
+        table: without repeated pairs.
+        min_user_items: users with fewer items are dropped; the paper takes 10, once (Tran et al. 2019, section 4.1).
+        min_item_users: items with fewer users are dropped first.
+        repeat: until nothing is dropped any more (the k-core), instead of once each.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    if min_user_items <= 1 and min_item_users <= 1:
+        return table
+    rounds, before = 0, table
+    while True:
+        size = table.num_pairs
+        table = table.where(np.bincount(table.items, minlength=1)[table.items] >= min_item_users)
+        table = table.where(np.bincount(table.users, minlength=1)[table.users] >= min_user_items)
+        rounds += 1
+        if not repeat or table.num_pairs == size:
+            break
+    rule = f"at least {min_user_items} items a user and {min_item_users} users an item"
+    if table.num_pairs == 0:
+        raise DataError(f"No pair is left by the filter ({rule}); lower dataset.min_user_items or min_item_users.")
+    how = f"{rounds} rounds until nothing changed" if repeat else "one pass, items first"
+    return table.note(
+        f"Filter ({rule}; {how}): {table.num_pairs:,} of {before.num_pairs:,} pairs, {len(table.user_ids):,} of "
+        f"{len(before.user_ids):,} users, {len(table.item_ids):,} of {len(before.item_ids):,} items are left."
+    )

@@ -1,0 +1,32 @@
+"""The paper's uniform baseline by its text: CML in the unit ball, B = 4096, chosen on validation, scored on test.
+
+python -m experiments.main --config=experiments/configs/paper/uniform.py --workdir=runs/paper_uniform \
+    --config.dataset.path=FOLDER_WITH_TRAIN_TRIPLETS
+
+The data set is the Echo Nest Taste Profile's train_triplets.txt with play counts of 10 and more, users with 10 and more
+such songs, and a split of 3:1:1; any other can be set with --config.dataset.*. 50 passes.
+
+Not run on the full Taste Profile here. On Last.fm see RESULTS.md.
+"""
+
+from experiments.config import Config, default_config
+
+
+def get_config() -> Config:
+    """The config of the paper's uniform baseline; the other two start from it."""
+    config = default_config()
+    config.dataset.name = "echonest"
+    config.dataset.format = "echonest"
+    config.dataset.min_rating = 10
+    config.dataset.min_user_items = 10
+    config.dataset.split = "ratio"
+    config.sampler.name = "uniform"
+    config.model.dim = 128
+    config.model.constraint = "ball"
+    config.optimizer.learning_rate = 1e-4
+    config.train.batch_size = 4096
+    config.train.num_passes = 50
+    config.eval.every_steps = 2000
+    config.eval.max_users = 3000
+    config.checkpoint.every_steps = 2000
+    return config

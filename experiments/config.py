@@ -36,7 +36,7 @@ def default_config() -> Config:
     config.dataset.item_column = config_dict.placeholder(str)  # none: 'item'
     config.dataset.rating_column = config_dict.placeholder(str)
     config.dataset.time_column = config_dict.placeholder(str)
-    config.dataset.min_rating = config_dict.placeholder(float)  # least rating or play count that makes a pair
+    config.dataset.min_rating = 0.0  # least rating or play count that makes a pair; 0: all rows
     config.dataset.min_user_items = 0
     config.dataset.min_item_users = 0
     config.dataset.filter = "once"  # once | k_core
@@ -105,7 +105,7 @@ def _one_of(names) -> tuple:
 
 _RANGES = {
     "seed": (lambda v: 0 <= v < 2**31, "must be 0 or more and below 2^31"),
-    "dataset.min_rating": (lambda v: abs(v) < 3e38, "must be a finite number"),
+    "dataset.min_rating": _FINITE_AT_LEAST_0,
     "dataset.min_user_items": _AT_LEAST_0,
     "dataset.min_item_users": _AT_LEAST_0,
     "dataset.filter": _one_of(datasets.FILTERS),

@@ -22,7 +22,7 @@ def load(
     item_column: str | None = None,
     rating_column: str | None = None,
     time_column: str | None = None,
-    min_rating: float | None = None,
+    min_rating: float = 0.0,
     min_user_items: int = 0,
     min_item_users: int = 0,
     filter: str = "once",
@@ -46,7 +46,7 @@ def load(
         item_column: likewise; 'item' where None.
         rating_column: likewise; needed for min_rating.
         time_column: likewise; needed for splits by time.
-        min_rating: least rating, or play count, that makes a pair; None for all.
+        min_rating: least rating, or play count, that makes a pair; 0 for all rows, whatever their rating.
         min_user_items: users with fewer items are dropped.
         min_item_users: items with fewer users are dropped.
         filter: 'once', items first, or 'k_core': both again until nothing changes.
@@ -61,7 +61,7 @@ def load(
     """
     chosen = {"user": user_column, "item": item_column, "rating": rating_column, "time": time_column}
     if path is None and name in GENERATED:
-        if any(chosen.values()) or min_rating is not None or min_user_items or min_item_users or split:
+        if any(chosen.values()) or min_rating or min_user_items or min_item_users or split:
             raise ConfigError(
                 f"dataset.name = '{name}' is generated with its split: leave out columns, filters and dataset.split, or "
                 f"set dataset.path."
@@ -104,7 +104,7 @@ def load(
     return dataset
 
 
-def _check_columns(format: str, columns: dict[str, str | None], min_rating: float | None) -> None:
+def _check_columns(format: str, columns: dict[str, str | None], min_rating: float) -> None:
     """Refuses options of columns that the format does not have, and a rating without a use or a use without one."""
     for key, column in columns.items():
         if column is not None and format not in NAMED_COLUMNS:
@@ -112,9 +112,9 @@ def _check_columns(format: str, columns: dict[str, str | None], min_rating: floa
                 f"dataset.{key}_column = '{column}' does not fit dataset.format = '{format}'; only "
                 f"{', '.join(NAMED_COLUMNS)} have columns to name."
             )
-    if min_rating is not None and format == "adjacency":
+    if min_rating and format == "adjacency":
         raise ConfigError(f"dataset.min_rating = {min_rating:g} does not fit dataset.format = 'adjacency': it has none.")
-    if format in NAMED_COLUMNS and (min_rating is None) != (columns["rating"] is None):
+    if format in NAMED_COLUMNS and (min_rating > 0) != (columns["rating"] is not None):
         raise ConfigError(
             "dataset.rating_column and dataset.min_rating go together: name the column and the least rating that counts."
         )

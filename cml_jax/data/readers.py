@@ -21,14 +21,14 @@ class Columns(NamedTuple):
         user, item: names of the columns of raw ids.
         rating: name of a column of numbers, or None.
         time: name of a column of numbers, dates or date-times, or None.
-        min_rating: rows of a lower rating, or play count, are left out; None keeps all.
+        min_rating: rows of a lower rating, or play count, are left out; 0 keeps all.
     """
 
     user: str = "user"
     item: str = "item"
     rating: str | None = None
     time: str | None = None
-    min_rating: float | None = None
+    min_rating: float = 0.0
 
 
 def read_echonest(path: Path, columns: Columns) -> Table:
@@ -91,7 +91,7 @@ def _read_files(files: list[Path], layout: TextLayout | None, columns: Columns) 
     items, item_ids = encode(pl.concat([frame["item"] for frame in frames]))
     times = pl.concat([frame["time"] for frame in frames]).to_numpy() if columns.time is not None else None
     table = Table(users, items, user_ids, item_ids, times, _parts(files, [len(frame) for frame in frames]))
-    if columns.min_rating is not None:
+    if columns.min_rating:
         total = sum(file.num_rows() for file in scanned)
         kept = f"Kept {table.num_pairs:,} of {total:,} pairs with a {columns.rating} of at least {columns.min_rating:g}."
         return table.note(kept)
@@ -122,7 +122,7 @@ def read_npz(path: Path, columns: Columns) -> Table:
     for number, matrix in enumerate(matrices):
         total += np.count_nonzero(matrix.data)
         kept = matrix.data != 0
-        if columns.min_rating is not None:
+        if columns.min_rating:
             kept &= matrix.data >= columns.min_rating
         rows.append(matrix.row[kept])
         cols.append(matrix.col[kept])
@@ -131,7 +131,7 @@ def read_npz(path: Path, columns: Columns) -> Table:
     parts = _parts(files, [len(row) for row in rows])
     table = Table(users, items, np.arange(num_users), np.arange(num_items), parts=parts)
     table = table.where(np.ones(table.num_pairs, bool))
-    if columns.min_rating is not None:
+    if columns.min_rating:
         return table.note(f"Kept {table.num_pairs:,} of {total:,} pairs with a value of at least {columns.min_rating:g}.")
     return table
 

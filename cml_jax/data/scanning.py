@@ -57,9 +57,9 @@ class ScannedFile:
         return self._rows.filter(~pl.all_horizontal(pl.all().is_null())).select(pl.len()).collect(engine="streaming").item()
 
     def read(
-        self, user: str, item: str, rating: str | None, time: str | None, min_rating: float | None
+        self, user: str, item: str, rating: str | None, time: str | None, min_rating: float
     ) -> pl.DataFrame:
-        """Reads the rows whose rating is at least `min_rating`; blank lines are skipped.
+        """Reads the rows whose rating is at least `min_rating`, all where that is 0; blank lines are skipped.
 
         Rows are filtered while the file streams by, and raw ids become numbers of a dictionary at once, so memory
         holds the kept rows at some 16 bytes each, and every id once.
@@ -83,7 +83,7 @@ class ScannedFile:
         # Rows that cannot be used stay in, to be found and named below.
         usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
         blank = pl.all_horizontal(pl.all().is_null())
-        kept = ~blank & (~usable | (columns["rating"] >= min_rating)) if min_rating is not None else ~blank
+        kept = ~blank & (~usable | (columns["rating"] >= min_rating)) if min_rating else ~blank
         try:
             frame = self._rows.filter(kept).select(**columns).collect(engine="streaming")
             if frame.select(pl.any_horizontal(pl.all().is_null().any())).item():

@@ -1,10 +1,14 @@
 """Tiny runs for the tests of experiments."""
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from experiments import config as config_lib
 
@@ -38,16 +42,29 @@ def read_records(workdir):
     return records
 
 
-def command(*arguments, cwd=ROOT):
+def command(*arguments, cwd=ROOT, env=()):
     """Runs experiments.main as a person would."""
     return subprocess.run(
         [sys.executable, "-m", "experiments.main", *arguments],
         cwd=cwd,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)} | dict(env),
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+@contextlib.contextmanager
+def small_disk(folder, kilobytes):
+    """A file system of its own of the given size; the test is skipped where none can be mounted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a file system of its own cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 QUICKSTART = "--config=experiments/configs/quickstart.py"

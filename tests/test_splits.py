@@ -21,7 +21,10 @@ def part_of(dataset, table):
         part = getattr(dataset, name)
         for u, i in zip(dataset.user_ids[part.users], dataset.item_ids[part.items], strict=True):
             where[str(u), str(i)] = name
-    return [where.get((str(table.user_ids[u]), str(table.item_ids[i]))) for u, i in zip(table.users, table.items, strict=True)]
+    return [
+        where.get((str(table.user_ids[u]), str(table.item_ids[i])))
+        for u, i in zip(table.users, table.items, strict=True)
+    ]
 
 
 def by_user(table, values):

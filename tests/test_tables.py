@@ -89,7 +89,9 @@ def test_filter_equals_a_filter_by_hand(min_user_items, min_item_users, repeat):
 def test_k_core_is_stricter_than_one_pass():
     pairs = [(0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 3)]
     assert tables.keep_min_degrees(make_table(pairs), 2, 2, repeat=False).num_pairs == 4
-    with pytest.raises(DataError, match=r"No pair is left by the filter \(at least 2 items a user and 2 users an item\)"):
+    with pytest.raises(
+        DataError, match=r"No pair is left by the filter \(at least 2 items a user and 2 users an item\)"
+    ):
         tables.keep_min_degrees(make_table(pairs), 2, 2, repeat=True)
 
 

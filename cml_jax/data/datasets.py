@@ -113,7 +113,9 @@ def _check_columns(format: str, columns: dict[str, str | None], min_rating: floa
                 f"{', '.join(NAMED_COLUMNS)} have columns to name."
             )
     if min_rating and format == "adjacency":
-        raise ConfigError(f"dataset.min_rating = {min_rating:g} does not fit dataset.format = 'adjacency': it has none.")
+        raise ConfigError(
+            f"dataset.min_rating = {min_rating:g} does not fit dataset.format = 'adjacency': it has none."
+        )
     if format in NAMED_COLUMNS and (min_rating > 0) != (columns["rating"] is not None):
         raise ConfigError(
             "dataset.rating_column and dataset.min_rating go together: name the column and the least rating that counts."

@@ -78,7 +78,9 @@ def fetch(name: str, source: Source, cache: Path) -> Path:
         _unpack(archive, source.member, unpacked)
     except requests.exceptions.RequestException as error:
         reason = "the transfer was cut off" if _was_cut_off(error) else f"no answer: {_innermost(error)}"
-        raise DataError(f"{name} could not be downloaded from {source.url} ({reason}); try again, {by_hand}.") from error
+        raise DataError(
+            f"{name} could not be downloaded from {source.url} ({reason}); try again, {by_hand}."
+        ) from error
     except ValueError as error:  # pooch's report of a checksum that differs
         raise DataError(
             f"{name}: what {source.url} sent does not have the checksum {source.checksum}; try again, {by_hand}."

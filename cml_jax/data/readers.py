@@ -86,14 +86,18 @@ def read_columns(path: Path, columns: Columns, *, suffix: str, layout: TextLayou
 def _read_files(files: list[Path], layout: TextLayout | None, columns: Columns) -> Table:
     """One table of all files; of several, each is a part."""
     scanned = [ScannedFile(file, layout) for file in files]
-    frames = [file.read(columns.user, columns.item, columns.rating, columns.time, columns.min_rating) for file in scanned]
+    frames = [
+        file.read(columns.user, columns.item, columns.rating, columns.time, columns.min_rating) for file in scanned
+    ]
     users, user_ids = encode(pl.concat([frame["user"] for frame in frames]))
     items, item_ids = encode(pl.concat([frame["item"] for frame in frames]))
     times = pl.concat([frame["time"] for frame in frames]).to_numpy() if columns.time is not None else None
     table = Table(users, items, user_ids, item_ids, times, _parts(files, [len(frame) for frame in frames]))
     if columns.min_rating:
         total = sum(file.num_rows() for file in scanned)
-        kept = f"Kept {table.num_pairs:,} of {total:,} pairs with a {columns.rating} of at least {columns.min_rating:g}."
+        kept = (
+            f"Kept {table.num_pairs:,} of {total:,} pairs with a {columns.rating} of at least {columns.min_rating:g}."
+        )
         return table.note(kept)
     return table
 
@@ -114,7 +118,9 @@ def read_npz(path: Path, columns: Columns) -> Table:
         except Exception as error:  # a damaged archive raises whatever its bytes lead to
             raise DataError(f"{file}: not a matrix of scipy.sparse.save_npz; write it with that.") from error
         if matrices and matrix.shape != matrices[0].shape:
-            raise DataError(f"{file}: has shape {matrix.shape}, not {matrices[0].shape}; all parts must have one shape.")
+            raise DataError(
+                f"{file}: has shape {matrix.shape}, not {matrices[0].shape}; all parts must have one shape."
+            )
         if matrix.data.dtype.kind not in "buif" or not np.all(np.isfinite(matrix.data)):
             raise DataError(f"{file}: holds values that are not finite numbers; write ratings or ones.")
         matrices.append(matrix)
@@ -132,7 +138,9 @@ def read_npz(path: Path, columns: Columns) -> Table:
     table = Table(users, items, np.arange(num_users), np.arange(num_items), parts=parts)
     table = table.where(np.ones(table.num_pairs, bool))
     if columns.min_rating:
-        return table.note(f"Kept {table.num_pairs:,} of {total:,} pairs with a value of at least {columns.min_rating:g}.")
+        return table.note(
+            f"Kept {table.num_pairs:,} of {total:,} pairs with a value of at least {columns.min_rating:g}."
+        )
     return table
 
 

@@ -54,11 +54,9 @@ class ScannedFile:
 
     def num_rows(self) -> int:
         """Rows of the file, blank lines apart."""
-        return self._rows.filter(~pl.all_horizontal(pl.all().is_null())).select(pl.len()).collect(engine="streaming").item()
+        return self._rows.filter(~self._is_blank()).select(pl.len()).collect(engine="streaming").item()
 
-    def read(
-        self, user: str, item: str, rating: str | None, time: str | None, min_rating: float
-    ) -> pl.DataFrame:
+    def read(self, user: str, item: str, rating: str | None, time: str | None, min_rating: float) -> pl.DataFrame:
         """Reads the rows whose rating is at least `min_rating`, all where that is 0; blank lines are skipped.
 
         Rows are filtered while the file streams by, and raw ids become numbers of a dictionary at once, so memory
@@ -82,15 +80,17 @@ class ScannedFile:
             columns["time"] = self._time(time)
         # Rows that cannot be used stay in, to be found and named below.
         usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
-        blank = pl.all_horizontal(pl.all().is_null())
-        kept = ~blank & (~usable | (columns["rating"] >= min_rating)) if min_rating else ~blank
+        kept = ~usable | (columns["rating"] >= min_rating) if min_rating else pl.lit(True)
         try:
-            frame = self._rows.filter(kept).select(**columns).collect(engine="streaming")
+            frame = self._rows.filter(~self._is_blank() & kept).select(**columns).collect(engine="streaming")
             if frame.select(pl.any_horizontal(pl.all().is_null().any())).item():
-                self._refuse_first(wanted, columns, ~blank & ~usable)
+                self._refuse_first(wanted, columns, ~self._is_blank() & ~usable)
         except pl.exceptions.PolarsError as error:
             raise self._unreadable(error) from error
         return frame.drop("rating", strict=False)
+
+    def _is_blank(self) -> pl.Expr:
+        return pl.all_horizontal(pl.col(name).is_null() for name in self._dtypes)
 
     def _id(self, key: str, name: str) -> pl.Expr:
         dtype = self._dtypes[name]
@@ -128,10 +128,19 @@ class ScannedFile:
         kind = {"user": "a user id", "item": "an item id", "rating": "a finite number", "time": "a time"}
         named = {f"is {key}": expression for key, expression in columns.items()}
         raw = {f"raw {key}": pl.col(name).cast(pl.String) for key, name in wanted.items() if name is not None}
-        first = self._rows.with_row_index("row").filter(bad).head(1).select("row", **raw, **named).collect().row(0, named=True)
+        first = (
+            self._rows.with_row_index("row")
+            .filter(bad)
+            .head(1)
+            .select("row", **raw, **named)
+            .collect()
+            .row(0, named=True)
+        )
         key = next(key for key in columns if first[f"is {key}"] is None)
         value = first[f"raw {key}"]
-        where = f"row {first['row'] + 1}" if self._layout is None else f"line {first['row'] + 1 + self._num_header_lines()}"
+        where = (
+            f"row {first['row'] + 1}" if self._layout is None else f"line {first['row'] + 1 + self._num_header_lines()}"
+        )
         what = "is empty" if value is None else f"= '{value}' is not {kind[key]}"
         raise DataError(f"{self.path}, {where}: column '{wanted[key]}' {what}; correct or remove the line.")
 
@@ -158,5 +167,7 @@ class ScannedFile:
                     fields = len(next(csv.reader([text], delimiter=self._layout.separator), []))
                 num_fields = num_fields or fields
                 if fields > num_fields:
-                    return DataError(f"{self.path}, line {number}: has {fields} fields, not {num_fields}; correct the line.")
+                    return DataError(
+                        f"{self.path}, line {number}: has {fields} fields, not {num_fields}; correct the line."
+                    )
         return DataError(f"{self.path}: cannot be read as a table of text ({reason}).")

@@ -127,7 +127,9 @@ def to_dataset(table: Table, parts: np.ndarray) -> Dataset:
         table, parts = table.where(~strangers), parts[~strangers]
         table = table.note(f"Dropped {count:,} users ({strangers.sum():,} pairs) without training items.")
     num_users, num_items = len(table.user_ids), len(table.item_ids)
-    interactions = [from_pairs(table.users[parts == p], table.items[parts == p], num_users, num_items) for p in (0, 1, 2)]
+    interactions = [
+        from_pairs(table.users[parts == p], table.items[parts == p], num_users, num_items) for p in (0, 1, 2)
+    ]
     for name, part in zip(PARTS, interactions, strict=True):
         if part.num_pairs == 0 and name != "valid":
             raise DataError(f"The split leaves no {name} pairs; check dataset.split and dataset.split_ratio.")

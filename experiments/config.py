@@ -27,8 +27,8 @@ def default_config() -> Config:
     config.seed = 0
 
     config.dataset = ConfigDict()
-    # What cml_jax/data/datasets.py takes. 'synthetic' and 'checkerboard' are generated, 'movielens-100k', '-1m' and '-20m'
-    # downloaded; any other name is a label for path.
+    # What cml_jax/data/datasets.py takes. 'synthetic' and 'checkerboard' are generated, 'movielens-100k', '-1m' and
+    # '-20m' downloaded; any other name is a label for path.
     config.dataset.name = "synthetic"
     config.dataset.path = config_dict.placeholder(str)
     config.dataset.format = "adjacency"  # adjacency | csv | echonest | movielens | npz | parquet | tsv

@@ -36,6 +36,9 @@ def format_summary(summary: dict[str, Any]) -> str:
     for name in names:
         cells = [summary[part][f"{name}@{k}"] for part in parts for k in ks]
         lines.append(f"{name:<12}" + "".join(f"{cell:>12.4f}" for cell in cells))
+    metric, last = selection_metric(ks), parts[-1]
+    low, high = summary["intervals"][last][metric]
+    lines.append(f"{last} {metric}: 95 % bootstrap interval over users {low:.4f} to {high:.4f}")
     speed = summary["triplets_per_second"]
     speed = "" if speed is None else f", {speed:,.0f} triplets/s"
     lines.append(f"{summary['wall_seconds']:.0f} s on {summary['device']}{speed}")

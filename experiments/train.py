@@ -17,7 +17,8 @@ from cml_jax import checkpoint, sampling, training
 from cml_jax.data import datasets
 from cml_jax.data.interactions import Dataset, union
 from cml_jax.errors import ConfigError, TrainingError
-from cml_jax.evaluation import evaluate
+from cml_jax.evaluation import Evaluation, evaluate
+from cml_jax.statistics import bootstrap_intervals
 from cml_jax.types import Params
 from experiments import config as config_lib
 from experiments import report, rundir
@@ -114,7 +115,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             bar.set_postfix_str(f"loss {record['loss']:.4f}, {throughput:,.0f} triplets/s")
             if _due(step, total, config.eval.every_steps):
                 _stop_at_bad_params(state.params, step, config)
-                values = _evaluate(state.params, dataset, "valid", config, valid_users)
+                values = _evaluate(state.params, dataset, "valid", config, valid_users).values
                 record["metrics"] = values
                 selected = values[report.selection_metric(config.eval.ks)]
                 if np.float32(selected) > best.value:
@@ -132,8 +133,9 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
     final_parts = ("valid",) if config.eval.final_split == "valid" else ("valid", "test")
     final = {part: _evaluate(best.params, dataset, part, config) for part in final_parts}
     summary = {
-        "valid": final["valid"],
-        "test": final.get("test", {}),
+        "valid": final["valid"].values,
+        "test": final["test"].values if "test" in final else {},
+        "intervals": {part: bootstrap_intervals(result.per_user) for part, result in final.items()},
         "best_step": int(best.step),
         "steps": total,
         "triplets_per_second": trained_steps * spec.batch_size / trained_seconds if trained_steps else None,
@@ -224,7 +226,7 @@ def _validation_users(dataset: Dataset, config: Config) -> np.ndarray:
 
 def _evaluate(
     params: Params, dataset: Dataset, part: str, config: Config, users: np.ndarray | None = None
-) -> dict[str, float]:
+) -> Evaluation:
     """Metrics on 'valid' with train masked, or on 'test' with train and valid masked."""
     seen = dataset.train if part == "valid" else union(dataset.train, dataset.valid)
     held_out = dataset.valid if part == "valid" else dataset.test
@@ -236,4 +238,4 @@ def _evaluate(
         ks=config.eval.ks,
         users=users,
         memory_budget_mb=config.eval.memory_budget_mb,
-    ).values
+    )

@@ -31,7 +31,7 @@ def serve(archive):
 
     def start(keep=None, status=200):
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):  # noqa: N802
+            def do_GET(self):
                 requests.append(self.path)
                 body = archive.read_bytes()
                 self.send_response(status)
@@ -39,7 +39,7 @@ def serve(archive):
                 self.end_headers()
                 self.wfile.write(body[:keep])
 
-            def log_message(self, *arguments):
+            def log_message(self, format, *args):
                 pass
 
         requests: list[str] = []

@@ -48,12 +48,18 @@ def test_workdir_holds_what_is_promised(tmp_path, capsys):
     summary = json.loads((folder / "summary.json").read_text())
     assert summary == json.loads(json.dumps(returned))
     assert set(summary) == {
-        *("valid", "test", "best_step", "steps", "triplets_per_second", "wall_seconds", "dataset", "versions", "device")
+        *("valid", "test", "intervals", "best_step", "steps", "triplets_per_second", "wall_seconds", "dataset"),
+        *("versions", "device"),
     }
     assert summary["dataset"]["users"] == summary["dataset"]["items"] == summary["dataset"]["test"] == 50
     assert len(summary["dataset"]["sha256"]) == 64 and summary["steps"] == 40 and summary["best_step"] in (20, 40)
     metrics = {"ndcg", "map", "recall", "precision", "hit_rate", "mrr", "mmr", "coverage", "gini"}
     assert set(summary["test"]) == set(summary["valid"]) == {f"{name}@{k}" for name in metrics for k in (1, 5)}
+    for part in ("valid", "test"):
+        assert set(summary["intervals"][part]) == {name for name in summary[part] if name[:4] not in ("cove", "gini")}
+        for name, (low, high) in summary["intervals"][part].items():
+            assert low <= summary[part][name] <= high
+    assert 0 < summary["intervals"]["test"]["ndcg@5"][1] - summary["intervals"]["test"]["ndcg@5"][0] < 1
     assert json.loads((folder / "config.json").read_text())["model"]["dim"] == 8
     records = read_records(folder)
     assert [record["step"] for record in records] == [10, 20, 30, 40]
@@ -62,6 +68,7 @@ def test_workdir_holds_what_is_promised(tmp_path, capsys):
     assert records[3]["pass"] == pytest.approx(40 / math.ceil(summary["dataset"]["train"] / 64))
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr()
+    assert "test ndcg@5: 95 % bootstrap interval over users" in printed.out
     assert "ndcg" in printed.out and "triplets/s" in printed.err and "mmr@5" in printed.err
     best = max((r["metrics"]["ndcg@5"], -r["step"]) for r in records if r["metrics"])
     assert summary["valid"]["ndcg@5"] == pytest.approx(best[0]) and summary["best_step"] == -best[1]
@@ -78,7 +85,7 @@ def test_seed_decides_the_records(tmp_path):
 def test_every_config_runs_when_shrunk(name, tmp_path):
     module = importlib.import_module(f"experiments.configs.{name.removesuffix('.py').replace('/', '.')}")
     config = module.get_config()
-    assert f"--config=experiments/configs/{name} " in str(module.__doc__)
+    assert f"--config=experiments/configs/{name}" in str(module.__doc__)
     shrunk = tiny_config()
     for key in ("dataset", "eval", "checkpoint"):
         config[key] = shrunk[key]

@@ -40,7 +40,8 @@ def raw_pairs(dataset, *parts):
 
 
 def load(path, format, **options):
-    return datasets.load("mine", str(path), format, **({"split": "leave_one_out"} | options))
+    with_split: dict = {"split": "leave_one_out"} | options
+    return datasets.load("mine", str(path), format, **with_split)
 
 
 def write(path, content):
@@ -216,7 +217,7 @@ def test_bad_times_ratings_and_types_are_named(tmp_path):
     with pytest.raises(DataError, match="has no column 'when'"):
         load(path, "csv", time_column="when")
     pl.DataFrame({"user": [1.5], "item": [1]}).write_parquet(tmp_path / "f.parquet")
-    with pytest.raises(DataError, match="column 'user' .* is of type Float64; ids must be integers or text"):
+    with pytest.raises(DataError, match=r"column 'user' .* is of type Float64; ids must be integers or text"):
         load(tmp_path / "f.parquet", "parquet")
     pl.DataFrame({"user": [1, 2, None], "item": [1, 2, 3]}).write_parquet(tmp_path / "n.parquet")
     with pytest.raises(DataError, match="row 3: column 'user' is empty"):

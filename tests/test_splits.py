@@ -82,6 +82,7 @@ def test_leave_one_out_without_times_is_random_and_seeded():
 
 def test_temporal_user_leaves_the_future_to_test():
     table = random_table()
+    assert table.times is not None
     parts = part_of(splits.split(table, "temporal_user", (3, 1, 1)), table)
     for user, found in by_user(table, parts).items():
         n = len(found)

@@ -63,8 +63,8 @@ def load(
     if path is None and name in GENERATED:
         if any(chosen.values()) or min_rating or min_user_items or min_item_users or split:
             raise ConfigError(
-                f"dataset.name = '{name}' is generated with its split: leave out columns, filters and dataset.split, or "
-                f"set dataset.path."
+                f"dataset.name = '{name}' is generated with its split: leave out columns, filters and dataset.split, "
+                f"or set dataset.path."
             )
         return GENERATED[name]()
     if path is None and name not in download.SOURCES:
@@ -118,5 +118,5 @@ def _check_columns(format: str, columns: dict[str, str | None], min_rating: floa
         )
     if format in NAMED_COLUMNS and (min_rating > 0) != (columns["rating"] is not None):
         raise ConfigError(
-            "dataset.rating_column and dataset.min_rating go together: name the column and the least rating that counts."
+            "dataset.rating_column and dataset.min_rating go together: name the column and the least rating to count."
         )

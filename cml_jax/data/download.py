@@ -89,7 +89,8 @@ def fetch(name: str, source: Source, cache: Path) -> Path:
         raise DataError(f"{archive}: has no file {source.member}; delete the archive and try again.") from error
     except OSError as error:
         raise DataError(
-            f"{name}: cannot write to {cache} ({error.strerror or error}); set CML_JAX_CACHE to another folder, {by_hand}."
+            f"{name}: cannot write to {cache} ({error.strerror or error}); set CML_JAX_CACHE to another folder, "
+            f"{by_hand}."
         ) from error
     return unpacked
 

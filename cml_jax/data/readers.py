@@ -124,8 +124,8 @@ def read_npz(path: Path, columns: Columns) -> Table:
         if matrix.data.dtype.kind not in "buif" or not np.all(np.isfinite(matrix.data)):
             raise DataError(f"{file}: holds values that are not finite numbers; write ratings or ones.")
         matrices.append(matrix)
-    rows, cols, parts = [], [], []
-    for number, matrix in enumerate(matrices):
+    rows, cols = [], []
+    for matrix in matrices:
         total += np.count_nonzero(matrix.data)
         kept = matrix.data != 0
         if columns.min_rating:

@@ -41,15 +41,15 @@ class ScannedFile:
     def _scan(self) -> pl.LazyFrame:
         layout = self._layout
         if layout is None:
-            return pl.scan_parquet(self.path)
-        named = {} if layout.header is None else {"schema": dict.fromkeys(layout.header, pl.String)}
+            return pl.scan_parquet(self.path, glob=False)
         return pl.scan_csv(
             self.path,
             separator=layout.separator,
             quote_char=layout.quote,
             has_header=layout.header is None,
+            schema=None if layout.header is None else dict.fromkeys(layout.header, pl.String),
             infer_schema=False,  # all columns are strings, so that ids stay what they are
-            **named,
+            glob=False,
         )
 
     def num_rows(self) -> int:

@@ -27,6 +27,7 @@ def per_user_ratio(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
 def temporal_user(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
     """Each user's items by time, the newest to test, in the same proportions; ties keep the order of the file."""
     del seed
+    assert table.times is not None
     return _by_ratio(*_places(table, table.times), ratio)
 
 
@@ -54,7 +55,7 @@ def leave_one_out(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
     return np.where(degree >= 3, part, _DROPPED).astype(np.int8)
 
 
-def _places(table: Table, keys: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _places(table: Table, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Place of each pair among its user's pairs in ascending order of the keys, and how many the user has."""
     degrees = np.bincount(table.users)
     order = np.lexsort((keys, table.users))

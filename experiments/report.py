@@ -1,65 +1,195 @@
-"""Tables and figures of a run."""
+"""Tables and figures of all runs below a folder, from their files alone.
 
-from collections.abc import Sequence
+python -m experiments.report --workdir=DIR
+
+Runs whose configs differ in the seed alone are one row. Writes report.md, results.csv and report.png into DIR.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.figure
+import numpy as np
+import polars as pl
+from absl import flags
 
-from cml_jax import metrics
+from cml_jax.errors import UserError
+from experiments import cli
+from experiments.run_report import selection_metric
 
-
-def selection_metric(ks: Sequence[int]) -> str:
-    """The metric that selects the parameters: NDCG at the largest cut-off."""
-    return f"ndcg@{max(ks)}"
-
-
-def format_record(record: dict[str, Any], ks: Sequence[int]) -> str:
-    """One line for an evaluation during training."""
-    names = [f"{name}@{max(ks)}" for name in ("ndcg", "map", "recall", "mmr")]
-    values = ", ".join(f"{name} {record['metrics'][name]:.4g}" for name in names)
-    without = f", {record['no_negative']} pairs without a negative" if record["no_negative"] else ""
-    return f"step {record['step']} (pass {record['pass']:.2f}): loss {record['loss']:.4f}{without}, valid {values}"
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.", required=True)
+_IGNORED = ("seed", "dataset.path", "checkpoint.every_steps", "checkpoint.keep")
 
 
-def format_summary(summary: dict[str, Any]) -> str:
-    """The table at the end of a run."""
-    names = [*metrics.USER_METRICS, "mmr", "coverage", "gini"]
-    ks = sorted({int(key.split("@")[1]) for key in summary["valid"]})
-    lines = [f"Best step {summary['best_step']} of {summary['steps']}, selected on validation."]
-    if not summary["test"]:
-        lines.append(
-            "eval.final_split = valid: the validation score of the selected step, which is optimistic; no test."
+class Row(NamedTuple):
+    """Runs that differ in the seed alone.
+
+    Attributes:
+        label: from the runs' folders.
+        data: name and digest of the data set.
+        part: 'test', or 'valid' where the runs leave test alone.
+        values: metric -> one value a run.
+        seeds: of the runs, in the same order.
+        summaries: of the runs.
+    """
+
+    label: str
+    data: tuple[str, str]
+    part: str
+    values: dict[str, list[float]]
+    seeds: list[int]
+    summaries: list[dict[str, Any]]
+
+
+def collect(workdir: Path) -> list[Row]:
+    """Reads every finished run below a folder.
+
+    Raises:
+        UserError: there is none, or a file of one cannot be read.
+    """
+    groups: dict[str, list[tuple[Path, dict, dict]]] = {}
+    for path in sorted(workdir.rglob("summary.json")):
+        config, summary = _read(path.with_name("config.json")), _read(path)
+        key = json.dumps([_without(config, _IGNORED), summary["dataset"]["sha256"]], sort_keys=True)
+        groups.setdefault(key, []).append((path.parent.relative_to(workdir), config, summary))
+    if not groups:
+        raise UserError(f"{workdir}: no finished run is there; each leaves a summary.json in its --workdir.")
+    rows = []
+    for runs in groups.values():
+        summaries = [summary for *_, summary in runs]
+        part = "test" if all(summary["test"] for summary in summaries) else "valid"
+        rows.append(
+            Row(
+                label=_label([path for path, *_ in runs]),
+                data=(runs[0][1]["dataset"]["name"], summaries[0]["dataset"]["sha256"]),
+                part=part,
+                values={name: [summary[part][name] for summary in summaries] for name in summaries[0][part]},
+                seeds=[config["seed"] for _, config, _ in runs],
+                summaries=summaries,
+            )
         )
-    parts = [part for part in ("valid", "test") if summary[part]]
-    lines.append(f"{'metric':<12}" + "".join(f"{f'{part} @{k}':>12}" for part in parts for k in ks))
-    for name in names:
-        cells = [summary[part][f"{name}@{k}"] for part in parts for k in ks]
-        lines.append(f"{name:<12}" + "".join(f"{cell:>12.4f}" for cell in cells))
-    metric, last = selection_metric(ks), parts[-1]
-    low, high = summary["intervals"][last][metric]
-    lines.append(f"{last} {metric}: 95 % bootstrap interval over users {low:.4f} to {high:.4f}")
-    speed = summary["triplets_per_second"]
-    speed = "" if speed is None else f", {speed:,.0f} triplets/s"
-    lines.append(f"{summary['wall_seconds']:.0f} s on {summary['device']}{speed}")
+    return sorted(rows, key=lambda row: (row.data, row.label))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON; remove the run's folder or repair it.") from error
+    return values
+
+
+def _without(config: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    copy = json.loads(json.dumps(config))
+    for key in keys:
+        *sections, name = key.split(".")
+        inner = copy
+        for section in sections:
+            inner = inner.get(section, {})
+        inner.pop(name, None)
+    return copy
+
+
+def _label(folders: Sequence[Path]) -> str:
+    """The folder's name; of a run per seed in folders 0, 1 ..., that of the folder around them."""
+    first = folders[0]
+    return str(first.parent if len(folders) > 1 or first.name.isdigit() else first)
+
+
+def shown_metrics(row: Row) -> list[str]:
+    """The metrics of the tables, at the largest cut-off, and recall at the smallest."""
+    ks = sorted({int(name.split("@")[1]) for name in row.values})
+    return [*(f"{name}@{ks[-1]}" for name in ("ndcg", "map")), f"recall@{ks[0]}", f"mmr@{ks[-1]}", f"coverage@{ks[-1]}"]
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """One table a data set: mean and, of several seeds, standard deviation; the best mean NDCG in bold."""
+    lines = []
+    for data in dict.fromkeys(row.data for row in rows):
+        group = [row for row in rows if row.data == data]
+        sizes = group[0].summaries[0]["dataset"]
+        lines += [
+            f"## {data[0]}",
+            "",
+            f"{sizes['users']:,} users, {sizes['items']:,} items, {sizes['train']:,} / {sizes['valid']:,} / "
+            f"{sizes['test']:,} pairs; digest {data[1][:12]}. Mean ± standard deviation over seeds.",
+            "",
+        ]
+        names = shown_metrics(group[0])
+        lines.append("| run | part | seeds | " + " | ".join(names) + " | steps | seconds |")
+        lines.append("|" + "---|" * (len(names) + 5))
+        best = max(np.mean(row.values.get(names[0], [0.0])) for row in group)
+        for row in group:
+            cells = [_mean_and_deviation(row.values.get(name, []), name) for name in names]
+            if np.mean(row.values.get(names[0], [0.0])) == best:
+                cells[0] = f"**{cells[0]}**"
+            seconds = np.mean([summary["wall_seconds"] for summary in row.summaries])
+            part = "test" if row.part == "test" else "valid (optimistic)"
+            cells += [f"{row.summaries[0]['steps']:,}", f"{seconds:.0f}"]
+            lines.append(f"| {row.label} | {part} | {len(row.seeds)} | " + " | ".join(cells) + " |")
+        lines.append("")
     return "\n".join(lines)
 
 
-def save_curves(records: Sequence[dict[str, Any]], summary: dict[str, Any], ks: Sequence[int], path: Path) -> None:
-    """Draws training loss and validation NDCG over steps, with the selected step marked."""
-    metric = selection_metric(ks)
-    figure = matplotlib.figure.Figure(figsize=(8, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot([r["step"] for r in records], [r["loss"] for r in records], color="0.2", linewidth=1.2)
-    left.set(xlabel="step", ylabel="training loss")
-    scored = [r for r in records if r["metrics"]]
-    right.plot(
-        [r["step"] for r in scored], [r["metrics"][metric] for r in scored], "o-", color="tab:blue", markersize=3
+def _mean_and_deviation(values: Sequence[float], name: str) -> str:
+    if not values:
+        return ""
+    digits = 1 if name.startswith("mmr") else 4
+    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{deviation}"
+
+
+def as_frame(rows: Sequence[Row]) -> pl.DataFrame:
+    """One line a run and metric: run, dataset, sha256, seed, part, metric, value."""
+    return pl.DataFrame(
+        [
+            (row.label, *row.data, seed, row.part, name, value)
+            for row in rows
+            for name, values in row.values.items()
+            for seed, value in zip(row.seeds, values, strict=True)
+        ],
+        schema=["run", "dataset", "sha256", "seed", "part", "metric", "value"],
+        orient="row",
     )
-    right.axvline(summary["best_step"], color="0.5", linestyle="--", linewidth=1, label="selected")
-    right.set(xlabel="step", ylabel=f"validation {metric.replace('ndcg', 'NDCG')}")
-    right.legend(frameon=False)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_ylim(bottom=0)
+
+
+def save_figure(rows: Sequence[Row], path: Path) -> None:
+    """NDCG and MMR of every row, a pair of panels a data set: a point a seed, a bar to the mean."""
+    datasets = list(dict.fromkeys(row.data for row in rows))
+    groups = [[row for row in rows if row.data == data] for data in datasets]
+    heights = [0.32 * len(group) + 0.9 for group in groups]
+    figure = matplotlib.figure.Figure(figsize=(9, sum(heights)), layout="constrained")
+    panels = figure.subplots(len(groups), 2, squeeze=False, height_ratios=heights)
+    for group, (left, right) in zip(groups, panels, strict=True):
+        ks = sorted({int(name.split("@")[1]) for name in group[0].values})
+        places = np.arange(len(group))[::-1]
+        for axes, metric in ((left, selection_metric(ks)), (right, f"mmr@{ks[-1]}")):
+            means = [np.mean(row.values[metric]) for row in group]
+            axes.barh(places, means, color="0.82", height=0.6)
+            for place, row, mean in zip(places, group, means, strict=True):
+                axes.plot(row.values[metric], [place] * len(row.seeds), "o", color="tab:blue", markersize=3.5)
+                axes.text(mean, place, f"  {mean:.3f}" if axes is left else f"  {mean:.0f}", va="center", fontsize=8)
+            axes.set(
+                xlabel=f"{group[0].data[0]}, {group[0].part} {metric.replace('ndcg', 'NDCG').replace('mmr', 'MMR')}"
+            )
+            axes.set_yticks(places, [Path(row.label).name for row in group] if axes is left else [])
+            axes.set_xlim(0, 1.15 * max(max(row.values[metric]) for row in group) or 1)
+            axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Runs with the flags' values."""
+    workdir = Path(_WORKDIR.value)
+    rows = collect(workdir)
+    text = as_markdown(rows)
+    (workdir / "report.md").write_text(text)
+    as_frame(rows).write_csv(workdir / "results.csv")
+    save_figure(rows, workdir / "report.png")
+    print(text)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -21,7 +21,7 @@ from cml_jax.evaluation import Evaluation, evaluate
 from cml_jax.statistics import bootstrap_intervals
 from cml_jax.types import Params
 from experiments import config as config_lib
-from experiments import report, rundir
+from experiments import run_report, rundir
 from experiments.config import Config
 
 _VERSIONS_OF = ("cml_jax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
@@ -75,7 +75,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
         summary = run.read_json("summary.json")
         if summary is not None and summary.get("steps") == total == done:
             say(f"{run.folder} holds this run, finished.")
-            print(report.format_summary(summary))
+            print(run_report.format_summary(summary))
             return summary
         say(f"Going on from step {done} of {run.folder}.")
     else:
@@ -117,11 +117,11 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
                 _stop_at_bad_params(state.params, step, config)
                 values = _evaluate(state.params, dataset, "valid", config, valid_users).values
                 record["metrics"] = values
-                selected = values[report.selection_metric(config.eval.ks)]
+                selected = values[run_report.selection_metric(config.eval.ks)]
                 if np.float32(selected) > best.value:
                     copied = jax.tree.map(jnp.copy, state.params)  # the state's own buffers are donated
                     best = checkpoint.Best(copied, jnp.int32(step), jnp.float32(selected))
-                say(report.format_record(record, config.eval.ks))
+                say(run_report.format_record(record, config.eval.ks))
             run.append_record(record)
             records.append(record)
             if _due(step, total, config.checkpoint.every_steps):
@@ -144,9 +144,9 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
         "versions": {name: metadata.version(name) for name in _VERSIONS_OF} | {"python": platform.python_version()},
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
     }
-    report.save_curves(records, summary, config.eval.ks, run.folder / "curves.png")
+    run_report.save_curves(records, summary, config.eval.ks, run.folder / "curves.png")
     run.write_summary(summary)
-    print(report.format_summary(summary))
+    print(run_report.format_summary(summary))
     return summary
 
 

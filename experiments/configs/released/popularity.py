@@ -4,7 +4,7 @@ python -m experiments.main --config=experiments/configs/released/popularity.py -
     --config.dataset.path=FOLDER_WITH_TRAIN_TRIPLETS
 
 Data, score and other data sets as in released/uniform.py. On Last.fm (see RESULTS.md) 3,000 steps at B = 256 take about
-30 s on two CPU cores; test NDCG@50 0.230 with --config.model.constraint=sphere, the constraint that the script gave to
+15 s on two CPU cores; test NDCG@50 0.230 with --config.model.constraint=sphere, the constraint that the script gave to
 two-stage alone.
 """
 

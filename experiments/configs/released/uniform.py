@@ -7,7 +7,7 @@ The data set is the Echo Nest Taste Profile's train_triplets.txt (millionsongdat
 set with --config.dataset.*, and with it --config.train.num_steps. The score is that of the best validation, as there,
 which is optimistic; --config.eval.final_split=test scores the same step on test.
 
-On Last.fm (see RESULTS.md) 3,000 steps take about 2 minutes on two CPU cores; test NDCG@50 0.226.
+On Last.fm (see RESULTS.md) 3,000 steps take about 20 s on two CPU cores; test NDCG@50 0.226.
 """
 
 from experiments.config import Config, default_config

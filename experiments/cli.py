@@ -10,7 +10,7 @@ import jax
 from absl import app, flags, logging
 
 from cml_jax.errors import UserError
-from experiments import config
+from experiments import validation
 
 
 def run(main: Callable[[], None]) -> None:
@@ -48,7 +48,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
     except (AttributeError, KeyError) as error:  # raised where an override's key is looked up in the config
         keys = [argument.lstrip("-").split("=")[0] for argument in argv]
         overrides = [key.removeprefix("config.") for key in keys if key.startswith("config.")]
-        fail(config.unknown_key(overrides) or _one_sentence(error))
+        fail(validation.unknown_key(overrides) or _one_sentence(error))
     except Exception as error:  # the config file is run while flags are parsed, and may raise anything
         fail(_one_sentence(error))
 

@@ -21,7 +21,7 @@ from cml_jax.evaluation import Evaluation, evaluate
 from cml_jax.statistics import bootstrap_intervals
 from cml_jax.types import Params
 from experiments import config as config_lib
-from experiments import run_report, rundir
+from experiments import run_report, rundir, validation
 from experiments.config import Config
 
 _VERSIONS_OF = ("cml_jax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
@@ -48,9 +48,9 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
         UserError: one sentence, before any work where the config or the data cannot be used.
     """
     # ---- Everything that can be wrong with the input shows here, before anything is written.
-    config_lib.validate(config)
+    validation.validate(config)
     dataset = datasets.load(**config.dataset)
-    config_lib.validate_against(config, dataset.train)
+    validation.validate_against(config, dataset.train)
     data_sha256 = dataset.sha256()
     run = rundir.open_run(workdir, config, data_sha256)
     for note in dataset.notes:

@@ -116,6 +116,6 @@ def _was_cut_off(error: Exception) -> bool:
 
 def _innermost(error: BaseException) -> str:
     """The operating system's words at the bottom of a chain of errors, or the kind of the error."""
-    while (error.__cause__ or error.__context__) is not None:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    while inner := error.__cause__ or error.__context__:
+        error = inner
     return getattr(error, "strerror", None) or str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -71,9 +71,9 @@ def encode(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     numbers = names.cast(pl.Int64, strict=False)
     ids = numbers if (numbers.cast(pl.String) == names).fill_null(False).all() else names
     order = ids.arg_sort()
-    codes = distinct.to_physical()
-    row_of_code = np.zeros(int(codes.max()) + 1 if len(codes) else 0, np.int32)  # type: ignore[arg-type]
-    row_of_code[codes.gather(order).to_numpy()] = np.arange(len(order), dtype=np.int32)
+    codes = distinct.to_physical().gather(order).to_numpy()
+    row_of_code = np.zeros(codes.max(initial=0) + 1, np.int32)
+    row_of_code[codes] = np.arange(len(order), dtype=np.int32)
     return row_of_code[column.to_physical().to_numpy()], ids.gather(order).to_numpy()
 
 

@@ -16,9 +16,6 @@ def get_config() -> Config:
     """The config of the paper's two-stage sampling."""
     config = uniform.get_config()
     config.sampler.name = "two_stage"
-    config.sampler.num_candidates = 2000
-    config.sampler.popularity_exponent = 1.0
-    config.sampler.similarity_cutoff = 1.0
     config.sampler.refresh_every = 100
     config.model.constraint = "sphere"
     config.model.gor_weight = 0.01  # the text gives none; this is the released script's

@@ -9,24 +9,15 @@ such songs, and a split of 3:1:1; any other can be set with --config.dataset.*. 
 Not run on the full Taste Profile here. On Last.fm see RESULTS.md.
 """
 
-from experiments.config import Config, default_config
+from experiments.config import Config
+from experiments.configs import _echonest
 
 
 def get_config() -> Config:
     """The config of the paper's uniform baseline; the other two start from it."""
-    config = default_config()
-    config.dataset.name = "echonest"
-    config.dataset.format = "echonest"
-    config.dataset.min_rating = 10
-    config.dataset.min_user_items = 10
-    config.dataset.split = "ratio"
+    config = _echonest.base_config()
     config.sampler.name = "uniform"
-    config.model.dim = 128
     config.model.constraint = "ball"
-    config.optimizer.learning_rate = 1e-4
     config.train.batch_size = 4096
     config.train.num_passes = 50
-    config.eval.every_steps = 2000
-    config.eval.max_users = 3000
-    config.checkpoint.every_steps = 2000
     return config

@@ -18,9 +18,6 @@ def get_config() -> Config:
     """The config of the released run with two-stage negatives."""
     config = uniform.get_config()
     config.sampler.name = "two_stage"
-    config.sampler.num_candidates = 2000
-    config.sampler.popularity_exponent = 1.0
-    config.sampler.similarity_cutoff = 1.0
     config.sampler.refresh_every = 0
     config.sampler.own_positive = "uniform_draw"
     config.sampler.known_positives = "retry_then_keep"

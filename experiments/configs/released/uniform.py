@@ -10,29 +10,20 @@ which is optimistic; --config.eval.final_split=test scores the same step on test
 On Last.fm (see RESULTS.md) 3,000 steps take about 20 s on two CPU cores; test NDCG@50 0.226.
 """
 
-from experiments.config import Config, default_config
+from experiments.config import Config
+from experiments.configs import _echonest
 
 
 def get_config() -> Config:
     """The config of the released run with uniform negatives; the other two start from it."""
-    config = default_config()
-    config.dataset.name = "echonest"
-    config.dataset.format = "echonest"
-    config.dataset.min_rating = 10
-    config.dataset.min_user_items = 10
-    config.dataset.split = "ratio"
+    config = _echonest.base_config()
     config.sampler.name = "uniform"
-    config.model.dim = 128
     config.model.constraint = "none"
     config.model.loss_reduction = "sum"
-    config.optimizer.learning_rate = 1e-4
     config.optimizer.rows = "dense"
     config.train.batch_size = 4096
     # 50 "epochs" of ceil(pairs / (2000 B)) * 2000 steps: of Echonest's 656 thousand pairs one epoch is 12 passes here,
     # and 1.6 passes at B = 256.
     config.train.num_steps = 100_000
-    config.eval.every_steps = 2000
-    config.eval.max_users = 3000
     config.eval.final_split = "valid"
-    config.checkpoint.every_steps = 2000
     return config

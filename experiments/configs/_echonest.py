@@ -1,0 +1,22 @@
+"""What the paper's text and its released code have in common: the data set and the model's size."""
+
+from experiments.config import Config, default_config
+
+
+def base_config() -> Config:
+    """Echonest with play counts and users' items of 10 and more, split 3:1:1; d = 128, Adam at 1e-4."""
+    config = default_config()
+    config.dataset.name = "echonest"
+    config.dataset.format = "echonest"
+    config.dataset.min_rating = 10
+    config.dataset.min_user_items = 10
+    config.dataset.split = "ratio"
+    config.sampler.num_candidates = 2000
+    config.sampler.popularity_exponent = 1.0
+    config.sampler.similarity_cutoff = 1.0
+    config.model.dim = 128
+    config.optimizer.learning_rate = 1e-4
+    config.eval.every_steps = 2000
+    config.eval.max_users = 3000
+    config.checkpoint.every_steps = 2000
+    return config

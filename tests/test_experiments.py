@@ -1,4 +1,5 @@
 import importlib
+import itertools
 import json
 import math
 
@@ -93,6 +94,45 @@ def test_every_config_runs_when_shrunk(name, tmp_path):
     config.train.num_steps = 20
     summary = train.train_and_evaluate(config, tmp_path)
     assert all(np.isfinite(list(summary["test"].values())))
+
+
+def test_ladder_changes_one_thing_a_rung():
+    from experiments.config import flatten
+    from experiments.configs import ladder
+
+    configs = [dict(flatten(ladder.get_config(rung))) for rung in ladder._RUNGS]
+    for below, above in itertools.pairwise(configs):
+        changed = {key for key in above if above[key] != below[key]}
+        assert 1 <= len(changed) <= 3 and len({key.split(".")[0] for key in changed}) == 1
+    last = configs[-1]
+    assert (last["sampler.name"], last["sampler.refresh_every"], last["model.gor_weight"]) == ("two_stage", 1, 1.0)
+    with pytest.raises(ValueError, match="'8-moon' is not a rung; choose one of 1-uniform"):
+        ladder.get_config("8-moon")
+
+
+def test_released_config_runs_on_other_data_by_overrides(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows = [f"{u} " + " ".join(str((3 * u + 7 * j) % 40) for j in range(8)) for u in range(30)]
+    (folder / "train.txt").write_text("\n".join(rows))
+    for name, offset in (("valid", 8), ("test", 9)):
+        (folder / f"{name}.txt").write_text("\n".join(f"{u} {(3 * u + 7 * offset) % 40}" for u in range(30)))
+    done = command(
+        f"--config={ROOT}/experiments/configs/released/two_stage.py",
+        "--config.dataset.format=adjacency",
+        f"--config.dataset.path={folder}",
+        "--config.dataset.min_rating=0",
+        "--config.dataset.min_user_items=0",
+        "--config.dataset.split=given",
+        "--config.sampler.num_candidates=20",
+        "--config.train.batch_size=40",
+        "--config.train.num_steps=30",
+        "--config.eval.ks=(5,)",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "valid ndcg@5: 95 %" in done.stdout and "optimistic" in done.stdout
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["test"] == {}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ class Sampler(NamedTuple):
     Attributes:
         init: () -> sampler_state.
         sample: (key, sampler_state, params, users[B], positives[B]) -> (negatives[B, N] int32, valid[B] bool).
-            No valid negative is a known positive of its user; where valid is False the negatives mean nothing.
+            No valid negative is a known positive of its user, but for two_stage's 'retry_then_keep'; where valid is
+            False the negatives mean nothing.
     """
 
     init: Callable[[], PyTree]
@@ -121,7 +122,7 @@ def popularity(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sample
 
     def init():
         weights = popularity_weights(data.popularity, hparams.popularity_exponent, hparams.popularity_cap)
-        return draws.make_weight_table(weights), weights
+        return draws.make_weight_table(weights), weights if spec.without_replacement and not spec.num_draws else None
 
     def sample(key, state, params, users, items):
         del params, items
@@ -130,7 +131,7 @@ def popularity(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sample
 
         first_key = jax.random.fold_in(key, 0)
         if spec.without_replacement:
-            source = table if spec.num_draws else weights
+            source = table if weights is None else weights
             negatives, found = _draw_distinct(first_key, source, spec.num_draws, math.prod(shape))
             negatives, found = negatives.reshape(shape), found.reshape(shape)
         else:
@@ -161,7 +162,9 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
 
     Two options repeat what the released code does instead, and neither is what the paper says:
     `spec.own_positive = 'uniform_draw'`: where the pair's own positive is among the candidates its weight overflows,
-    and the draw falls back, silently, to a uniform one over the candidates; so it does where no weight is positive.
+    and the draw falls back, silently, to a uniform one over the candidates; so it does where no weight is positive. (In
+    the released code rounding decides: where s^2 comes out above 1, for about a third of the items at D = 128, the
+    positive is left out instead. The option falls back for all.)
     `spec.known_positives = 'retry_then_keep'`: a known positive is redrawn up to ten times, then kept as a negative.
     """
     keep = spec.known_positives == "retry_then_keep"

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict, config_dict
 
 from cml_jax import draws, sampling
+from cml_jax.data import datasets
 from cml_jax.data.interactions import Interactions
 from cml_jax.types import HParams, Spec
 
@@ -26,13 +27,16 @@ def default_config() -> Config:
     # '-20m' downloaded; any other name is a label for path.
     config.dataset.name = "synthetic"
     config.dataset.path = config_dict.placeholder(str)
-    config.dataset.format = "adjacency"  # adjacency | csv | echonest | movielens | npz | parquet | tsv
+    # adjacency | csv | echonest | movielens | npz | parquet | tsv; none: what the name stands for, else adjacency
+    config.dataset.format = config_dict.placeholder(str)
     config.dataset.user_column = config_dict.placeholder(str)  # csv, tsv, parquet; none: 'user'
     config.dataset.item_column = config_dict.placeholder(str)  # none: 'item'
     config.dataset.rating_column = config_dict.placeholder(str)
     config.dataset.time_column = config_dict.placeholder(str)
-    config.dataset.min_rating = 0.0  # least rating or play count that makes a pair; 0: all rows
-    config.dataset.min_user_items = 0
+    # Least rating or play count that makes a pair, 0 for all rows; least items of a user. None: what the name stands
+    # for (10 and 10 for echonest), else 0.
+    config.dataset.min_rating = config_dict.placeholder(float)
+    config.dataset.min_user_items = config_dict.placeholder(int)
     config.dataset.min_item_users = 0
     config.dataset.filter = "once"  # once | k_core
     config.dataset.split = config_dict.placeholder(str)  # none: given where there are parts, else ratio
@@ -96,6 +100,14 @@ def flatten(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def resolve(config: Config) -> Config:
+    """A copy in which what the name of the data set stands for is filled in, as config.json keeps it."""
+    config = config.copy_and_resolve_references()
+    if config.dataset.path is not None or config.dataset.name not in datasets.GENERATED:
+        config.dataset.update(datasets.resolve(config.dataset))
+    return config
 
 
 def make_hparams(config: Config) -> HParams:

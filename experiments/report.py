@@ -17,14 +17,13 @@ from absl import flags
 
 from cml_jax.errors import UserError
 from experiments import cli
-from experiments.run_report import selection_metric
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.", required=True)
 _IGNORED = ("seed", "dataset.path", "checkpoint.every_steps", "checkpoint.keep")
 
 
 class Row(NamedTuple):
-    """Runs that differ in the seed alone.
+    """Runs that differ in the seed alone, one a seed.
 
     Attributes:
         label: from the runs' folders.
@@ -52,17 +51,24 @@ def collect(workdir: Path) -> list[Row]:
     groups: dict[str, list[tuple[Path, dict, dict]]] = {}
     for path in sorted(workdir.rglob("summary.json")):
         config, summary = _read(path.with_name("config.json")), _read(path)
-        key = json.dumps([_without(config, _IGNORED), summary["dataset"]["sha256"]], sort_keys=True)
+        try:
+            part = "test" if summary["test"] else "valid"
+            key = json.dumps([_without(config, _IGNORED), summary["dataset"]["sha256"], part], sort_keys=True)
+            is_new = all(config["seed"] != other["seed"] for _, other, _ in groups.get(key, []))
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{path}: not the summary of a run; remove the run's folder or repair it.") from error
+        if not is_new:
+            continue  # the same run again
         groups.setdefault(key, []).append((path.parent.relative_to(workdir), config, summary))
     if not groups:
         raise UserError(f"{workdir}: no finished run is there; each leaves a summary.json in its --workdir.")
     rows = []
     for runs in groups.values():
         summaries = [summary for *_, summary in runs]
-        part = "test" if all(summary["test"] for summary in summaries) else "valid"
+        part = "test" if summaries[0]["test"] else "valid"
         rows.append(
             Row(
-                label=_label([path for path, *_ in runs]),
+                label=_label([path for path, *_ in runs], workdir),
                 data=(runs[0][1]["dataset"]["name"], summaries[0]["dataset"]["sha256"]),
                 part=part,
                 values={name: [summary[part][name] for summary in summaries] for name in summaries[0][part]},
@@ -70,7 +76,7 @@ def collect(workdir: Path) -> list[Row]:
                 summaries=summaries,
             )
         )
-    return sorted(rows, key=lambda row: (row.data, row.label))
+    return sorted(rows, key=lambda row: (row.data, row.part, row.label))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -92,50 +98,67 @@ def _without(config: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return copy
 
 
-def _label(folders: Sequence[Path]) -> str:
+def _label(folders: Sequence[Path], workdir: Path) -> str:
     """The folder's name; of a run per seed in folders 0, 1 ..., that of the folder around them."""
     first = folders[0]
-    return str(first.parent if len(folders) > 1 or first.name.isdigit() else first)
+    found = first.parent if len(folders) > 1 or first.name.isdigit() else first
+    return str(found) if found.name else workdir.resolve().name
 
 
-def shown_metrics(row: Row) -> list[str]:
-    """The metrics of the tables, at the largest cut-off, and recall at the smallest."""
-    ks = sorted({int(name.split("@")[1]) for name in row.values})
-    return [*(f"{name}@{ks[-1]}" for name in ("ndcg", "map")), f"recall@{ks[0]}", f"mmr@{ks[-1]}", f"coverage@{ks[-1]}"]
+def shown_metrics(group: Sequence[Row]) -> list[str]:
+    """NDCG, MAP, recall, MMR and coverage at the cut-offs that all rows have: the largest, for recall the smallest.
+
+    Raises:
+        UserError: they have none in common.
+    """
+    common = set.intersection(*({int(name.split("@")[1]) for name in row.values} for row in group))
+    if not common:
+        raise UserError(
+            f"{group[0].label} and {group[-1].label} have no cut-off of config.eval.ks in common; report them apart."
+        )
+    low, high = min(common), max(common)
+    return [f"ndcg@{high}", f"map@{high}", f"recall@{low}", f"mmr@{high}", f"coverage@{high}"]
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """One table a data set: mean and, of several seeds, standard deviation; the best mean NDCG in bold."""
+    """One table a data set and part: mean and, of several seeds, standard deviation; the best mean NDCG in bold."""
     lines = []
-    for data in dict.fromkeys(row.data for row in rows):
-        group = [row for row in rows if row.data == data]
+    for group in _groups(rows):
+        data, part = group[0].data, group[0].part
         sizes = group[0].summaries[0]["dataset"]
         lines += [
-            f"## {data[0]}",
+            f"## {data[0]}"
+            + ("" if part == "test" else ", validation scores of the selected step, which are optimistic"),
             "",
             f"{sizes['users']:,} users, {sizes['items']:,} items, {sizes['train']:,} / {sizes['valid']:,} / "
-            f"{sizes['test']:,} pairs; digest {data[1][:12]}. Mean ± standard deviation over seeds.",
+            f"{sizes['test']:,} pairs; digest {data[1][:12]}. Mean ± standard deviation over seeds; "
+            f"the interval is the mean 95 % bootstrap interval over users.",
             "",
         ]
-        names = shown_metrics(group[0])
-        lines.append("| run | part | seeds | " + " | ".join(names) + " | steps | seconds |")
+        names = shown_metrics(group)
+        lines.append("| run | seeds | " + " | ".join([names[0], "interval", *names[1:]]) + " | steps | seconds |")
         lines.append("|" + "---|" * (len(names) + 5))
-        best = max(np.mean(row.values.get(names[0], [0.0])) for row in group)
+        best = max(np.mean(row.values[names[0]]) for row in group)
         for row in group:
-            cells = [_mean_and_deviation(row.values.get(name, []), name) for name in names]
-            if np.mean(row.values.get(names[0], [0.0])) == best:
+            cells = [_mean_and_deviation(row.values[name], name) for name in names]
+            if np.mean(row.values[names[0]]) == best:
                 cells[0] = f"**{cells[0]}**"
+            low, high = np.mean([summary["intervals"][part][names[0]] for summary in row.summaries], axis=0)
+            cells.insert(1, f"{low:.4f} to {high:.4f}")
             seconds = np.mean([summary["wall_seconds"] for summary in row.summaries])
-            part = "test" if row.part == "test" else "valid (optimistic)"
             cells += [f"{row.summaries[0]['steps']:,}", f"{seconds:.0f}"]
-            lines.append(f"| {row.label} | {part} | {len(row.seeds)} | " + " | ".join(cells) + " |")
+            lines.append(f"| {row.label} | {len(row.seeds)} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
 
 
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that can be compared: of one data set and part."""
+    keys = dict.fromkeys((row.data, row.part) for row in rows)
+    return [[row for row in rows if (row.data, row.part) == key] for key in keys]
+
+
 def _mean_and_deviation(values: Sequence[float], name: str) -> str:
-    if not values:
-        return ""
     digits = 1 if name.startswith("mmr") else 4
     deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{deviation}"
@@ -157,20 +180,20 @@ def as_frame(rows: Sequence[Row]) -> pl.DataFrame:
 
 def save_figure(rows: Sequence[Row], path: Path) -> None:
     """NDCG and MMR of every row, a pair of panels a data set: a point a seed, a bar to the mean."""
-    datasets = list(dict.fromkeys(row.data for row in rows))
-    groups = [[row for row in rows if row.data == data] for data in datasets]
+    groups = _groups(rows)
     heights = [0.32 * len(group) + 0.9 for group in groups]
     figure = matplotlib.figure.Figure(figsize=(9, sum(heights)), layout="constrained")
     panels = figure.subplots(len(groups), 2, squeeze=False, height_ratios=heights)
     for group, (left, right) in zip(groups, panels, strict=True):
-        ks = sorted({int(name.split("@")[1]) for name in group[0].values})
+        ndcg, *_, mmr, _ = shown_metrics(group)
         places = np.arange(len(group))[::-1]
-        for axes, metric in ((left, selection_metric(ks)), (right, f"mmr@{ks[-1]}")):
+        for axes, metric in ((left, ndcg), (right, mmr)):
             means = [np.mean(row.values[metric]) for row in group]
             axes.barh(places, means, color="0.82", height=0.6)
             for place, row, mean in zip(places, group, means, strict=True):
                 axes.plot(row.values[metric], [place] * len(row.seeds), "o", color="tab:blue", markersize=3.5)
-                axes.text(mean, place, f"  {mean:.3f}" if axes is left else f"  {mean:.0f}", va="center", fontsize=8)
+                written = f"  {mean:.3f}" if axes is left else f"  {mean:.0f}"
+                axes.text(max(row.values[metric]), place, written, va="center", fontsize=8)
             axes.set(
                 xlabel=f"{group[0].data[0]}, {group[0].part} {metric.replace('ndcg', 'NDCG').replace('mmr', 'MMR')}"
             )
@@ -184,7 +207,7 @@ def main() -> None:
     """Runs with the flags' values."""
     workdir = Path(_WORKDIR.value)
     rows = collect(workdir)
-    text = as_markdown(rows)
+    text = as_markdown(rows)  # before anything is written, since it may refuse
     (workdir / "report.md").write_text(text)
     as_frame(rows).write_csv(workdir / "results.csv")
     save_figure(rows, workdir / "report.png")

@@ -49,6 +49,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
     """
     # ---- Everything that can be wrong with the input shows here, before anything is written.
     validation.validate(config)
+    config = config_lib.resolve(config)
     dataset = datasets.load(**config.dataset)
     validation.validate_against(config, dataset.train)
     data_sha256 = dataset.sha256()

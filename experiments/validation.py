@@ -32,8 +32,8 @@ _RANGES = {
     "dataset.filter": _one_of(datasets.FILTERS),
     "dataset.split": _one_of(datasets.SPLITS),
     "dataset.split_ratio": (
-        lambda v: len(v) == 3 and all(type(share) is int and share >= 0 for share in v) and v[0] > 0 and v[2] > 0,
-        "must be three integers for train, validation and test, only that of validation may be 0",
+        lambda v: len(v) == 3 and all(type(s) is int and 0 <= s <= 1000 for s in v) and v[0] > 0 and v[2] > 0,
+        "must be three integers up to 1000, for train, validation and test, and only that of validation may be 0",
     ),
     "dataset.valid_fraction": (lambda v: 0 < v < 1, "must be above 0 and below 1"),
     "dataset.split_seed": _AT_LEAST_0,
@@ -108,7 +108,11 @@ def validate(config: Config) -> None:
         ("sampler.own_positive", draws_in_two_stages, "sampler.name = 'two_stage' with model.loss = 'triplet'"),
         ("sampler.known_positives", draws_in_two_stages, "sampler.name = 'two_stage' with model.loss = 'triplet'"),
         ("sampler.without_replacement", config.sampler.name == "popularity", "sampler.name = 'popularity'"),
-        ("model.gor_form", config.model.loss == "triplet", "model.loss = 'triplet'"),
+        (
+            "model.gor_form",
+            config.model.loss == "triplet" and config.model.gor_weight > 0,
+            "model.loss = 'triplet' and model.gor_weight above 0",
+        ),
     ):
         if values[key] != defaults[key] and not has_effect:
             raise ConfigError(f"config.{key} = {values[key]!r} has an effect only with {needed}; leave it out.")

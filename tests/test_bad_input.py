@@ -67,6 +67,8 @@ BAD_CONFIGS = [
     ({"dataset__split_ratio": (0, 1, 1)}, r"config\.dataset\.split_ratio = \(0, 1, 1\) must be three integers"),
     ({"dataset__min_rating": -1.0}, r"config\.dataset\.min_rating = -1\.0 must be a finite number of 0 or more"),
     ({"seed": -1}, r"config\.seed = -1 must be"),
+    ({"model__gor_form": "sum"}, r"config\.model\.gor_form = 'sum' has an effect only with .*gor_weight above 0"),
+    ({"dataset__split_ratio": (1, 1, 10**20)}, r"must be three integers up to 1000"),
     ({"model__gor_form": "median"}, r"config\.model\.gor_form = 'median' is unknown; choose one of mean, sum"),
     (
         {"sampler__name": "uniform", "sampler__known_positives": "retry_then_keep"},

@@ -82,6 +82,30 @@ def test_seed_decides_the_records(tmp_path):
     assert a == b != c
 
 
+def test_config_reaches_the_step():
+    """Every option of the released code, and whatever else is static, stands in the Spec as it stands in the config."""
+    from cml_jax.data import datasets
+    from experiments import config as config_lib
+
+    train_part = datasets.load("checkerboard").train
+    for overrides in (
+        {"sampler.own_positive": "uniform_draw", "sampler.known_positives": "retry_then_keep"},
+        {"sampler.name": "popularity", "sampler.without_replacement": True},
+        {"model.loss_reduction": "sum", "model.gor_weight": 0.5, "model.gor_form": "sum"},
+        {"model.gor_weight": 0.5},
+        {"optimizer.rows": "dense", "sampler.refresh_every": 0, "model.constraint": "none", "optimizer.name": "sgd"},
+    ):
+        config = tiny_config(train__batch_size=20)
+        config.update_from_flattened_dict(overrides)
+        spec = config_lib.make_spec(config, train_part)
+        for key, value in overrides.items():
+            section, field = key.split(".")
+            if key == "model.gor_weight":
+                assert spec.gor == overrides.get("model.gor_form", "mean")
+            elif key != "model.gor_form":
+                assert getattr(spec, section if field == "name" else field) == value
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_runs_when_shrunk(name, tmp_path):
     module = importlib.import_module(f"experiments.configs.{name.removesuffix('.py').replace('/', '.')}")
@@ -119,11 +143,8 @@ def test_released_config_runs_on_other_data_by_overrides(tmp_path):
         (folder / f"{name}.txt").write_text("\n".join(f"{u} {(3 * u + 7 * offset) % 40}" for u in range(30)))
     done = command(
         f"--config={ROOT}/experiments/configs/released/two_stage.py",
-        "--config.dataset.format=adjacency",
+        "--config.dataset.name=mine",
         f"--config.dataset.path={folder}",
-        "--config.dataset.min_rating=0",
-        "--config.dataset.min_user_items=0",
-        "--config.dataset.split=given",
         "--config.sampler.num_candidates=20",
         "--config.train.batch_size=40",
         "--config.train.num_steps=30",
@@ -132,7 +153,10 @@ def test_released_config_runs_on_other_data_by_overrides(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "valid ndcg@5: 95 %" in done.stdout and "optimistic" in done.stdout
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["test"] == {}
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["test"] == {} and summary["dataset"]["train"] == 240 and summary["dataset"]["valid"] == 30
+    resolved = json.loads((tmp_path / "run" / "config.json").read_text())["dataset"]
+    assert (resolved["format"], resolved["min_rating"], resolved["min_user_items"]) == ("adjacency", 0.0, 0)
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,6 @@ FRAME = pl.DataFrame(ROWS, schema=["who", "what", "stars", "when"], orient="row"
 NAMES = {"user_column": "who", "item_column": "what"}
 
 
-def as_text(frame, separator=",", **changes):
-    text = frame.write_csv(separator=separator, quote_style="necessary")
-    return text
-
-
 def raw_pairs(dataset, *parts):
     pairs = []
     for part in parts or ("train", "valid", "test"):
@@ -52,8 +47,8 @@ def write(path, content):
 def test_csv_tsv_and_parquet_of_the_same_rows_are_the_same_data(tmp_path):
     FRAME.write_parquet(tmp_path / "rows.parquet")
     paths = {
-        "csv": write(tmp_path / "rows.csv", as_text(FRAME)),
-        "tsv": write(tmp_path / "rows.tsv", as_text(FRAME, "\t")),
+        "csv": write(tmp_path / "rows.csv", FRAME.write_csv()),
+        "tsv": write(tmp_path / "rows.tsv", FRAME.write_csv(separator="\t")),
         "parquet": tmp_path / "rows.parquet",
     }
     options = NAMES | {"time_column": "when"}
@@ -113,8 +108,17 @@ def test_folder_of_files_gives_the_parts(tmp_path):
     assert raw_pairs(dataset, "train", "valid") == [(1, 10), (2, 10), (2, 11)] and dataset.valid.num_pairs == 1
     assert dataset.notes[0] == "Dropped 1 users (1 pairs) without training items."
     write(tmp_path / "valid.csv", "user,item\n2,11\n")
-    with pytest.raises(DataError, match="Item 11 of user 2 is in two parts"):
+    with pytest.raises(DataError, match=r"/.*: item 11 of user 2 is in two parts"):
         datasets.load("mine", str(tmp_path), "csv")
+
+
+def test_npz_of_repeated_entries_holds_their_sum_and_needs_no_memory_for_its_shape(tmp_path):
+    rows, cols = np.array([0, 0, 0, 0, 2**40]), np.array([1, 1, 2, 3, 2])
+    matrix = scipy.sparse.coo_array((np.array([3.0, 3.0, 6.0, 6.0, 9.0]), (rows, cols)), shape=(2**41, 2**20))
+    scipy.sparse.save_npz(tmp_path / "m.npz", matrix)
+    dataset = load(tmp_path / "m.npz", "npz", min_rating=5)
+    assert raw_pairs(dataset) == [(0, 1), (0, 2), (0, 3)]
+    assert dataset.notes[0] == "Kept 4 of 4 pairs with a value of at least 5."
 
 
 def test_npz_reads_a_matrix_and_its_values(tmp_path):
@@ -173,21 +177,31 @@ def test_text_variants_are_read_alike(tmp_path, content):
     variant = write(tmp_path / "variant.txt", content)
     options = {"min_rating": 10, "min_user_items": 3}
     assert load(plain, "echonest", **options).sha256() == load(variant, "echonest", **options).sha256()
-    assert load(plain, "echonest", **options).notes == load(variant, "echonest", **options).notes
+    notes = [note for note in load(variant, "echonest", **options).notes if note != "Skipped 2 empty lines."]
+    assert list(load(plain, "echonest", **options).notes) == notes
 
 
 BAD = [
     ("echonest", "u\ts\t1\nu\tt\tmany\n", r"line 2: column 'play count' = 'many' is not a finite number"),
     ("echonest", "u\ts\t1\nu\tt\tnan\n", r"line 2: column 'play count' = 'nan' is not a finite number"),
     ("echonest", "u\ts\t1\n\nu\tt\n", r"line 3: column 'play count' is empty"),
+    ("echonest", "u\ts\t1\nu\tt\n", r"line 2: column 'play count' is empty"),
+    ("echonest", "u s 1\nu t 1\n", r"line 1: has 1 fields, not 3"),
+    ("echonest", gzip.compress(b"u\ts\t1\nu\tt\t1\t9\n"), r"line 2: has 4 fields, not 3"),
+    ("echonest", gzip.compress(b"u\ts\t1\n" * 999)[:-12], r"cannot be read \("),
     ("echonest", "u\ts\t1\n\tt\t3\n", r"line 2: column 'user' is empty"),
     ("echonest", "u\ts\t1\nu\tt\t3\t4\n", r"line 2: has 4 fields, not 3"),
     ("echonest", b"u\ts\t1\n\xff\tt\t3\n", r"line 2: not UTF-8"),
     ("echonest", "", r"the file is empty|no pairs are left"),
     ("echonest", "\n\n", r"data\.txt: "),
+    ("csv", 'user,item\n1,2\n"",3\n', r"line 3: column 'user' is empty"),
+    ("csv", '\n\nuser,item\n"1\n1",2\n,3\n', r"line 6: column 'user' is empty"),
+    ("csv", "user,item\nv\r,d\n1,2,3\n", r"line 3: has 3 fields, not 2"),
+    ("csv", f"user,item\n{'x' * 200_000},d\n1,2,3\n", r"line 3: has 3 fields, not 2"),
+    ("csv", "user,item,user\n1,2,3\n", r"has two columns 'user'"),
     ("csv", "user,item\n1,2\n,3\n", r"line 3: column 'user' is empty"),
     ("csv", "user,item\n1,2\n3,4,5\n", r"line 3: has 3 fields, not 2"),
-    ("csv", "user;item\n1;2\n", r"has no column 'user' \(dataset\.user_column\); its columns are user;item"),
+    ("csv", "user;item\n1;2\n", r"has no column 'user' \(dataset\.user_column\); its columns are 'user;item'"),
     ("csv", "user,item\n", r"no pairs are left"),
     ("csv", "", r"the file is empty"),
     ("csv", b"PAR1\x00\xff\xfe\n\x00\n", r"has no column 'user'"),
@@ -208,6 +222,89 @@ def test_bad_files_are_refused_with_file_and_line(tmp_path, format, content, sen
     assert str(path) in str(caught.value) and "\n" not in str(caught.value) and str(caught.value).endswith(".")
 
 
+TIMED = [
+    (
+        "csv",
+        "user,item,t\nu,a,2020-01-03\nu,b,02/01/2019\nu,c,2020-02-01\n",
+        r"line 3: column 't' = '02/01/2019' is not",
+    ),
+    ("csv", "user,item,t\nu,a,02/01/2019\n", r"line 2: column 't' = '02/01/2019' is not a time"),
+    ("csv", b"user,item,t\n1,2,3\n\xff,3,4\n", r"line 3: not UTF-8"),
+    ("csv", "user,item,t,row\n1,2,3,4\n1,2,x,4\n", r"line 3: column 't' = 'x' is not a time"),
+    ("csv", f"user,item,t\n1,2,3\n1,3,{'9' * 999}y\n", r"line 3: column 't' = '9{60}' is not a time"),
+]
+
+
+@pytest.mark.parametrize(("format", "content", "sentence"), TIMED, ids=[s for *_, s in TIMED])
+def test_bad_times_are_refused_with_file_and_line(tmp_path, format, content, sentence):
+    with pytest.raises(DataError, match=sentence) as caught:
+        load(write(tmp_path / "data.csv", content), format, time_column="t")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("u.data", "1\t2\t3\t4\t5\n", r"line 1: has 5 fields, not 4"),
+        (
+            "u.data",
+            "user\titem\trating\ttime\n1\t2\t3\t4\n",
+            r"line 1: column 'rating' = 'rating' is not a finite number",
+        ),
+        ("ratings.dat", "1,2,3,4\n", r"line 1: has 1 fields, not 7"),
+        ("ratings.dat", "1::2::3::4\n1::2::3\n", r"line 2: column 'time' is empty"),
+    ],
+)
+def test_bad_movielens_files_are_refused_with_file_and_line(tmp_path, name, content, sentence):
+    with pytest.raises(DataError, match=rf"{name}, {sentence}"):
+        load(write(tmp_path / name, content), "movielens")
+
+
+def test_two_movielens_releases_in_one_folder_and_odd_files_are_refused(tmp_path):
+    write(tmp_path / "u.data", MOVIELENS["u.data"])
+    write(tmp_path / "ratings.csv", MOVIELENS["ratings.csv"])
+    with pytest.raises(DataError, match=r"holds u\.data and ratings\.csv; give one of the files"):
+        load(tmp_path, "movielens")
+    for part in ("train", "test"):
+        write(tmp_path / f"{part}.csv", "user,item\n1,2\n")
+    (tmp_path / "valid.csv").mkdir()
+    with pytest.raises(DataError, match=r"valid\.csv: no such file; a folder needs"):
+        load(tmp_path, "csv", split=None)
+
+
+def test_parts_with_times_of_different_kinds_are_refused(tmp_path):
+    write(tmp_path / "train.csv", "user,item,t\n1,2,100\n1,3,200\n")
+    write(tmp_path / "test.csv", "user,item,t\n1,4,2020-01-01\n")
+    with pytest.raises(DataError, match=r"test\.csv: times are dates, but numbers in .*train\.csv"):
+        load(tmp_path, "csv", time_column="t")
+    write(tmp_path / "test.csv", "user,item,t\n1,4,3.5\n")
+    dataset = load(tmp_path, "csv", time_column="t")
+    assert raw_pairs(dataset, "train") == [(1, 4)] and raw_pairs(dataset, "test") == [(1, 3)]
+
+
+def test_times_with_zones_are_compared_at_one_moment(tmp_path):
+    rows = "u,a,2020-01-05T10:00:00Z\nu,b,2020-01-05T11:30:00+02:00\nu,c,2020-01-05T10:00:01-00:00\n"
+    dataset = load(write(tmp_path / "t.csv", "user,item,t\n" + rows), "csv", time_column="t")
+    assert [raw_pairs(dataset, part)[0][1] for part in ("train", "valid", "test")] == ["b", "a", "c"]
+
+
+def test_path_is_no_pattern(tmp_path):
+    for name in ("[ab].csv", "a.csv", "a*.csv"):
+        write(tmp_path / name, f"user,item\n1,{name}\n1,x\n1,y\n")
+    for name in ("[ab].csv", "a*.csv"):
+        assert (1, name) in [(u, str(i)) for u, i in raw_pairs(load(tmp_path / name, "csv"))]
+        FRAME.select(user="who", item="what").write_parquet(tmp_path / f"{name}.parquet")
+        assert load(tmp_path / f"{name}.parquet", "parquet").train.num_pairs == 2
+
+
+def test_k_core_is_asked_for_by_name(tmp_path):
+    rows = "".join(f"{u},{i}\n" for u in range(4) for i in range(4)) + "9,0\n9,1\n9,8\n8,8\n8,0\n"
+    path = write(tmp_path / "k.csv", "user,item\n" + rows)
+    options = {"min_user_items": 3, "min_item_users": 2}
+    assert load(path, "csv", **options).user_ids.tolist() == [0, 1, 2, 3, 9]
+    assert load(path, "csv", filter="k_core", **options).user_ids.tolist() == [0, 1, 2, 3]
+
+
 def test_bad_times_ratings_and_types_are_named(tmp_path):
     path = write(tmp_path / "a.csv", "user,item,r,t\n1,2,3,4\n1,3,x,y\n")
     with pytest.raises(DataError, match="line 3: column 't' = 'y' is not a time"):
@@ -222,6 +319,17 @@ def test_bad_times_ratings_and_types_are_named(tmp_path):
     pl.DataFrame({"user": [1, 2, None], "item": [1, 2, 3]}).write_parquet(tmp_path / "n.parquet")
     with pytest.raises(DataError, match="row 3: column 'user' is empty"):
         load(tmp_path / "n.parquet", "parquet")
+    for name, matrix, sentence in (
+        ("deep", scipy.sparse.coo_array(np.ones(3)), r"has 1 dimension"),
+        ("inf", scipy.sparse.csr_array([[np.inf, 1.0]]), "not finite numbers"),
+    ):
+        scipy.sparse.save_npz(tmp_path / name, matrix)
+        with pytest.raises(DataError, match=sentence):
+            load(tmp_path / f"{name}.npz", "npz")
+    scipy.sparse.save_npz(tmp_path / "train.npz", scipy.sparse.csr_array(np.ones((2, 3))))
+    scipy.sparse.save_npz(tmp_path / "test.npz", scipy.sparse.csr_array(np.ones((2, 4))))
+    with pytest.raises(DataError, match=r"test\.npz: has shape \(2, 4\), not \(2, 3\)"):
+        load(tmp_path, "npz")
     np.savez(tmp_path / "object.npz", data=np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="not a matrix"):
         load(tmp_path / "object.npz", "npz")
@@ -241,8 +349,19 @@ def test_options_that_do_not_fit_the_format_are_refused(tmp_path):
         load(tmp_path, "csv", min_rating=3)
     with pytest.raises(ConfigError, match=r"rating_column and dataset\.min_rating go together"):
         load(tmp_path, "csv", rating_column="stars")
-    with pytest.raises(ConfigError, match="is generated with its split"):
-        datasets.load("synthetic", min_user_items=5)
+    ignored: list[dict] = [{"min_user_items": 5}, {"split_ratio": (8, 1, 1)}, {"format": "csv"}, {"filter": "k_core"}]
+    for options in ignored:
+        with pytest.raises(ConfigError, match="is generated with its split"):
+            datasets.load("synthetic", **options)
+    for options, sentence in (
+        ({"filter": "kcore"}, r"dataset\.filter = 'kcore' is unknown; choose one of k_core, once"),
+        ({"split": "rato"}, r"dataset\.split = 'rato' is unknown"),
+        ({"filter": "k_core"}, r"'k_core' needs dataset\.min_user_items or"),
+        ({"split": "given", "split_ratio": (8, 1, 1)}, r"split_ratio has no effect with dataset\.split = 'given'"),
+        ({"user_column": "x", "item_column": "x"}, r"are both 'x'"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            load(tmp_path, "csv", **options)
     with pytest.raises(DataError, match=r"nowhere\.csv: no such file or folder"):
         load(tmp_path / "nowhere.csv", "csv")
     with pytest.raises(DataError, match=r"train\.csv: no such file; a folder needs"):

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -42,8 +43,9 @@ def test_runs_of_one_config_are_one_row_with_mean_and_deviation(workdir):
         ("uniform", [0], "test"),
     ]
     text = report.as_markdown(rows)
-    assert f"| two_stage | test | 2 | **0.6000 ± {np.std([0.5, 0.7], ddof=1):.4f}** |" in text
-    assert "| uniform | test | 1 | 0.2500 |" in text
+    assert f"| two_stage | 2 | **0.6000 ± {np.std([0.5, 0.7], ddof=1):.4f}** | " in text
+    low, high = rows[1].summaries[0]["intervals"]["test"]["ndcg@5"]
+    assert f"| uniform | 1 | 0.2500 | {low:.4f} to {high:.4f} |" in text
     assert "## checkerboard" in text and "50 users, 50 items, 1,150 / 50 / 50 pairs" in text
 
 
@@ -67,7 +69,22 @@ def test_validation_scores_are_marked_as_such(workdir, tmp_path):
     (tmp_path / "released" / "summary.json").write_text(json.dumps(summary | {"test": {}}))
     (row,) = report.collect(tmp_path)
     assert (row.label, row.part, row.values["ndcg@5"]) == ("released", "valid", [summary["valid"]["ndcg@5"]])
-    assert "| released | valid (optimistic) | 1 |" in report.as_markdown([row])
+    assert "## checkerboard, validation scores of the selected step, which are optimistic" in report.as_markdown([row])
+    assert report._label([Path()], tmp_path) == tmp_path.name
+
+
+def test_the_same_run_twice_counts_once(workdir, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(workdir / "uniform" / "0", tmp_path / name)
+    (row,) = report.collect(tmp_path)
+    assert row.seeds == [0]
+
+
+def test_runs_without_a_common_cutoff_are_refused(workdir):
+    rows = report.collect(workdir)
+    other = rows[1]._replace(values={"ndcg@7": [0.5]})
+    with pytest.raises(UserError, match=r"no cut-off of config\.eval\.ks in common"):
+        report.as_markdown([rows[0], other])
 
 
 def test_folder_without_runs_and_damaged_files_are_named(workdir, tmp_path):
@@ -76,4 +93,7 @@ def test_folder_without_runs_and_damaged_files_are_named(workdir, tmp_path):
     shutil.copytree(workdir / "uniform" / "0", tmp_path / "bad")
     (tmp_path / "bad" / "summary.json").write_text('{"valid": ')
     with pytest.raises(UserError, match=r"bad/summary\.json: cannot be read as JSON"):
+        report.collect(tmp_path)
+    (tmp_path / "bad" / "summary.json").write_text('{"valid": {}}')
+    with pytest.raises(UserError, match=r"bad/summary\.json: not the summary of a run"):
         report.collect(tmp_path)

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -35,16 +37,16 @@ def by_user(table, values):
     return lists
 
 
-@pytest.mark.parametrize("ratio", [(3, 1, 1), (7, 1, 2), (8, 0, 2)])
+@pytest.mark.parametrize("ratio", [(3, 1, 1), (7, 1, 2), (8, 0, 2), (60, 20, 20)])
 def test_ratio_floors_train_and_validation_and_gives_test_the_rest(ratio):
     table = random_table(with_times=False)
     parts = by_user(table, part_of(splits.split(table, "ratio", ratio, seed=5), table))
     for found in parts.values():
-        n, total = len(found), sum(ratio)
+        n, total = len(found), sum(ratio) // math.gcd(*ratio)
         if n < total:
             assert set(found) == {None}
         else:
-            train, valid = int(n * ratio[0] / total), int(n * ratio[1] / total)
+            train, valid = int(n * ratio[0] / sum(ratio)), int(n * ratio[1] / sum(ratio))
             assert [found.count(p) for p in ("train", "valid", "test")] == [train, valid, n - train - valid]
 
 
@@ -57,6 +59,14 @@ def test_ratio_is_seeded_and_uniform():
         counts[parts, np.arange(5)] += 1
     expected = np.array([360, 120, 120])[:, None]
     assert np.all(np.abs(counts - expected) < 5 * np.sqrt(expected))  # false alarm below 1e-5
+
+
+@pytest.mark.parametrize("name", ["ratio", "leave_one_out"])
+def test_random_splits_do_not_depend_on_the_order_of_the_rows(name):
+    table = random_table(with_times=False)
+    table = table.where(np.ones(table.num_pairs, bool))
+    turned = table._replace(users=table.users[::-1], items=table.items[::-1])
+    assert splits.split(table, name, seed=4).sha256() == splits.split(turned, name, seed=4).sha256()
 
 
 def test_leave_one_out_takes_the_newest():

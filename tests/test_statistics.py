@@ -26,6 +26,8 @@ def test_intervals_are_reproducible_and_survive_small_samples():
     rng = np.random.default_rng(7)
     per_user = {"a": rng.random(30), "b": rng.random(30)}
     assert bootstrap_intervals(per_user) == bootstrap_intervals(per_user)
+    narrow, wide = (bootstrap_intervals(per_user, level)["a"] for level in (0.5, 0.99))
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
     assert bootstrap_intervals({"a": np.array([0.25])}) == {"a": (0.25, 0.25)}
     assert bootstrap_intervals({"a": np.zeros(9)}) == {"a": (0.0, 0.0)}
 

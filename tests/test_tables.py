@@ -57,7 +57,7 @@ def test_repeats_keep_the_earliest_and_are_counted():
 def test_pair_in_two_parts_is_refused_and_repeats_within_a_part_are_not():
     pairs = [(0, 0), (1, 1), (0, 0), (1, 1)]
     assert tables.without_repeats(make_table(pairs, parts=[0, 2, 0, 2])).num_pairs == 2
-    with pytest.raises(DataError, match="Item i1 of user u1 is in two parts"):
+    with pytest.raises(DataError, match="item i1 of user u1 is in two parts"):
         tables.without_repeats(make_table(pairs, parts=[0, 2, 0, 0]))
 
 
@@ -90,7 +90,7 @@ def test_k_core_is_stricter_than_one_pass():
     pairs = [(0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 3)]
     assert tables.keep_min_degrees(make_table(pairs), 2, 2, repeat=False).num_pairs == 4
     with pytest.raises(
-        DataError, match=r"No pair is left by the filter \(at least 2 items a user and 2 users an item\)"
+        DataError, match=r"no pair is left by the filter \(at least 2 items a user and 2 users an item\)"
     ):
         tables.keep_min_degrees(make_table(pairs), 2, 2, repeat=True)
 

@@ -1,6 +1,7 @@
 """File formats to tables. Every error names the file, and the line where there is one."""
 
 import functools
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +10,9 @@ import polars as pl
 import scipy.sparse
 
 from cml_jax.data.adjacency import read_adjacency
-from cml_jax.data.scanning import ScannedFile, TextLayout
+from cml_jax.data.scanning import Rows, ScannedFile
 from cml_jax.data.tables import PARTS, Table, encode
+from cml_jax.data.text_lines import TextLayout
 from cml_jax.errors import DataError
 
 
@@ -67,8 +69,10 @@ def read_movielens(path: Path, columns: Columns) -> Table:
     files = [file for file in candidates if file.is_file() and file.name in _MOVIELENS]
     if not files:
         raise DataError(f"{path}: neither u.data, ratings.dat nor ratings.csv of a MovieLens release is there.")
+    if len(files) > 1:
+        raise DataError(f"{path}: holds {' and '.join(file.name for file in files)}; give one of the files.")
     layout, names = _MOVIELENS[files[0].name]
-    return _read_files(files[:1], layout, Columns(*names, columns.min_rating))
+    return _read_files(files, layout, Columns(*names, columns.min_rating))
 
 
 def read_columns(path: Path, columns: Columns, *, suffix: str, layout: TextLayout | None) -> Table:
@@ -85,21 +89,36 @@ def read_columns(path: Path, columns: Columns, *, suffix: str, layout: TextLayou
 
 def _read_files(files: list[Path], layout: TextLayout | None, columns: Columns) -> Table:
     """One table of all files; of several, each is a part."""
-    scanned = [ScannedFile(file, layout) for file in files]
-    frames = [
-        file.read(columns.user, columns.item, columns.rating, columns.time, columns.min_rating) for file in scanned
-    ]
-    users, user_ids = encode(pl.concat([frame["user"] for frame in frames]))
-    items, item_ids = encode(pl.concat([frame["item"] for frame in frames]))
-    times = pl.concat([frame["time"] for frame in frames]).to_numpy() if columns.time is not None else None
-    table = Table(users, items, user_ids, item_ids, times, _parts(files, [len(frame) for frame in frames]))
+    read = [ScannedFile(file, layout).read(*columns) for file in files]
+    users, user_ids = encode(pl.concat([rows.frame["user"] for rows in read]))
+    items, item_ids = encode(pl.concat([rows.frame["item"] for rows in read]))
+    times = _same_times(files, read) if columns.time is not None else None
+    table = Table(users, items, user_ids, item_ids, times, _parts(files, [len(rows.frame) for rows in read]))
+    num_empty = sum(rows.num_empty for rows in read)
+    if num_empty:
+        table = table.note(f"Skipped {num_empty:,} empty lines.")
     if columns.min_rating:
-        total = sum(file.num_rows() for file in scanned)
-        kept = (
-            f"Kept {table.num_pairs:,} of {total:,} pairs with a {columns.rating} of at least {columns.min_rating:g}."
+        return table.note(
+            _kept(table, sum(rows.num_lines for rows in read) - num_empty, columns.rating, columns.min_rating)
         )
-        return table.note(kept)
     return table
+
+
+def _kept(table: Table, total: int, rating: str | None, min_rating: float) -> str:
+    return f"Kept {table.num_pairs:,} of {total:,} pairs with a {rating} of at least {min_rating:g}."
+
+
+def _same_times(files: list[Path], read: list[Rows]) -> np.ndarray:
+    """The times of all files; refused where some are dates and some are numbers."""
+    for file, rows in zip(files, read, strict=True):
+        if rows.times_are != read[0].times_are:
+            raise DataError(
+                f"{file}: times are {rows.times_are}, but {read[0].times_are} in {files[0]}; write them alike."
+            )
+    times = [rows.frame["time"] for rows in read]
+    if len({part.dtype for part in times}) > 1:
+        times = [part.cast(pl.Float64) for part in times]
+    return pl.concat(times).to_numpy()
 
 
 def read_npz(path: Path, columns: Columns) -> Table:
@@ -111,37 +130,42 @@ def read_npz(path: Path, columns: Columns) -> Table:
         path: a .npz file, or a folder with train.npz, test.npz and perhaps valid.npz of one shape.
         columns: min_rating is the least value.
     """
-    files, matrices, total = _files_of(path, "npz"), [], 0
-    for file in files:
-        try:
-            matrix = scipy.sparse.coo_array(scipy.sparse.load_npz(file))
-        except Exception as error:  # a damaged archive raises whatever its bytes lead to
-            raise DataError(f"{file}: not a matrix of scipy.sparse.save_npz; write it with that.") from error
-        if matrices and matrix.shape != matrices[0].shape:
+    files = _files_of(path, "npz")
+    matrices = [_load_matrix(file) for file in files]
+    for file, matrix in zip(files, matrices, strict=True):
+        if matrix.shape != matrices[0].shape:
             raise DataError(
                 f"{file}: has shape {matrix.shape}, not {matrices[0].shape}; all parts must have one shape."
             )
-        if matrix.data.dtype.kind not in "buif" or not np.all(np.isfinite(matrix.data)):
-            raise DataError(f"{file}: holds values that are not finite numbers; write ratings or ones.")
-        matrices.append(matrix)
-    rows, cols = [], []
-    for matrix in matrices:
-        total += np.count_nonzero(matrix.data)
-        kept = matrix.data != 0
-        if columns.min_rating:
-            kept &= matrix.data >= columns.min_rating
-        rows.append(matrix.row[kept])
-        cols.append(matrix.col[kept])
-    users, items = np.concatenate(rows).astype(np.int32), np.concatenate(cols).astype(np.int32)
-    num_users, num_items = matrices[0].shape
-    parts = _parts(files, [len(row) for row in rows])
-    table = Table(users, items, np.arange(num_users), np.arange(num_items), parts=parts)
-    table = table.where(np.ones(table.num_pairs, bool))
+    kept = [matrix.data >= columns.min_rating if columns.min_rating else matrix.data != 0 for matrix in matrices]
+    user_ids, users = np.unique(
+        np.concatenate([m.row[k] for m, k in zip(matrices, kept, strict=True)]), return_inverse=True
+    )
+    item_ids, items = np.unique(
+        np.concatenate([m.col[k] for m, k in zip(matrices, kept, strict=True)]), return_inverse=True
+    )
+    parts = _parts(files, [int(k.sum()) for k in kept])
+    table = Table(users.astype(np.int32), items.astype(np.int32), user_ids, item_ids, parts=parts)
     if columns.min_rating:
         return table.note(
-            f"Kept {table.num_pairs:,} of {total:,} pairs with a value of at least {columns.min_rating:g}."
+            _kept(table, sum(int(np.count_nonzero(m.data)) for m in matrices), "value", columns.min_rating)
         )
     return table
+
+
+def _load_matrix(file: Path) -> scipy.sparse.coo_array:
+    try:
+        matrix = scipy.sparse.coo_array(scipy.sparse.load_npz(file))
+        matrix.sum_duplicates()
+    except PermissionError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}).") from error
+    except Exception as error:  # a damaged archive raises whatever its bytes lead to
+        raise DataError(f"{file}: not a matrix of scipy.sparse.save_npz; write it with that.") from error
+    if matrix.ndim != 2:
+        raise DataError(f"{file}: has {matrix.ndim} dimension(s); the matrix must be users x items.")
+    if matrix.data.dtype.kind not in "buif" or not np.all(np.isfinite(matrix.data)):
+        raise DataError(f"{file}: holds values that are not finite numbers; write ratings or ones.")
+    return matrix
 
 
 def _files_of(path: Path, suffix: str) -> list[Path]:
@@ -152,7 +176,7 @@ def _files_of(path: Path, suffix: str) -> list[Path]:
         raise DataError(f"{path}: no such file or folder; dataset.path must be a .{suffix} file or a folder of them.")
     files = [path / f"{part}.{suffix}" for part in PARTS]
     for file in files:
-        if file.stem != "valid" and not file.is_file():
+        if not file.is_file() and (file.stem != "valid" or os.path.lexists(file)):
             raise DataError(f"{file}: no such file; a folder needs train.{suffix} and test.{suffix}, or give one file.")
     return [file for file in files if file.is_file()]
 

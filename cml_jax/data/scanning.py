@@ -1,41 +1,49 @@
 """Rows of text and Parquet files in bounded memory, through Polars' lazy engine."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
+from cml_jax.data.text_lines import TextLayout, find_bad_line, line_of_row
 from cml_jax.errors import DataError
 
+_ROW = "\0row"  # a name that no column has
+# Dates of ISO 8601; the first value of a file decides which, so that a file of mixed forms is refused.
+_DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%+")
 
-class TextLayout(NamedTuple):
-    """How rows stand in a text file.
+
+class Rows(NamedTuple):
+    """What was read of a file.
 
     Attributes:
-        separator: one character.
-        header: names of the columns of a file without a header line; None where the first line names them.
-        quote: character around values that hold the separator, or None.
+        frame: columns user and item (Categorical) and, where asked for, time (numbers).
+        num_lines: rows of the file, before any was left out.
+        num_empty: rows among them without a value in any column, which are skipped.
+        times_are: 'numbers', 'dates' or None.
     """
 
-    separator: str
-    header: tuple[str, ...] | None = None
-    quote: str | None = '"'
+    frame: pl.DataFrame
+    num_lines: int
+    num_empty: int
+    times_are: str | None
 
 
 class ScannedFile:
     """A text file (with its layout) or a Parquet file (layout None) of which rows are read by column."""
 
     def __init__(self, path: Path, layout: TextLayout | None) -> None:
-        """Raises DataError where there is no such file, or its header cannot be read."""
+        """Raises DataError where there is no such file, or its columns cannot be told."""
         self.path = path
         self._layout = layout
         if not path.is_file():
             raise DataError(f"{path}: no such file; give it with dataset.path.")
         try:
+            with path.open("rb"):
+                pass
             self._rows = self._scan()
             self._dtypes = dict(self._rows.collect_schema())
-        except pl.exceptions.PolarsError as error:
+        except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(error) from error
 
     def _scan(self) -> pl.LazyFrame:
@@ -52,45 +60,46 @@ class ScannedFile:
             glob=False,
         )
 
-    def num_rows(self) -> int:
-        """Rows of the file, blank lines apart."""
-        return self._rows.filter(~self._is_blank()).select(pl.len()).collect(engine="streaming").item()
-
-    def read(self, user: str, item: str, rating: str | None, time: str | None, min_rating: float) -> pl.DataFrame:
-        """Reads the rows whose rating is at least `min_rating`, all where that is 0; blank lines are skipped.
+    def read(self, user: str, item: str, rating: str | None, time: str | None, min_rating: float) -> Rows:
+        """Reads the rows whose rating is at least `min_rating`, all where that is 0.
 
         Rows are filtered while the file streams by, and raw ids become numbers of a dictionary at once, so memory
         holds the kept rows at some 16 bytes each, and every id once.
 
-        Returns:
-            Columns user and item (Categorical) and, where asked for, time (a number).
-
         Raises:
-            DataError: a column that is not there, an id that is missing, or a rating or time that is not a number.
+            DataError: a column that is not there, an id that is missing, or a rating or time that is not one.
         """
         wanted = {"user": user, "item": item, "rating": rating, "time": time}
         for key, name in wanted.items():
             if name is not None and name not in self._dtypes:
                 there = ", ".join(self._dtypes)
-                raise DataError(f"{self.path}: has no column '{name}' (dataset.{key}_column); its columns are {there}.")
+                raise DataError(
+                    f"{self.path}: has no column '{name}' (dataset.{key}_column); its columns are {there[:200]!r}."
+                )
+            if f"{name}_duplicated_0" in self._dtypes:
+                raise DataError(f"{self.path}: has two columns '{name}' (dataset.{key}_column); rename one of them.")
         columns = {"user": self._id("user", user), "item": self._id("item", item)}
         if rating is not None:
             columns["rating"] = self._number("rating", rating)
-        if time is not None:
-            columns["time"] = self._time(time)
-        # Rows that cannot be used stay in, to be found and named below.
-        usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
-        kept = ~usable | (columns["rating"] >= min_rating) if min_rating else pl.lit(True)
         try:
-            frame = self._rows.filter(~self._is_blank() & kept).select(**columns).collect(engine="streaming")
+            times_are = None
+            if time is not None:
+                columns["time"], times_are = self._time(time)
+            is_empty = pl.lit(False) if self._layout is None else pl.all_horizontal(pl.all().is_null())
+            num_lines, num_empty = (
+                self._rows.select(pl.len().alias("lines"), is_empty.sum().alias("empty"))
+                .collect(engine="streaming")
+                .row(0)
+            )
+            # Rows that cannot be used stay in, to be found and named below.
+            usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
+            kept = ~usable | (columns["rating"] >= min_rating) if min_rating else pl.lit(True)
+            frame = self._rows.filter(~is_empty & kept).select(**columns).collect(engine="streaming")
             if frame.select(pl.any_horizontal(pl.all().is_null().any())).item():
-                self._refuse_first(wanted, columns, ~self._is_blank() & ~usable)
-        except pl.exceptions.PolarsError as error:
+                self._refuse_first(wanted, columns, ~is_empty & ~usable)
+        except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(error) from error
-        return frame.drop("rating", strict=False)
-
-    def _is_blank(self) -> pl.Expr:
-        return pl.all_horizontal(pl.col(name).is_null() for name in self._dtypes)
+        return Rows(frame.drop("rating", strict=False), num_lines, num_empty, times_are)
 
     def _id(self, key: str, name: str) -> pl.Expr:
         dtype = self._dtypes[name]
@@ -98,7 +107,8 @@ class ScannedFile:
             raise DataError(
                 f"{self.path}: column '{name}' (dataset.{key}_column) is of type {dtype}; ids must be integers or text."
             )
-        return pl.col(name).cast(pl.String).cast(pl.Categorical)
+        text = pl.col(name).cast(pl.String)
+        return pl.when(text != "").then(text).cast(pl.Categorical)  # an empty id is a missing one
 
     def _number(self, key: str, name: str) -> pl.Expr:
         dtype = self._dtypes[name]
@@ -107,67 +117,52 @@ class ScannedFile:
         number = pl.col(name).cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number)  # else null
 
-    def _time(self, name: str) -> pl.Expr:
-        """Integers as they are, other numbers as floats, dates and date-times as microseconds."""
-        dtype = self._dtypes[name]
+    def _time(self, name: str) -> tuple[pl.Expr, str]:
+        """Numbers as they are, dates and date-times as microseconds; and which of the two they are."""
+        dtype, column = self._dtypes[name], pl.col(name)
         if dtype.is_integer():
-            return pl.col(name).cast(pl.Int64)
-        if dtype.is_temporal():
-            return pl.col(name).cast(pl.Datetime("us")).to_physical()
+            return column.cast(pl.Int64, strict=False), "numbers"
+        if dtype == pl.Date or isinstance(dtype, pl.Datetime):
+            return column.cast(pl.Datetime("us")).to_physical(), "dates"
         if dtype != pl.String:
-            return self._number("time", name)
-        first = self._rows.select(pl.col(name)).drop_nulls().head(1).collect().to_series()
-        if first.cast(pl.Int64, strict=False).is_not_null().any():
-            return pl.col(name).cast(pl.Int64, strict=False)
+            return self._number("time", name), "numbers"
+        first = self._rows.select(column).drop_nulls().head(1).collect().to_series()
         if first.cast(pl.Float64, strict=False).is_not_null().any():
-            return self._number("time", name)
-        return pl.col(name).str.to_datetime(strict=False, time_unit="us").to_physical()
+            if len(first[0]) > 15:  # more digits than float64 has
+                return column.cast(pl.Int64, strict=False), "numbers"
+            return self._number("time", name), "numbers"
+        fitting = (f for f in _DATE_FORMATS if first.str.to_datetime(f, strict=False).is_not_null().any())
+        parsed = column.str.to_datetime(next(fitting, "%+"), strict=False, time_unit="us")
+        return parsed.to_physical(), "dates"
 
     def _refuse_first(self, wanted: dict[str, str | None], columns: dict[str, pl.Expr], bad: pl.Expr) -> None:
         """Raises DataError for the first row that cannot be used."""
-        kind = {"user": "a user id", "item": "an item id", "rating": "a finite number", "time": "a time"}
-        named = {f"is {key}": expression for key, expression in columns.items()}
+        kind = {"user": "a user id", "item": "an item id", "rating": "a finite number", "time": "a time like the first"}
         raw = {f"raw {key}": pl.col(name).cast(pl.String) for key, name in wanted.items() if name is not None}
-        first = (
-            self._rows.with_row_index("row")
-            .filter(bad)
-            .head(1)
-            .select("row", **raw, **named)
-            .collect()
-            .row(0, named=True)
-        )
-        key = next(key for key in columns if first[f"is {key}"] is None)
+        named = {f"good {key}": expression.is_not_null() for key, expression in columns.items()}
+        # The conditions are evaluated with the rows around, for which reading was decided, not on the bad row alone.
+        table = self._rows.with_columns(bad.alias("\0bad")).with_row_index(_ROW)
+        first = table.select(_ROW, "\0bad", **raw, **named).filter("\0bad").head(1).collect().row(0, named=True)
+        key = next(key for key in columns if not first[f"good {key}"])
         value = first[f"raw {key}"]
         where = (
-            f"row {first['row'] + 1}" if self._layout is None else f"line {first['row'] + 1 + self._num_header_lines()}"
+            f"row {first[_ROW] + 1}"
+            if self._layout is None
+            else f"line {line_of_row(self.path, self._layout, first[_ROW])}"
         )
-        what = "is empty" if value is None else f"= '{value}' is not {kind[key]}"
-        raise DataError(f"{self.path}, {where}: column '{wanted[key]}' {what}; correct or remove the line.")
-
-    def _num_header_lines(self) -> int:
-        return int(self._layout is not None and self._layout.header is None)
+        what = "is empty" if not value else f"= {value[:60]!r} is not {kind[key]}"
+        raise DataError(f"{self.path}, {where}: column '{wanted[key]}' {what}; correct or remove it.")
 
     def _unreadable(self, error: Exception) -> DataError:
-        """The sentence for a file that Polars refuses; for text it looks for the line itself."""
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        """The sentence for a file that cannot be read; for text it looks for the line itself."""
+        reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
+        if isinstance(error, OSError):
+            return DataError(f"{self.path}: cannot be read ({error.strerror or reason}).")
         if self._layout is None:
             return DataError(f"{self.path}: cannot be read as Parquet ({reason}).")
         if self.path.stat().st_size == 0:
             return DataError(f"{self.path}: the file is empty.")
-        num_fields = len(self._layout.header) if self._layout.header else 0
-        with self.path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    text = line.decode("utf-8-sig").rstrip("\r\n")
-                except UnicodeDecodeError:
-                    return DataError(f"{self.path}, line {number}: not UTF-8 text; convert the file to UTF-8.")
-                if self._layout.quote is None:
-                    fields = len(text.split(self._layout.separator))
-                else:
-                    fields = len(next(csv.reader([text], delimiter=self._layout.separator), []))
-                num_fields = num_fields or fields
-                if fields > num_fields:
-                    return DataError(
-                        f"{self.path}, line {number}: has {fields} fields, not {num_fields}; correct the line."
-                    )
-        return DataError(f"{self.path}: cannot be read as a table of text ({reason}).")
+        found = find_bad_line(self.path, self._layout)
+        if found:
+            return DataError(f"{self.path}, line {found}; correct the file.")
+        return DataError(f"{self.path}: cannot be read as a table of text; check the separator and the quotes.")

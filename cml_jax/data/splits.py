@@ -1,5 +1,6 @@
 """Splits of a table into train, validation and test; seeded where chance decides."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,21 @@ def per_user_ratio(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
     """Each user's items at random in a ratio such as (3, 1, 1), the split of Tran et al. 2019, section 4.1.
 
     Of n items, floor(n 3/5) and floor(n 1/5) go to train and validation and the rest to test, as in the paper's code;
-    users with fewer items than the ratio's sum are dropped.
+    users with fewer items than the sum of the ratio in lowest terms are dropped. Neither the order of the rows nor the
+    other columns matter, but the set of all pairs does.
 
     Returns:
         ndarray[n] int8, place in PARTS of each pair's part; len(PARTS) for pairs that are left out.
     """
-    chance = np.random.default_rng(seed).random(table.num_pairs)
-    return _by_ratio(*_places(table, chance), ratio)
+    return _by_ratio(*_places(table, _chances(table, seed)), ratio)
+
+
+def _chances(table: Table, seed: int) -> np.ndarray:
+    """A random number for each pair, whatever the order of the rows."""
+    chances = np.empty(table.num_pairs)
+    order = np.argsort(table.users.astype(np.int64) * len(table.item_ids) + table.items, kind="stable")
+    chances[order] = np.random.default_rng(seed).random(table.num_pairs)
+    return chances
 
 
 def temporal_user(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
@@ -39,7 +48,7 @@ def temporal_global(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray
     del seed
     assert table.times is not None
     in_order = np.sort(table.times)
-    cuts = np.cumsum(ratio)[:-1] * len(in_order) // sum(ratio)
+    cuts = np.cumsum(_lowest_terms(ratio))[:-1] * len(in_order) // sum(_lowest_terms(ratio))
     return np.searchsorted(in_order[cuts], table.times, side="right").astype(np.int8)
 
 
@@ -49,7 +58,7 @@ def leave_one_out(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
     Users with fewer than three items are dropped.
     """
     del ratio
-    keys = np.random.default_rng(seed).random(table.num_pairs) if table.times is None else table.times
+    keys = _chances(table, seed) if table.times is None else table.times
     place, degree = _places(table, keys)
     part = np.clip(place - degree + 3, 0, 2)
     return np.where(degree >= 3, part, _DROPPED).astype(np.int8)
@@ -65,11 +74,16 @@ def _places(table: Table, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_ratio(place: np.ndarray, degree: np.ndarray, ratio: Sequence[int]) -> np.ndarray:
-    train, valid, test = ratio
+    train, valid, test = _lowest_terms(ratio)
     total = train + valid + test
     to_train = degree * train // total
     part = (place >= to_train).astype(np.int8) + (place >= to_train + degree * valid // total)
     return np.where(degree >= total, part, _DROPPED).astype(np.int8)
+
+
+def _lowest_terms(ratio: Sequence[int]) -> tuple[int, ...]:
+    """80:10:10 is 8:1:1."""
+    return tuple(share // math.gcd(*ratio) for share in ratio)
 
 
 SPLITS = {
@@ -105,10 +119,10 @@ def split(table: Table, name: str, ratio: Sequence[int] = (3, 1, 1), seed: int =
         raise DataError(f"dataset.split = '{name}' needs times, which the data do not have; name dataset.time_column.")
     parts = SPLITS[name](table, ratio, seed)
     kept = parts < _DROPPED
-    dropped = len(np.unique(table.users[~kept]))
-    if dropped:
+    if not kept.all():
+        users, pairs = len(np.unique(table.users[~kept])), int(np.sum(~kept))
         table, parts = table.where(kept), parts[kept]
-        table = table.note(f"Dropped {dropped:,} users with too few items for the split '{name}'.")
+        table = table.note(f"Dropped {users:,} users ({pairs:,} pairs) with too few items for the split '{name}'.")
     how = {"ratio": f", {':'.join(map(str, ratio))}, split seed {seed}", "leave_one_out": f", split seed {seed}"}
     if name == "leave_one_out" and table.times is not None:
         how[name] = ", by time"
@@ -133,7 +147,7 @@ def to_dataset(table: Table, parts: np.ndarray) -> Dataset:
     ]
     for name, part in zip(PARTS, interactions, strict=True):
         if part.num_pairs == 0 and name != "valid":
-            raise DataError(f"The split leaves no {name} pairs; check dataset.split and dataset.split_ratio.")
+            raise DataError(f"the split leaves no {name} pairs; check dataset.split and dataset.split_ratio.")
     new = int(np.sum(interactions[0].popularity == 0))
     if new:
         table = table.note(

@@ -18,7 +18,7 @@ class Table(NamedTuple):
         items: ndarray[n] int32; row of each pair's item in item_ids.
         user_ids: ndarray[U]; raw ids, ascending.
         item_ids: ndarray[I]; raw ids, ascending.
-        times: ndarray[n] int64; when the pair came to be, in the file's own unit; None where unknown.
+        times: ndarray[n] of numbers; when the pair came to be, in the file's own unit; None where unknown.
         parts: ndarray[n] int8; place in PARTS of the part each pair is given to; None where the split is to be made.
         notes: sentences about what was done, for the log.
     """
@@ -95,7 +95,9 @@ def without_repeats(table: Table) -> Table:
         if torn.any():
             second = order[np.argmax(torn)]
             user, item = table.user_ids[table.users[second]], table.item_ids[table.items[second]]
-            raise DataError(f"Item {item} of user {user} is in two parts of the data set; keep it in one of them.")
+            raise DataError(
+                f"item {item!s:.60} of user {user!s:.60} is in two parts of the data; keep it in one of them."
+            )
     kept = np.ones(table.num_pairs, bool)
     kept[order[again]] = False
     return table.where(kept).note(f"Dropped {again.sum():,} repeated pairs.")
@@ -125,7 +127,7 @@ def keep_min_degrees(table: Table, min_user_items: int, min_item_users: int, *, 
             break
     rule = f"at least {min_user_items} items a user and {min_item_users} users an item"
     if table.num_pairs == 0:
-        raise DataError(f"No pair is left by the filter ({rule}); lower dataset.min_user_items or min_item_users.")
+        raise DataError(f"no pair is left by the filter ({rule}); lower dataset.min_user_items or min_item_users.")
     how = f"{rounds} rounds until nothing changed" if repeat else "one pass, items first"
     return table.note(
         f"Filter ({rule}; {how}): {table.num_pairs:,} of {before.num_pairs:,} pairs, {len(table.user_ids):,} of "

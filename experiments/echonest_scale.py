@@ -22,7 +22,10 @@ from experiments import cli
 _FOLDER = flags.DEFINE_string("folder", None, "Folder for the generated train_triplets.txt.", required=True)
 _LINES = flags.DEFINE_integer("lines", 48_373_586, "Lines of the file.", lower_bound=1000)
 _FULL = {"lines": 48_373_586, "users": 1_019_318, "songs": 384_546}  # of the release
-_RECIPES = {"the paper's filters": {"min_rating": 10, "min_user_items": 10}, "every pair": {}}
+_RECIPES = {
+    "the paper's filters": {"min_rating": 10, "min_user_items": 10},
+    "every pair": {"min_rating": 0, "min_user_items": 0},
+}
 
 
 def generate(path: Path, num_lines: int) -> None:

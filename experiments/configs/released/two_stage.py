@@ -6,8 +6,8 @@ python -m experiments.main --config=experiments/configs/released/two_stage.py --
 The refresh every 100 steps did not reach the processes that draw. Where the positive is among the candidates its weight
 overflows and the draw is uniform over them; a known positive is kept as a negative after ten retries. GOR was off.
 
-Data, score and other data sets as in released/uniform.py; with the options given there, about 30 s on Last.fm on two CPU
-cores; test NDCG@50 0.255.
+Data, score and other data sets as in released/uniform.py; with the options given there, about 30 s on Last.fm on two
+CPU cores; test NDCG@50 0.255.
 """
 
 from experiments.config import Config

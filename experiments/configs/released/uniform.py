@@ -4,9 +4,9 @@ python -m experiments.main --config=experiments/configs/released/uniform.py --wo
     --config.dataset.path=FOLDER_WITH_TRAIN_TRIPLETS
 
 The data set is the Echo Nest Taste Profile's train_triplets.txt (millionsongdataset.com/tasteprofile) with the paper's
-filters; another name and path give another data set. As there, the score is that of the best step on validation, which is
-optimistic; unlike there, on all validation users, not on the 3,000 that the step was selected by. Not run on the full
-Taste Profile.
+filters; another name and path give another data set. As there, the score is that of the best step on validation, which
+is optimistic; unlike there, on all validation users, not on the 3,000 that the step was selected by. Not run on the
+full Taste Profile.
 
 On Last.fm, with --config.dataset.name=lastfm --config.dataset.path=FOLDER --config.optimizer.learning_rate=1e-3
 --config.train.num_steps=3000 --config.eval.final_split=test, about 20 s on two CPU cores; test NDCG@50 0.226.

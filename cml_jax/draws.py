@@ -116,18 +116,33 @@ def _below(target: Array, total: Array) -> Array:
 
 
 class RowTables(NamedTuple):
-    """One small weight table per row, cut into blocks of L about the square root of C, for repeated draws."""
+    """One small weight table per row, cut into J strided blocks of L slots, for repeated draws.
 
-    blocks: Array  # [B, C / L] float32; running sum of the blocks' weights
-    weights: Array  # [B, C / L, L] float32
+    Slot l J + j is element l of block j. Sums over a block then run over a major axis, which compilers turn into vector
+    instructions; a sum over the minor axis would be one addition after the other.
+    """
+
+    blocks: Array  # [B, J] float32; running sum of the blocks' weights
+    weights: Array  # [B, L, J] float32
 
 
 def make_row_tables(weights: Array) -> RowTables:
     """Prepares Array[B, C] of non-negative weights for `draw_per_row`; no running sum over C is made."""
     num_rows, num_slots = weights.shape
-    length = 2 ** round(math.log2(num_slots) / 2)
-    padded = jnp.pad(weights, ((0, 0), (0, -num_slots % length))).reshape(num_rows, -1, length)
-    return RowTables(blocks=jnp.cumsum(jnp.sum(padded, axis=2), axis=1), weights=padded)
+    num_blocks = _num_blocks(num_slots)
+    padded = jnp.pad(weights, ((0, 0), (0, -num_slots % num_blocks))).reshape(num_rows, -1, num_blocks)
+    padded = jax.lax.optimization_barrier(
+        padded
+    )  # else the weights are computed once for the sums and once for the draws
+    return RowTables(blocks=jnp.cumsum(jnp.sum(padded, axis=1), axis=1), weights=padded)
+
+
+def _num_blocks(num_slots: int) -> int:
+    """About the square root of C, whole vectors of eight where C is large, and little to pad."""
+    step = 8 if num_slots >= 256 else 1
+    root = math.sqrt(num_slots)
+    candidates = range(step * max(1, round(root / step / 1.5)), round(1.5 * root) + 1, step)
+    return min(candidates, key=lambda blocks: (-num_slots % blocks, abs(blocks - root)))
 
 
 def draw_per_row(tables: RowTables, uniform: Array) -> Array:
@@ -140,13 +155,15 @@ def draw_per_row(tables: RowTables, uniform: Array) -> Array:
     Returns:
         Array[B, N] int32 in [0, C); a slot of positive weight wherever the row has one, else 0.
     """
+    num_blocks = tables.weights.shape[2]
     total = tables.blocks[:, -1:]
     target = _below(uniform * total, total)  # [B, N]
     block = _first_above(tables.blocks[:, None, :], target)  # [B, N]
     before = jnp.take_along_axis(jnp.pad(tables.blocks, ((0, 0), (1, 0))), block, axis=1)
-    inside = jnp.cumsum(jnp.take_along_axis(tables.weights, block[:, :, None], axis=1), axis=2)  # [B, N, L]
+    chosen = jnp.take_along_axis(tables.weights, block[:, None, :], axis=2)  # [B, L, N]
+    inside = jnp.cumsum(jnp.swapaxes(chosen, 1, 2), axis=2)  # [B, N, L]
     slot = _first_above(inside, _below(jnp.maximum(target - before, 0.0), inside[:, :, -1]))
-    return jnp.where(total > 0, block * tables.weights.shape[2] + slot, 0)
+    return jnp.where(total > 0, slot * num_blocks + block, 0)
 
 
 def _first_above(sums: Array, target: Array) -> Array:
@@ -155,25 +172,46 @@ def _first_above(sums: Array, target: Array) -> Array:
 
 
 def first_distinct(ids: Array, count: int) -> tuple[Array, Array]:
-    """The first `count` distinct values in order of appearance, with one stable sort.
+    """The first `count` distinct values in order of appearance, in O(R) for R draws.
 
     Independent draws with the repeats dropped have exactly the law of draws one by one without replacement.
 
     Args:
-        ids: Array[R] int32 draws.
+        ids: Array[R] int32 draws, not negative.
         count: C.
 
     Returns:
         values Array[C] int32 and valid Array[C] bool, False for slots left over where fewer were distinct.
     """
-    size = ids.shape[0]
-    values, order = jax.lax.sort((ids, jnp.arange(size, dtype=jnp.int32)), num_keys=1, is_stable=True)
-    first = jnp.concatenate([jnp.ones(1, bool), values[1:] != values[:-1]])
-    is_new = jnp.zeros(size, bool).at[order].set(first, unique_indices=True)
+    is_new = _is_first_appearance(ids)
     rank = jnp.cumsum(is_new) - 1
     slot = jnp.where(is_new, rank, count)  # past the end: dropped
     chosen = jnp.zeros(count, jnp.int32).at[slot].set(ids, mode="drop")
     return chosen, jnp.arange(count) <= rank[-1]
+
+
+def _is_first_appearance(ids: Array) -> Array:
+    """Array[R] -> Array[R] bool, with a hash table; four times faster than a sort at R = 2,500 on CPU.
+
+    The earliest draw of each bucket owns it. Draws of the owner's value are settled: the owner is its first appearance.
+    Draws of other values go on with another hash function; the first is the identity, which has no collisions in a
+    catalogue that fits the table.
+    """
+    size = ids.shape[0]
+    bits = max(4, math.ceil(math.log2(size)) + 4)
+    place = jnp.arange(size, dtype=jnp.int32)
+
+    def one_round(carry):
+        number, open_, first = carry
+        mixed = (ids.astype(jnp.uint32) * (jnp.uint32(0x9E3779B1) * (2 * number + 1))) >> (32 - bits)
+        bucket = jnp.where(number == 0, ids & (2**bits - 1), mixed.astype(jnp.int32))
+        bucket = jnp.where(open_, bucket, 2**bits)
+        owner = jnp.full(2**bits, size, jnp.int32).at[bucket].min(place, mode="drop")[bucket]
+        settled = open_ & (ids[owner] == ids)
+        return number + 1, open_ & ~settled, first | (open_ & (owner == place))
+
+    start = (jnp.uint32(0), jnp.ones(size, bool), jnp.zeros(size, bool))
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[1]), one_round, start)[2]
 
 
 def top_by_exponential_race(key: Array, weights: Array, count: int) -> tuple[Array, Array]:

@@ -17,7 +17,8 @@ from cml_jax.geometry import to_sphere
 from cml_jax.types import Array, DeviceInteractions, HParams, Params, PyTree, Spec
 
 _MAX_REDRAWS = 64  # popularity: a negative not found by then is marked invalid
-_TWO_STAGE_REDRAWS = 4  # two-stage: afterwards the weights of known positives are set to zero
+_TWO_STAGE_REDRAWS = 2  # two-stage: afterwards the weights of known positives are set to zero,
+_ROWS_AT_A_TIME = 16  # for so many rows in one go
 _RELEASED_RETRIES = 10  # two-stage, 'retry_then_keep': afterwards a known positive is kept
 OWN_POSITIVE = ("exclude", "uniform_draw")
 KNOWN_POSITIVES = ("exclude", "retry_then_keep")
@@ -75,9 +76,9 @@ def stage2_weights(similarity: Array, usable: Array, dim: int, cutoff: Array | f
     """Weights 1 / q(s) of the second stage, scaled so that the largest of a row is 1 (Tran et al. 2019, eq. 3).
 
     q(s) is the density of the inner product s of two random points of the sphere, proportional to
-    (1 - s^2)^((D - 3) / 2). Computed as log-weights, since 1 / q overflows float32 for s near 1; s is clipped at
-    `cutoff`, as distance-weighted sampling does (Wu et al. 2017), because the nearest candidates are mostly false
-    negatives.
+    (1 - s^2)^((D - 3) / 2). A weight is computed relative to the largest of its row, as the power of a ratio of at most
+    1, since 1 / q overflows float32 for s near 1; s is clipped at `cutoff`, as distance-weighted sampling does (Wu et
+    al. 2017), because the nearest candidates are mostly false negatives.
 
     Args:
         similarity: Array[..., C], inner products of unit vectors.
@@ -88,11 +89,13 @@ def stage2_weights(similarity: Array, usable: Array, dim: int, cutoff: Array | f
     Returns:
         Array[..., C]; 0 where not usable or s <= 0; all 0 in a row without a usable candidate of s > 0.
     """
-    usable = usable & (similarity > 0)
-    clipped = jnp.clip(similarity, 0.0, jnp.minimum(cutoff, 1.0 - 1e-6))
-    log_weights = jnp.where(usable, (3 - dim) / 2 * jnp.log1p(-jnp.square(clipped)), -jnp.inf)
-    largest = jnp.max(log_weights, axis=-1, keepdims=True)
-    return jnp.where(usable, jnp.exp(log_weights - jnp.where(largest > -jnp.inf, largest, 0.0)), 0.0)
+    clipped = jnp.where(usable, jnp.minimum(similarity, jnp.minimum(cutoff, 1.0 - 1e-6)), -1.0)
+    nearest = jnp.maximum(jnp.max(clipped, axis=-1, keepdims=True), 0.0)
+    positive = jnp.maximum(clipped, 0.0)
+    ratio = (1.0 - nearest) * (1.0 + nearest) / ((1.0 - positive) * (1.0 + positive))
+    # ratio^((D - 3) / 2) by multiplications: the exponent is known and a whole number or a half.
+    power = jax.lax.integer_pow(ratio, (dim - 3) // 2)
+    return jnp.where(clipped > 0, power if dim % 2 else power * jnp.sqrt(ratio), 0.0)
 
 
 def uniform(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler:
@@ -155,8 +158,8 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
 
     Known positives of the user never count: the draw has the law of the weights with theirs set to zero. It is made
     by drawing from the weights with only the pair's own positive set to zero and drawing again on a hit, which avoids a
-    look-up of all B C pairs; what is still a hit after a few rounds is drawn from the fully masked weights. (On Gowalla
-    at B = 256, C = 2000 the look-up of a round costs a tenth of the full mask.)
+    look-up of all B C pairs; rows that still hit after a few rounds are drawn from their fully masked weights, some at
+    a time. (On Gowalla at B = 256, C = 2000 the look-up of a round costs a tenth of the full mask.)
 
     A triplet is invalid where no candidate that is not a known positive has a positive inner product.
 
@@ -176,10 +179,10 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
         candidate_key, draw_key = jax.random.split(key)
         candidates, filled = draw_candidates(candidate_key, state, spec)
         similarity = to_sphere(params.items[items]) @ to_sphere(params.items[candidates]).T  # [B, C]
-        is_own = candidates[None, :] == items[:, None]
         shape = (users.shape[0], spec.num_negatives)
 
-        def make_tables(allowed):
+        def make_tables(similarity, items, allowed):
+            is_own = candidates[None, :] == items[:, None]
             weights = stage2_weights(similarity, allowed & ~is_own, spec.dim, hparams.similarity_cutoff)
             if spec.own_positive == "uniform_draw":
                 overflows = jnp.any(is_own & filled[None, :], axis=1, keepdims=True)
@@ -187,15 +190,14 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
                 weights = jnp.where(falls_back, allowed.astype(weights.dtype), weights)
             return draws.make_row_tables(weights)
 
-        def draw_rows(attempt, tables):
-            return draws.draw_per_row(tables, jax.random.uniform(jax.random.fold_in(draw_key, attempt), shape))
+        def uniforms(attempt):
+            return jax.random.uniform(jax.random.fold_in(draw_key, attempt), shape)
 
-        everything = jnp.broadcast_to(filled[None, :], similarity.shape)
-        tables = make_tables(everything)
+        tables = make_tables(similarity, items, jnp.broadcast_to(filled[None, :], similarity.shape))
         drawable = tables.blocks[:, -1] > 0
 
         def redraw(attempt, slots, pending):
-            proposal = draw_rows(attempt, tables)
+            proposal = draws.draw_per_row(tables, uniforms(attempt))
             hit = csr.contains(data, users[:, None], candidates[proposal])
             return jnp.where(pending, proposal, slots), pending & hit
 
@@ -207,11 +209,16 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
 
         def draw_from_the_rest(carry):
             slots, pending, drawable = carry
-            tables = make_tables(everything & ~csr.known_positives(data, users, candidates))
-            proposal = draw_rows(num_rounds, tables)
-            return jnp.where(pending, proposal, slots), jnp.zeros_like(pending), drawable & (tables.blocks[:, -1] > 0)
+            rows = jnp.flatnonzero(jnp.any(pending, axis=1), size=_ROWS_AT_A_TIME, fill_value=shape[0])
+            row = jnp.minimum(rows, shape[0] - 1)  # the fill stands for no row, and its results are dropped
+            allowed = filled[None, :] & ~csr.known_positives(data, users[row], candidates)
+            tables = make_tables(similarity[row], items[row], allowed)
+            proposal = draws.draw_per_row(tables, uniforms(num_rounds)[row])
+            slots = slots.at[rows].set(jnp.where(pending[row], proposal, slots[row]), mode="drop")
+            drawable = drawable.at[rows].set(tables.blocks[:, -1] > 0, mode="drop")
+            return slots, pending.at[rows].set(False, mode="drop"), drawable
 
-        # A loop of at most one round rather than a branch: under vmap a branch would always run.
+        # A loop rather than a branch, which under vmap would always run.
         slots, _, drawable = jax.lax.while_loop(lambda c: jnp.any(c[1]), draw_from_the_rest, (slots, pending, drawable))
         return candidates[slots], drawable
 

@@ -177,7 +177,7 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
 
     def sample(key, state, params, users, items):
         candidate_key, draw_key = jax.random.split(key)
-        candidates, filled = draw_candidates(candidate_key, state, spec)
+        candidates, filled = draw_candidates(candidate_key, state, spec, data.num_items)
         similarity = to_sphere(params.items[items]) @ to_sphere(params.items[candidates]).T  # [B, C]
         shape = (users.shape[0], spec.num_negatives)
 
@@ -246,18 +246,22 @@ def make_candidate_state(spec: Spec, data: DeviceInteractions, hparams: HParams)
     return draws.make_weight_table(weights) if spec.num_draws else weights
 
 
-def draw_candidates(key: Array, state: PyTree, spec: Spec) -> tuple[Array, Array]:
+def draw_candidates(key: Array, state: PyTree, spec: Spec, num_items: int) -> tuple[Array, Array]:
     """Stage 1: C distinct candidates for the batch, drawn by popularity without replacement.
 
     Args:
         key: PRNG key, consumed.
         state: from `make_candidate_state`.
         spec: num_candidates and num_draws are used.
+        num_items: I.
 
     Returns:
-        candidates Array[C] int32 and filled Array[C] bool, False for slots left over where fewer items can be drawn.
+        candidates Array[C] int32, ascending, and filled Array[C] bool, False for slots left over at the end where fewer
+        items can be drawn; these hold item I - 1.
     """
-    return _draw_distinct(key, state, spec.num_draws, spec.num_candidates)
+    drawn, filled = _draw_distinct(key, state, spec.num_draws, spec.num_candidates)
+    in_order = jnp.sort(jnp.where(filled, drawn, num_items))
+    return jnp.minimum(in_order, num_items - 1), in_order < num_items
 
 
 def _draw_distinct(key: Array, state: PyTree, num_draws: int, count: int) -> tuple[Array, Array]:

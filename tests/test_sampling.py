@@ -207,6 +207,15 @@ def test_popularity_without_replacement_over_the_batch(ragged, num_draws):
     assert np.abs(share).max() < 5  # false alarm below 1e-5
 
 
+def test_slots_left_over_are_last_and_marked(ragged):
+    data = ragged.to_device()
+    spec = Spec(dim=DIM, batch_size=1, num_candidates=8, num_draws=3)
+    state = sampling.make_candidate_state(spec, data, HPARAMS)
+    candidates, filled = sampling.draw_candidates(jax.random.key(1), state, spec, 11)
+    count = int(filled.sum())
+    assert 1 <= count <= 3 and filled[:count].all() and np.all(np.diff(candidates[:count]) > 0)
+
+
 def test_two_stage_sees_the_embeddings_it_is_given(ragged):
     sampler = make_sampler("two_stage", ragged.to_device())
     other = PARAMS._replace(items=PARAMS.items[::-1])
@@ -267,9 +276,12 @@ def test_candidates_are_distinct_and_of_stage_ones_law(ragged):
     spec = Spec(dim=DIM, batch_size=1, num_candidates=4, num_draws=300)
     state = sampling.make_candidate_state(spec, data, HPARAMS)
     keys = jax.random.split(jax.random.key(9), 5000)
-    candidates, filled = jax.vmap(lambda key: sampling.draw_candidates(key, state, spec))(keys)
+    candidates, filled = jax.vmap(lambda key: sampling.draw_candidates(key, state, spec, 11))(keys)
     assert filled.all()
-    assert all(len(set(row)) == 4 for row in candidates[:300].tolist())
+    assert np.all(np.diff(candidates, axis=1) > 0), "ascending, so distinct"
     weights = np.where(ragged.popularity > 0, ragged.popularity**0.7, 0.0)
-    assert_law(np.bincount(candidates[:, 0], minlength=11), weights / weights.sum())
+    included = np.bincount(np.asarray(candidates).ravel(), minlength=11)
+    expected = oracles.inclusion_frequencies(weights, 4, 5000, seed=2)
+    share = (included + expected) / 10_000
+    assert np.all(np.abs(included - expected) <= 5 * np.sqrt(10_000 * share * (1 - share)) + 1e-9)  # below 1e-5
     assert draws.num_draws_needed(weights, 4) == 0, "so small a catalogue is ranked as a whole by default"

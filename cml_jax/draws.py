@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from cml_jax.csr import bisect
+from cml_jax.hashing import first_appearance
 from cml_jax.types import Array
 
 _ROUNDS = 8
+_COUNTED_BLOCKS = 512  # up to here, comparing with all is faster than a binary search
 
 
 def permute(key: Array, position: Array, size: int) -> Array:
@@ -86,19 +88,22 @@ def _running_sum(values: Array) -> Array:
     return jax.lax.scan(lambda total, value: (total + value, total + value), start, values)[1]
 
 
-def draw(key: Array, table: WeightTable, shape: tuple[int, ...]) -> Array:
+def draw(uniforms: Array, table: WeightTable) -> Array:
     """Independent draws, with replacement, in proportion to the weights.
 
     Args:
-        key: PRNG key, consumed.
+        uniforms: Array[2, ...] in [0, 1): one for the block and one for the place inside of each draw.
         table: prepared weights.
-        shape: shape of the result.
 
     Returns:
-        Array[shape] int32 in [0, I); never an element of weight 0.
+        Array[...] int32 in [0, I); never an element of weight 0.
     """
-    uniforms = jax.random.uniform(key, (2, *shape))
-    block = _search(table.blocks, jnp.zeros(shape, jnp.int32), table.blocks.shape[0], uniforms[0])
+    shape, num_blocks = uniforms.shape[1:], table.blocks.shape[0]
+    if num_blocks <= _COUNTED_BLOCKS:
+        target = _below(uniforms[0].reshape(-1) * table.blocks[-1], table.blocks[-1])
+        block = jnp.sum(table.blocks[:, None] <= target[None, :], axis=0, dtype=jnp.int32).reshape(shape)
+    else:
+        block = _search(table.blocks, jnp.zeros(shape, jnp.int32), num_blocks, uniforms[0])
     length = table.inside.shape[1]
     return block * length + _search(table.inside.reshape(-1), block * length, length, uniforms[1])
 
@@ -171,8 +176,8 @@ def _first_above(sums: Array, target: Array) -> Array:
     return jnp.minimum(jnp.sum(sums <= target[..., None], axis=-1, dtype=jnp.int32), sums.shape[-1] - 1)
 
 
-def first_distinct(ids: Array, count: int) -> tuple[Array, Array]:
-    """The first `count` distinct values in order of appearance, in O(R) for R draws.
+def among_first_distinct(ids: Array, count: int) -> Array:
+    """Which draws are the first `count` distinct values, each where it first appears; in O(R).
 
     Independent draws with the repeats dropped have exactly the law of draws one by one without replacement.
 
@@ -181,37 +186,31 @@ def first_distinct(ids: Array, count: int) -> tuple[Array, Array]:
         count: C.
 
     Returns:
+        Array[R] bool; fewer than C are True where fewer values are distinct.
+    """
+    is_new = first_appearance(ids) == jnp.arange(ids.shape[0])
+    return is_new & (_running_count(is_new) <= count)
+
+
+def _running_count(flags: Array) -> Array:
+    """Array[R] bool -> Array[R] float32 of whole numbers, by two small products; a running sum is slow on CPU."""
+    size = flags.shape[0]
+    length = math.ceil(math.sqrt(size))
+    rows = jnp.pad(flags, (0, -size % length)).reshape(-1, length).astype(jnp.float32)
+    inside = jnp.dot(rows, jnp.triu(jnp.ones((length, length))), precision="highest")
+    before = jnp.dot(jnp.tril(jnp.ones((len(rows), len(rows))), -1), inside[:, -1], precision="highest")
+    return (inside + before[:, None]).reshape(-1)[:size]
+
+
+def first_distinct(ids: Array, count: int) -> tuple[Array, Array]:
+    """The first `count` distinct values in order of appearance, see `among_first_distinct`.
+
+    Returns:
         values Array[C] int32 and valid Array[C] bool, False for slots left over where fewer were distinct.
     """
-    is_new = _is_first_appearance(ids)
-    rank = jnp.cumsum(is_new) - 1
-    slot = jnp.where(is_new, rank, count)  # past the end: dropped
-    chosen = jnp.zeros(count, jnp.int32).at[slot].set(ids, mode="drop")
-    return chosen, jnp.arange(count) <= rank[-1]
-
-
-def _is_first_appearance(ids: Array) -> Array:
-    """Array[R] -> Array[R] bool, with a hash table; four times faster than a sort at R = 2,500 on CPU.
-
-    The earliest draw of each bucket owns it. Draws of the owner's value are settled: the owner is its first appearance.
-    Draws of other values go on with another hash function; the first is the identity, which has no collisions in a
-    catalogue that fits the table.
-    """
-    size = ids.shape[0]
-    bits = max(4, math.ceil(math.log2(size)) + 4)
-    place = jnp.arange(size, dtype=jnp.int32)
-
-    def one_round(carry):
-        number, open_, first = carry
-        mixed = (ids.astype(jnp.uint32) * (jnp.uint32(0x9E3779B1) * (2 * number + 1))) >> (32 - bits)
-        bucket = jnp.where(number == 0, ids & (2**bits - 1), mixed.astype(jnp.int32))
-        bucket = jnp.where(open_, bucket, 2**bits)
-        owner = jnp.full(2**bits, size, jnp.int32).at[bucket].min(place, mode="drop")[bucket]
-        settled = open_ & (ids[owner] == ids)
-        return number + 1, open_ & ~settled, first | (open_ & (owner == place))
-
-    start = (jnp.uint32(0), jnp.ones(size, bool), jnp.zeros(size, bool))
-    return jax.lax.while_loop(lambda carry: jnp.any(carry[1]), one_round, start)[2]
+    chosen = jnp.flatnonzero(among_first_distinct(ids, count), size=count, fill_value=ids.shape[0])
+    valid = chosen < ids.shape[0]
+    return ids[jnp.minimum(chosen, ids.shape[0] - 1)], valid
 
 
 def top_by_exponential_race(key: Array, weights: Array, count: int) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cml_jax.hashing import first_appearance
 from cml_jax.types import Array, PyTree
 
 
@@ -24,7 +25,7 @@ class TableOptimizer(NamedTuple):
 
 
 def merge_rows(grads: Array, rows: Array, num_rows: int) -> tuple[Array, Array]:
-    """Sums the gradients of equal rows, with one sort.
+    """Sums the gradients of equal rows.
 
     Args:
         grads: Array[n, D].
@@ -32,16 +33,13 @@ def merge_rows(grads: Array, rows: Array, num_rows: int) -> tuple[Array, Array]:
         num_rows: R.
 
     Returns:
-        merged Array[n, D] and unique Array[n] int32, ascending and distinct; the places left over hold distinct numbers
-        of R or more, which a scatter in mode 'drop' leaves out.
+        merged Array[n, D], at the first appearance of each row, and unique Array[n] int32, distinct; the places left
+        over hold numbers of R or more, which a scatter in mode 'drop' leaves out.
     """
-    size = rows.shape[0]
-    in_order, order = jax.lax.sort((rows, jnp.arange(size, dtype=jnp.int32)), num_keys=1)
-    is_first = jnp.concatenate([jnp.ones(1, bool), in_order[1:] != in_order[:-1]])
-    segment = jnp.cumsum(is_first) - 1
-    merged = jax.ops.segment_sum(grads[order], segment, size, indices_are_sorted=True)
-    unique = jnp.full(size, num_rows, jnp.int32).at[segment].min(in_order, indices_are_sorted=True)
-    return merged, jnp.where(unique < num_rows, unique, num_rows + jnp.arange(size, dtype=jnp.int32))
+    place = jnp.arange(rows.shape[0], dtype=jnp.int32)
+    first = first_appearance(rows)
+    merged = jax.ops.segment_sum(grads, first, rows.shape[0])
+    return merged, jnp.where((first == place) & (rows < num_rows), rows, num_rows + place)
 
 
 def lazy(transform: optax.GradientTransformation, project: Callable[[Array], Array]) -> TableOptimizer:
@@ -75,10 +73,10 @@ def lazy(transform: optax.GradientTransformation, project: Callable[[Array], Arr
         merged, unique = merge_rows(grads, rows, table.shape[0])
 
         def take(leaf):
-            return leaf.at[unique].get(mode="fill", fill_value=0, unique_indices=True, indices_are_sorted=True)
+            return leaf.at[unique].get(mode="fill", fill_value=0, unique_indices=True)
 
         def put(new, leaf):
-            return leaf.at[unique].set(new, mode="drop", unique_indices=True, indices_are_sorted=True)
+            return leaf.at[unique].set(new, mode="drop", unique_indices=True)
 
         per_row = optax.tree_utils.tree_map_params(
             transform, lambda _: True, opt_state, transform_non_params=lambda _: False

@@ -18,7 +18,7 @@ from cml_jax.types import Array, DeviceInteractions, HParams, Params, PyTree, Sp
 
 _MAX_REDRAWS = 64  # popularity: a negative not found by then is marked invalid
 _TWO_STAGE_REDRAWS = 2  # two-stage: afterwards the weights of known positives are set to zero,
-_ROWS_AT_A_TIME = 16  # for so many rows in one go
+_ROWS_AT_A_TIME = 24  # for so many rows in one go
 _RELEASED_RETRIES = 10  # two-stage, 'retry_then_keep': afterwards a known positive is kept
 OWN_POSITIVE = ("exclude", "uniform_draw")
 KNOWN_POSITIVES = ("exclude", "retry_then_keep")
@@ -132,16 +132,21 @@ def popularity(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sample
         table, weights = state
         shape = (users.shape[0], spec.num_negatives)
 
-        first_key = jax.random.fold_in(key, 0)
-        if spec.without_replacement:
-            source = table if weights is None else weights
-            negatives, found = _draw_distinct(first_key, source, spec.num_draws, math.prod(shape))
-            negatives, found = negatives.reshape(shape), found.reshape(shape)
+        count = math.prod(shape)
+
+        def uniforms(attempt, num_draws):
+            return jax.random.uniform(jax.random.fold_in(key, attempt), (2, num_draws))
+
+        if not spec.without_replacement:
+            negatives, found = draws.draw(uniforms(0, count), table), jnp.ones(count, bool)
+        elif spec.num_draws:
+            negatives, found = draws.first_distinct(draws.draw(uniforms(0, spec.num_draws), table), count)
         else:
-            negatives, found = draws.draw(first_key, table, shape), jnp.ones(shape, bool)
+            negatives, found = draws.top_by_exponential_race(jax.random.fold_in(key, 0), weights, count)
+        negatives, found = negatives.reshape(shape), found.reshape(shape)
 
         def redraw(attempt, negatives, pending):
-            proposal = draws.draw(jax.random.fold_in(key, 1 + attempt), table, shape)
+            proposal = draws.draw(uniforms(1 + attempt, count), table).reshape(shape)
             return jnp.where(pending, proposal, negatives), pending & csr.contains(data, users[:, None], proposal)
 
         pending = ~found | csr.contains(data, users[:, None], negatives)
@@ -176,10 +181,13 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
         return make_candidate_state(spec, data, hparams)
 
     def sample(key, state, params, users, items):
-        candidate_key, draw_key = jax.random.split(key)
-        candidates, filled = draw_candidates(candidate_key, state, spec, data.num_items)
-        similarity = to_sphere(params.items[items]) @ to_sphere(params.items[candidates]).T  # [B, C]
+        num_rounds = 1 + _RELEASED_RETRIES if keep else _TWO_STAGE_REDRAWS
         shape = (users.shape[0], spec.num_negatives)
+        # All at once: on CPU a call of the generator costs as much as some thousand numbers.
+        uniforms = jax.random.uniform(key, (2 * spec.num_draws + (num_rounds + 1) * math.prod(shape),))
+        candidates, filled = draw_candidates(key, uniforms[: 2 * spec.num_draws], state, spec, data.num_items)
+        uniforms = uniforms[2 * spec.num_draws :].reshape(num_rounds + 1, *shape)
+        similarity = to_sphere(params.items[items]) @ to_sphere(params.items[candidates]).T  # [B, C]
 
         def make_tables(similarity, items, allowed):
             is_own = candidates[None, :] == items[:, None]
@@ -190,19 +198,15 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
                 weights = jnp.where(falls_back, allowed.astype(weights.dtype), weights)
             return draws.make_row_tables(weights)
 
-        def uniforms(attempt):
-            return jax.random.uniform(jax.random.fold_in(draw_key, attempt), shape)
-
         tables = make_tables(similarity, items, jnp.broadcast_to(filled[None, :], similarity.shape))
         drawable = tables.blocks[:, -1] > 0
 
         def redraw(attempt, slots, pending):
-            proposal = draws.draw_per_row(tables, uniforms(attempt))
+            proposal = draws.draw_per_row(tables, uniforms[attempt])
             hit = csr.contains(data, users[:, None], candidates[proposal])
             return jnp.where(pending, proposal, slots), pending & hit
 
         pending = jnp.broadcast_to(drawable[:, None], shape)
-        num_rounds = 1 + _RELEASED_RETRIES if keep else _TWO_STAGE_REDRAWS
         slots, pending = _redraw_until_done(redraw, jnp.zeros(shape, jnp.int32), pending, num_rounds)
         if keep:
             return candidates[slots], drawable
@@ -213,7 +217,7 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
             row = jnp.minimum(rows, shape[0] - 1)  # the fill stands for no row, and its results are dropped
             allowed = filled[None, :] & ~csr.known_positives(data, users[row], candidates)
             tables = make_tables(similarity[row], items[row], allowed)
-            proposal = draws.draw_per_row(tables, uniforms(num_rounds)[row])
+            proposal = draws.draw_per_row(tables, uniforms[num_rounds][row])
             slots = slots.at[rows].set(jnp.where(pending[row], proposal, slots[row]), mode="drop")
             drawable = drawable.at[rows].set(tables.blocks[:, -1] > 0, mode="drop")
             return slots, pending.at[rows].set(False, mode="drop"), drawable
@@ -246,11 +250,12 @@ def make_candidate_state(spec: Spec, data: DeviceInteractions, hparams: HParams)
     return draws.make_weight_table(weights) if spec.num_draws else weights
 
 
-def draw_candidates(key: Array, state: PyTree, spec: Spec, num_items: int) -> tuple[Array, Array]:
+def draw_candidates(key: Array, uniforms: Array, state: PyTree, spec: Spec, num_items: int) -> tuple[Array, Array]:
     """Stage 1: C distinct candidates for the batch, drawn by popularity without replacement.
 
     Args:
-        key: PRNG key, consumed.
+        key: PRNG key, consumed where the whole catalogue is ranked (spec.num_draws = 0).
+        uniforms: Array[2 spec.num_draws] in [0, 1), used otherwise.
         state: from `make_candidate_state`.
         spec: num_candidates and num_draws are used.
         num_items: I.
@@ -259,16 +264,14 @@ def draw_candidates(key: Array, state: PyTree, spec: Spec, num_items: int) -> tu
         candidates Array[C] int32, ascending, and filled Array[C] bool, False for slots left over at the end where fewer
         items can be drawn; these hold item I - 1.
     """
-    drawn, filled = _draw_distinct(key, state, spec.num_draws, spec.num_candidates)
-    in_order = jnp.sort(jnp.where(filled, drawn, num_items))
+    if spec.num_draws:
+        drawn = draws.draw(uniforms.reshape(2, -1), state)
+        taken = draws.among_first_distinct(drawn, spec.num_candidates)
+    else:
+        drawn, taken = draws.top_by_exponential_race(jax.random.fold_in(key, 0), state, spec.num_candidates)
+    in_order = jnp.sort(jnp.where(taken, drawn, num_items))[: spec.num_candidates]
+    in_order = jnp.pad(in_order, (0, spec.num_candidates - in_order.shape[0]), constant_values=num_items)
     return jnp.minimum(in_order, num_items - 1), in_order < num_items
-
-
-def _draw_distinct(key: Array, state: PyTree, num_draws: int, count: int) -> tuple[Array, Array]:
-    """`count` draws without replacement, from a weight table or, with num_draws = 0, from the plain weights."""
-    if num_draws:
-        return draws.first_distinct(draws.draw(key, state, (num_draws,)), count)
-    return draws.top_by_exponential_race(key, state, count)
 
 
 SAMPLERS = {"uniform": uniform, "popularity": popularity, "two_stage": two_stage}

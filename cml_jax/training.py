@@ -143,7 +143,8 @@ def _draw_candidates(spec: Spec, data: DeviceInteractions, hparams: HParams, sta
     del hparams, seen
     users, positives, filled = sampling.positives(_stream(state.seed, 1), state.step, data, spec.batch_size)
     key = jax.random.fold_in(_stream(state.seed, 2), state.step)
-    candidates, drawn = sampling.draw_candidates(key, state.sampler_state, spec, data.num_items)
+    uniforms = jax.random.uniform(key, (2 * spec.num_draws,))
+    candidates, drawn = sampling.draw_candidates(key, uniforms, state.sampler_state, spec, data.num_items)
     valid = filled[:, None] & drawn[None, :] & ~csr.known_positives(data, users, candidates)
     trained = jnp.any(valid, axis=1)
     return _Drawn(

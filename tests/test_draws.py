@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cml_jax import draws
+from cml_jax import draws, hashing
 from tests import oracles
 from tests.conftest import assert_law
 
@@ -31,14 +31,14 @@ def test_permute_sends_each_place_everywhere_alike(size):
 
 def test_draw_has_the_law_of_the_weights():
     table = draws.make_weight_table(jnp.float32(WEIGHTS))
-    drawn = draws.draw(KEY, table, (200, 100))
+    drawn = draws.draw(jax.random.uniform(KEY, (2, 200, 100)), table)
     assert drawn.shape == (200, 100)
     assert_law(np.bincount(drawn.ravel(), minlength=len(WEIGHTS)), WEIGHTS / WEIGHTS.sum())
 
 
 def test_draw_keeps_its_precision_in_a_large_table():
     weights = jnp.ones(3_000_000).at[-1].set(1e6)  # a single running sum in float32 would lose the small ones
-    drawn = np.asarray(draws.draw(KEY, draws.make_weight_table(weights), (40_000,)))
+    drawn = np.asarray(draws.draw(jax.random.uniform(KEY, (2, 40_000)), draws.make_weight_table(weights)))
     is_last = drawn == 2_999_999
     assert_law([is_last.sum(), (~is_last).sum()], [1e6 / 3999999, 2999999 / 3999999])
     assert_law(np.bincount(drawn[~is_last] * 10 // 3_000_000, minlength=10), np.full(10, 0.1))
@@ -83,6 +83,24 @@ def test_first_distinct_equals_oracle(count):
     assert int(valid.sum()) == len(expected)
 
 
+def test_first_appearance_equals_oracle_whatever_collides():
+    """Numbers that share low bits collide in the first round, and all sizes from one number up must settle."""
+    rng = np.random.default_rng(3)
+    for ids in (
+        np.array([7]),
+        np.zeros(5, int),
+        rng.integers(0, 40, 300),
+        rng.integers(0, 50, 500) * 2**14,
+        rng.integers(0, 2**31 - 1, 4000),
+        np.concatenate([np.arange(700) * 2**20, np.arange(700) * 2**20]),
+    ):
+        first = np.asarray(hashing.first_appearance(jnp.int32(ids)))
+        expected = {}
+        for place, number in enumerate(ids.tolist()):
+            expected.setdefault(number, place)
+        assert first.tolist() == [expected[number] for number in ids.tolist()]
+
+
 @pytest.mark.parametrize("count", [2, 6])
 @pytest.mark.parametrize("method", ["repeats_dropped", "race"])
 def test_draws_without_replacement_equal_numpys_inclusion_frequencies(method, count):
@@ -92,7 +110,7 @@ def test_draws_without_replacement_equal_numpys_inclusion_frequencies(method, co
     table = draws.make_weight_table(weights)
 
     def repeats_dropped(key):
-        return draws.first_distinct(draws.draw(key, table, (400,)), count)
+        return draws.first_distinct(draws.draw(jax.random.uniform(key, (2, 400)), table), count)
 
     def race(key):
         return draws.top_by_exponential_race(key, weights, count)

@@ -211,7 +211,7 @@ def test_slots_left_over_are_last_and_marked(ragged):
     data = ragged.to_device()
     spec = Spec(dim=DIM, batch_size=1, num_candidates=8, num_draws=3)
     state = sampling.make_candidate_state(spec, data, HPARAMS)
-    candidates, filled = sampling.draw_candidates(jax.random.key(1), state, spec, 11)
+    candidates, filled = draw_candidates(jax.random.key(1), state, spec)
     count = int(filled.sum())
     assert 1 <= count <= 3 and filled[:count].all() and np.all(np.diff(candidates[:count]) > 0)
 
@@ -271,12 +271,16 @@ def test_positives_sees_every_pair_once_a_pass(ragged, batch_size):
     assert orders[0] != orders[1], "each pass has an order of its own"
 
 
+def draw_candidates(key, state, spec):
+    return sampling.draw_candidates(key, jax.random.uniform(key, (2 * spec.num_draws,)), state, spec, 11)
+
+
 def test_candidates_are_distinct_and_of_stage_ones_law(ragged):
     data = ragged.to_device()
     spec = Spec(dim=DIM, batch_size=1, num_candidates=4, num_draws=300)
     state = sampling.make_candidate_state(spec, data, HPARAMS)
     keys = jax.random.split(jax.random.key(9), 5000)
-    candidates, filled = jax.vmap(lambda key: sampling.draw_candidates(key, state, spec, 11))(keys)
+    candidates, filled = jax.vmap(lambda key: draw_candidates(key, state, spec))(keys)
     assert filled.all()
     assert np.all(np.diff(candidates, axis=1) > 0), "ascending, so distinct"
     weights = np.where(ragged.popularity > 0, ragged.popularity**0.7, 0.0)

@@ -5,10 +5,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from cml_jax.hashing import first_appearance
 from cml_jax.types import Array, PyTree
+
+
+class Read(NamedTuple):
+    """Rows of a table as an optimizer hands them out."""
+
+    values: Array  # [n, D]
+    state: PyTree  # the optimizer's state of these rows
 
 
 class TableOptimizer(NamedTuple):
@@ -16,12 +24,16 @@ class TableOptimizer(NamedTuple):
 
     Attributes:
         init: table[R, D] -> opt_state.
-        update: (grads[n, D], rows[n], opt_state, table) -> (table, opt_state). Gradients of equal rows are summed;
-            entries whose row is R or more are left out.
+        read: (rows[n], opt_state, table) -> Read; rows in [0, R).
+        write: (grads[n, D], rows[n], read, opt_state, table) -> (table, opt_state), with what was read of the same
+            rows. Gradients of equal rows are summed; entries whose row is now R or more are left out.
+        settle: (opt_state, table) -> table with all that is still due to rows that were not touched.
     """
 
     init: Callable[[Array], PyTree]
-    update: Callable[[Array, Array, PyTree, Array], tuple[Array, PyTree]]
+    read: Callable[[Array, PyTree, Array], Read]
+    write: Callable[[Array, Array, Read, PyTree, Array], tuple[Array, PyTree]]
+    settle: Callable[[PyTree, Array], Array]
 
 
 def merge_rows(grads: Array, rows: Array, num_rows: int) -> tuple[Array, Array]:
@@ -69,38 +81,114 @@ def lazy(transform: optax.GradientTransformation, project: Callable[[Array], Arr
 
         return optax.tree_utils.tree_map_params(transform, check, state)
 
-    def update(grads, rows, opt_state, table):
-        merged, unique = merge_rows(grads, rows, table.shape[0])
+    def per_row(state):
+        return optax.tree_utils.tree_map_params(
+            transform, lambda _: True, state, transform_non_params=lambda _: False
+        )  # the rest, such as step counters, is common to all rows
 
-        def take(leaf):
-            return leaf.at[unique].get(mode="fill", fill_value=0, unique_indices=True)
+    def read(rows, opt_state, table):
+        state = jax.tree.map(lambda is_row, leaf: leaf[rows] if is_row else leaf, per_row(opt_state), opt_state)
+        return Read(table[rows], state)
+
+    def write(grads, rows, read, opt_state, table):
+        merged, unique = merge_rows(grads, rows, table.shape[0])
+        updates, state = transform.update(merged, read.state, read.values)
 
         def put(new, leaf):
             return leaf.at[unique].set(new, mode="drop", unique_indices=True)
 
-        per_row = optax.tree_utils.tree_map_params(
-            transform, lambda _: True, opt_state, transform_non_params=lambda _: False
-        )  # the rest, such as step counters, is common to all rows
-        row_state = jax.tree.map(lambda is_row, leaf: take(leaf) if is_row else leaf, per_row, opt_state)
-        updates, row_state = transform.update(merged, row_state, take(table))
-        new_rows = project(take(table) + updates)
         opt_state = jax.tree.map(
-            lambda is_row, new, leaf: put(new, leaf) if is_row else new, per_row, row_state, opt_state
+            lambda is_row, new, leaf: put(new, leaf) if is_row else new, per_row(opt_state), state, opt_state
         )
-        return put(new_rows, table), opt_state
+        return put(project(read.values + updates), table), opt_state
 
-    return TableOptimizer(init, update)
+    return TableOptimizer(init, read, write, lambda opt_state, table: table)
 
 
 def dense(transform: optax.GradientTransformation, project: Callable[[Array], Array]) -> TableOptimizer:
-    """The whole table at every step, as a plain optax loop would: the oracle of `lazy`, and slow. Same arguments."""
+    """The whole table at every step, as a plain optax loop does: the oracle of the others, and slow. Same arguments."""
 
-    def update(grads, rows, opt_state, table):
+    def write(grads, rows, read, opt_state, table):
+        del read
         gradient = jnp.zeros_like(table).at[rows].add(grads, mode="drop")
         updates, opt_state = transform.update(gradient, opt_state, table)
         return project(table + updates), opt_state
 
-    return TableOptimizer(transform.init, update)
+    return TableOptimizer(
+        transform.init,
+        lambda rows, opt_state, table: Read(table[rows], ()),
+        write,
+        lambda opt_state, table: table,
+    )
 
 
-ROW_MODES = {"lazy": lazy, "dense": dense}
+class CatchUpState(NamedTuple):
+    """Adam's state, and up to which step each row has been brought."""
+
+    adam: PyTree
+    done: Array  # [R] int32
+
+
+def catch_up(
+    transform: optax.GradientTransformation, project: Callable[[Array], Array], learning_rate: Array | float
+) -> TableOptimizer:
+    """Adam on the touched rows whose other rows behave as dense Adam's do; they move when they are next touched.
+
+    In a step without a gradient dense Adam decays a row's moments and moves it on by what is left of the first one.
+    With m and v the moments after step t0, the k steps after it move a row by
+
+        -rate m / sqrt(v) sum_j r^j c(t0 + j),  r = b1 / sqrt(b2),  c(s) = sqrt(1 - b2^s) / (1 - b1^s),  j = 1 .. k
+
+    (epsilon is left out of the sum's terms; it is far below sqrt(v)). The sum is A(t0) - r^k A(t0 + k), where A(t) is
+    that of all steps after t and stands in a table; c is 1 beyond the table's end. A constraint by projection is
+    applied when the row is touched, not at each of the k steps.
+
+    Args:
+        transform: `optax.adam` with its default decays and this learning rate.
+        project: as for `lazy`.
+        learning_rate: constant over the steps.
+    """
+    inner = lazy(transform, project)
+    tail = jnp.asarray(_adam_tail())
+
+    def bring(values, state, done):
+        """Rows and their moments as they would stand after all steps so far."""
+        get, put = optax.tree_utils.tree_get, optax.tree_utils.tree_set
+        count, first, second = get(state, "count"), get(state, "mu"), get(state, "nu")
+        missed = (count - done).astype(jnp.float32)
+        last = tail.shape[0] - 1
+        due = tail[jnp.minimum(done, last)] - _RATIO**missed * tail[jnp.minimum(count, last)]
+        values = values - learning_rate * due[:, None] * first / (jnp.sqrt(second) + _EPSILON)
+        return Read(values, put(state, mu=first * (_B1**missed)[:, None], nu=second * (_B2**missed)[:, None]))
+
+    def read(rows, opt_state, table):
+        values, state = inner.read(rows, opt_state.adam, table)
+        return bring(values, state, opt_state.done[rows])
+
+    def write(grads, rows, read, opt_state, table):
+        table, adam = inner.write(grads, rows, read, opt_state.adam, table)
+        now = optax.tree_utils.tree_get(adam, "count")
+        return table, CatchUpState(adam, opt_state.done.at[rows].set(now, mode="drop"))
+
+    def settle(opt_state, table):
+        return project(bring(table, opt_state.adam, opt_state.done).values)
+
+    def init(table):
+        return CatchUpState(inner.init(table), jnp.zeros(table.shape[0], jnp.int32))
+
+    return TableOptimizer(init, read, write, settle)
+
+
+_B1, _B2, _EPSILON = 0.9, 0.999, 1e-8  # the defaults of optax.adam
+_RATIO = _B1 / _B2**0.5
+
+
+def _adam_tail(size: int = 20_000) -> np.ndarray:
+    """A(t) = sum over j >= 1 of r^j c(t + j) for t in [0, size), see `catch_up`."""
+    steps = np.arange(1, size + 400, dtype=np.float64)
+    corrections = np.sqrt(1.0 - _B2**steps) / (1.0 - _B1**steps)
+    powers = _RATIO ** np.arange(1, 401)  # 0.9^400 is below float64's rounding
+    return np.convolve(corrections, powers[::-1], mode="valid")[:size].astype(np.float32)
+
+
+ROW_MODES = ("catch_up", "dense", "lazy")

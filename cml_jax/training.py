@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cml_jax import csr, losses, sampling
+from cml_jax import csr, losses, rowwise, sampling
 from cml_jax.geometry import CONSTRAINTS
-from cml_jax.rowwise import ROW_MODES, TableOptimizer
+from cml_jax.rowwise import TableOptimizer
 from cml_jax.types import Array, DeviceInteractions, HParams, Params, Spec, StepMetrics, TrainState
 
 LOSSES = ("triplet", "softmax")
@@ -63,8 +63,11 @@ def make_step(spec: Spec):
         drawn = draw(spec, data, hparams, state, seen)
 
         params = state.params
+        optimizer = _table_optimizer(spec, hparams)
         item_ids = jnp.concatenate([drawn.positives, drawn.others.ravel()])
-        rows = (params.users[drawn.users], params.items[item_ids])
+        user_read = optimizer.read(drawn.users, state.opt_state[0], params.users)
+        item_read = optimizer.read(item_ids, state.opt_state[1], params.items)
+        rows = (user_read.values, item_read.values)
         loss, (user_grads, item_grads) = jax.value_and_grad(_batch_loss)(rows, drawn, spec, hparams)
 
         # What does not count is sent out of bounds, where the optimizer leaves it out.
@@ -73,9 +76,8 @@ def make_step(spec: Spec):
         counted = jnp.concatenate([drawn.trained, counted.ravel()])
         item_ids = jnp.where(counted, item_ids, data.num_items)
 
-        optimizer = _table_optimizer(spec, hparams)
-        users, user_state = optimizer.update(user_grads, user_ids, state.opt_state[0], params.users)
-        items, item_state = optimizer.update(item_grads, item_ids, state.opt_state[1], params.items)
+        users, user_state = optimizer.write(user_grads, user_ids, user_read, state.opt_state[0], params.users)
+        items, item_state = optimizer.write(item_grads, item_ids, item_read, state.opt_state[1], params.items)
         state = dataclasses.replace(
             state,
             step=state.step + 1,
@@ -86,6 +88,13 @@ def make_step(spec: Spec):
         return state, StepMetrics(loss, drawn.no_negative)
 
     return step
+
+
+@functools.partial(jax.jit, static_argnames="spec")
+def settled(state: TrainState, hparams: HParams, *, spec: Spec) -> Params:
+    """The tables with what rows = 'catch_up' still owes to rows that were not touched lately; to be evaluated."""
+    optimizer = _table_optimizer(spec, hparams)
+    return Params(*map(optimizer.settle, state.opt_state, state.params))
 
 
 def embeddings(params: Params, constraint: str) -> Params:
@@ -110,7 +119,10 @@ def _stream(seed: Array | int, number: int) -> Array:
 
 def _table_optimizer(spec: Spec, hparams: HParams) -> TableOptimizer:
     transform = OPTIMIZERS[spec.optimizer](hparams.learning_rate)
-    return ROW_MODES[spec.rows](transform, CONSTRAINTS[spec.constraint].project)
+    project = CONSTRAINTS[spec.constraint].project
+    if spec.rows == "catch_up":
+        return rowwise.catch_up(transform, project, hparams.learning_rate)
+    return {"lazy": rowwise.lazy, "dense": rowwise.dense}[spec.rows](transform, project)
 
 
 def _refreshed_snapshot(spec: Spec, state: TrainState) -> Array | None:

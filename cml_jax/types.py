@@ -88,7 +88,7 @@ class Spec:
       gor: 'none', or the form of the GOR term, 'mean' or 'sum', see `losses.gor` and `losses.gor_sum`.
       constraint: 'sphere', 'ball' or 'none'.
       optimizer: a name in `training.OPTIMIZERS`.
-      rows: 'lazy' (touched rows only) or 'dense' (all rows at every step).
+      rows: 'lazy' (touched rows only), 'dense' (all rows at every step) or 'catch_up' (as dense, but late).
     """
 
     dim: int

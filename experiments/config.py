@@ -71,7 +71,7 @@ def default_config() -> Config:
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.rows = "lazy"  # lazy | dense
+    config.optimizer.rows = "lazy"  # lazy | dense | catch_up (adam: as dense, at about the cost of lazy)
 
     config.train = ConfigDict()
     config.train.batch_size = 256

@@ -115,12 +115,13 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             bar.update(num_steps)
             bar.set_postfix_str(f"loss {record['loss']:.4f}, {throughput:,.0f} triplets/s")
             if _due(step, total, config.eval.every_steps):
-                _stop_at_bad_params(state.params, step, config)
-                values = _evaluate(state.params, dataset, "valid", config, valid_users).values
+                params = training.settled(state, hparams, spec=spec)
+                _stop_at_bad_params(params, step, config)
+                values = _evaluate(params, dataset, "valid", config, valid_users).values
                 record["metrics"] = values
                 selected = values[run_report.selection_metric(config.eval.ks)]
                 if np.float32(selected) > best.value:
-                    copied = jax.tree.map(jnp.copy, state.params)  # the state's own buffers are donated
+                    copied = jax.tree.map(jnp.copy, params)  # the state's own buffers are donated
                     best = checkpoint.Best(copied, jnp.int32(step), jnp.float32(selected))
                 say(run_report.format_record(record, config.eval.ks))
             run.append_record(record)

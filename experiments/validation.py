@@ -103,6 +103,11 @@ def validate(config: Config) -> None:
             f"config.model.loss = 'softmax' weights the candidates of stage 1, so config.sampler.name = "
             f"'{config.sampler.name}' must be 'two_stage'."
         )
+    if config.optimizer.rows == "catch_up" and config.optimizer.name != "adam":
+        raise ConfigError(
+            f"config.optimizer.rows = 'catch_up' is for config.optimizer.name = 'adam', not '{config.optimizer.name}'; "
+            f"rows without a gradient stand still with the others, so 'lazy' does the same."
+        )
     draws_in_two_stages = config.sampler.name == "two_stage" and config.model.loss == "triplet"
     for key, has_effect, needed in (
         ("sampler.own_positive", draws_in_two_stages, "sampler.name = 'two_stage' with model.loss = 'triplet'"),

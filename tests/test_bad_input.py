@@ -43,6 +43,7 @@ BAD_CONFIGS = [
     ({"model__loss": "bpr"}, r"config\.model\.loss = 'bpr' is unknown"),
     ({"model__constraint": "cube"}, r"config\.model\.constraint = 'cube' is unknown"),
     ({"optimizer__name": "lbfgs"}, r"config\.optimizer\.name = 'lbfgs' is unknown"),
+    ({"optimizer__rows": "catch_up", "optimizer__name": "sgd"}, r"'catch_up' is for config\.optimizer\.name = 'adam'"),
     ({"optimizer__rows": "sparse"}, r"config\.optimizer\.rows = 'sparse' is unknown"),
     ({"optimizer__learning_rate": -0.1}, r"config\.optimizer\.learning_rate = -0\.1 must be"),
     ({"optimizer__learning_rate": math.nan}, r"config\.optimizer\.learning_rate = nan must be"),

@@ -166,6 +166,7 @@ def test_released_config_runs_on_other_data_by_overrides(tmp_path):
         {"optimizer__rows": "dense", "optimizer__name": "adagrad", "model__num_negatives": 3},
         {"sampler__name": "popularity", "sampler__popularity_cap": 4.0, "model__gor_weight": 0.1},
         {"sampler__refresh_every": 7, "model__constraint": "none"},
+        {"optimizer__rows": "catch_up"},
         {"sampler__own_positive": "uniform_draw", "sampler__known_positives": "retry_then_keep"},
         {"sampler__name": "popularity", "sampler__without_replacement": True, "train__batch_size": 50},
         {"model__loss_reduction": "sum", "model__gor_form": "sum", "model__gor_weight": 0.01},

@@ -22,6 +22,7 @@ CASES = [
     dataclasses.replace(BASE, own_positive="uniform_draw", known_positives="retry_then_keep"),
     dataclasses.replace(BASE, sampler="popularity", num_negatives=1, without_replacement=True),
     dataclasses.replace(BASE, rows="dense"),
+    dataclasses.replace(BASE, rows="catch_up"),
     dataclasses.replace(BASE, refresh_every=0),
     dataclasses.replace(BASE, refresh_every=3),
 ]

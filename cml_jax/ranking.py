@@ -10,8 +10,10 @@ import numpy as np
 from cml_jax.data.interactions import Interactions
 from cml_jax.types import Array, Params
 
-_MAX_CHUNK = 1024  # users; more gains nothing and makes the last, padded chunk wasteful
-_BYTES_PER_SCORE = 12  # scores, their masked copy and the workspace of the sort
+_MAX_CHUNK = 1024  # users a call; more gains nothing and makes the last, padded chunk wasteful
+_CACHE_BYTES = {"cpu": 2**24}  # scores of the users that are ranked at once, where more is slower
+_BLOCK = 64  # L of `_top_k`
+_BYTES_PER_SCORE = 12  # scores, their masked copy and what is selected from
 
 
 def top_k(
@@ -43,9 +45,10 @@ def ranked_chunks(
     Users come in order of the number of items they have seen, so that the padded lists of a chunk are about equally
     long; lengths are rounded up to powers of two, which bounds the number of compiled shapes.
     """
-    affordable = memory_budget_mb * 2**20 / (_BYTES_PER_SCORE * params.items.shape[0])
-    size = max(1, int(min(affordable, _MAX_CHUNK, len(users))))
-    squared_norms = jnp.sum(jnp.square(params.items), axis=1)
+    bytes_per_user = _BYTES_PER_SCORE * params.items.shape[0]
+    in_cache = _CACHE_BYTES.get(jax.default_backend(), 2**28) // bytes_per_user
+    at_once = max(1, int(min(memory_budget_mb * 2**20 / bytes_per_user, in_cache, _MAX_CHUNK, len(users))))
+    size = min(_MAX_CHUNK // at_once, -(-len(users) // at_once)) * at_once
     degrees = seen.degrees[users]
     order = np.argsort(degrees, kind="stable")
     for start in range(0, len(users), size):
@@ -53,7 +56,7 @@ def ranked_chunks(
         padded = np.resize(places, size)  # the last chunk repeats users, to keep the shape
         length = 1 << max(0, int(degrees[padded].max() - 1)).bit_length()
         mask = _padded_rows(seen, users[padded], length)
-        ids = _rank(params, squared_norms, jnp.asarray(users[padded], jnp.int32), jnp.asarray(mask), k)
+        ids = _rank(params, jnp.asarray(users[padded], jnp.int32), jnp.asarray(mask), k, at_once)
         yield places, ids[: len(places)]
 
 
@@ -67,12 +70,46 @@ def _padded_rows(seen: Interactions, users: np.ndarray, length: int) -> np.ndarr
     return padded
 
 
-@functools.partial(jax.jit, static_argnames="k")
-def _rank(params: Params, squared_norms: Array, users: Array, mask: Array, k: int) -> Array:
-    """ids Array[c, K] in ascending ||u - i||^2, computed as -2 <u, i> + ||i||^2, which differs by a constant of u."""
-    # Full precision: the default of GPUs and TPUs rounds products to fewer bits, which reorders near neighbours.
-    products = jnp.matmul(params.users[users], params.items.T, precision=jax.lax.Precision.HIGHEST)
-    scores = 2.0 * products - squared_norms[None, :]
-    row = jnp.arange(users.shape[0])[:, None]
-    best, ids = jax.lax.top_k(scores.at[row, mask].set(-jnp.inf, mode="drop"), k)
-    return jnp.where(best > -jnp.inf, ids, -1)
+@functools.partial(jax.jit, static_argnames=("k", "at_once"))
+def _rank(params: Params, users: Array, mask: Array, k: int, at_once: int) -> Array:
+    """ids Array[c, K] in ascending ||u - i||^2, computed as -2 <u, i> + ||i||^2, which differs by a constant of u.
+
+    A few users at a time, so that their scores stay in the cache; the items are padded to whole blocks.
+    """
+    num_items = params.items.shape[0]
+    padding = -num_items % _BLOCK
+    # One product gives 2 <u, i> - ||i||^2; padded items have the largest finite norm, so that no user is near them.
+    norms = jnp.pad(jnp.sum(jnp.square(params.items), axis=1), (0, padding), constant_values=jnp.finfo(jnp.float32).max)
+    items = jnp.concatenate([jnp.pad(2.0 * params.items, ((0, padding), (0, 0))), -norms[:, None]], axis=1)
+
+    def rank_some(some):
+        users, mask = some
+        points = jnp.pad(params.users[users], ((0, 0), (0, 1)), constant_values=1.0)
+        # Full precision: the default of GPUs and TPUs rounds products to fewer bits, which reorders near neighbours.
+        scores = jnp.matmul(points, items.T, precision=jax.lax.Precision.HIGHEST)
+        mask = jnp.where(mask < num_items, mask, norms.shape[0])  # the fill is out of bounds: dropped
+        row = jnp.arange(users.shape[0])[:, None]
+        best, ids = _top_k(scores.at[row, mask].set(-jnp.inf, mode="drop"), k)
+        return jnp.where((best > -jnp.inf) & (ids < num_items), ids, -1)
+
+    return jax.lax.map(rank_some, (users.reshape(-1, at_once), mask.reshape(-1, at_once, mask.shape[1]))).reshape(-1, k)
+
+
+def _top_k(scores: Array, k: int) -> tuple[Array, Array]:
+    """The k largest of each row and their places, of equal ones the first: Array[c, I] -> Array[c, K] twice.
+
+    Each of the k largest lies in one of the k blocks with the largest maxima (equal maxima: the first blocks), since
+    each of these has an element that comes before all of any other block. That leaves K L + I / L to select from.
+
+    Args:
+        scores: I a multiple of L.
+        k: K.
+    """
+    num_rows, size = scores.shape
+    if size < 4 * k * _BLOCK:
+        return jax.lax.top_k(scores, k)
+    blocks = scores.reshape(num_rows, -1, _BLOCK)
+    chosen = jnp.sort(jax.lax.top_k(jnp.max(blocks, axis=2), k)[1], axis=1)  # in order, so that ties keep theirs
+    inside = jnp.take_along_axis(blocks, chosen[:, :, None], axis=1)  # [c, K, L]
+    best, place = jax.lax.top_k(inside.reshape(num_rows, -1), k)
+    return best, jnp.take_along_axis(chosen, place // _BLOCK, axis=1) * _BLOCK + place % _BLOCK

@@ -11,7 +11,7 @@ from cml_jax.data.interactions import Interactions
 from cml_jax.types import Array, Params
 
 _MAX_CHUNK = 1024  # users a call; more gains nothing and makes the last, padded chunk wasteful
-_CACHE_BYTES = {"cpu": 2**24}  # scores of the users that are ranked at once, where more is slower
+_CACHE_BYTES = {"cpu": 2**25}  # scores of the users that are ranked at once, where more is slower
 _BLOCK = 64  # L of `_top_k`
 _BYTES_PER_SCORE = 12  # scores, their masked copy and what is selected from
 

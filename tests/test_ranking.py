@@ -99,3 +99,24 @@ def test_perfect_list_scores_one_and_gini_spans_its_range():
     assert metrics.gini(np.full(8, 3)) == pytest.approx(0)
     assert metrics.gini(np.eye(8)[0]) == pytest.approx(7 / 8)
     assert metrics.gini(np.zeros(8)) == 0
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_top_k_by_blocks_equals_a_sort_with_ties(k):
+    """Few distinct scores, so that ties run across blocks; of equal ones the first places count."""
+    scores = np.random.default_rng(k).integers(0, 6, size=(40, 1024)).astype(np.float32)
+    scores[3] = -np.inf
+    scores[4, 100:] = -np.inf
+    best, places = ranking._top_k(jnp.asarray(scores), k)
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_array_equal(best, np.take_along_axis(scores, expected, axis=1))
+
+
+def test_top_k_of_a_catalogue_of_several_blocks_equals_brute_force():
+    rng = np.random.default_rng(12)
+    users, items = rng.normal(size=(70, 4)).astype(np.float32), rng.normal(size=(1500, 4)).astype(np.float32)
+    seen = from_pairs(rng.integers(0, 70, 3000), rng.integers(0, 1500, 3000), 70, 1500)
+    ranked = ranking.top_k(Params(jnp.asarray(users), jnp.asarray(items)), np.arange(70), seen, 5)
+    expected = oracles.top_k(users.astype(np.float64), items, [set(seen.row(u).tolist()) for u in range(70)], 5)
+    np.testing.assert_array_equal(ranked, expected)

@@ -136,9 +136,8 @@ def make_row_tables(weights: Array) -> RowTables:
     num_rows, num_slots = weights.shape
     num_blocks = _num_blocks(num_slots)
     padded = jnp.pad(weights, ((0, 0), (0, -num_slots % num_blocks))).reshape(num_rows, -1, num_blocks)
-    padded = jax.lax.optimization_barrier(
-        padded
-    )  # else the weights are computed once for the sums and once for the draws
+    # The barrier keeps the weights from being computed twice, for the sums and for the draws.
+    padded = jax.lax.optimization_barrier(padded)
     return RowTables(blocks=jnp.cumsum(jnp.sum(padded, axis=1), axis=1), weights=padded)
 
 

@@ -27,9 +27,8 @@ def first_appearance(ids: Array) -> Array:
 
     def one_round(carry):
         number, open_, first = carry
-        mixed = (ids.astype(jnp.uint32) * (jnp.uint32(0x9E3779B1) * (2 * number + 1))) >> (
-            32 - bits
-        )  # Fibonacci hashing
+        multiplier = jnp.uint32(0x9E3779B1) * (2 * number + 1)  # Fibonacci hashing; odd, another one each round
+        mixed = (ids.astype(jnp.uint32) * multiplier) >> (32 - bits)
         bucket = jnp.where(number == 0, ids & (2**bits - 1), mixed.astype(jnp.int32))
         bucket = jnp.where(open_, bucket, 2**bits)  # out of bounds: dropped
         owner = jnp.full(2**bits, size, jnp.int32).at[bucket].min(place, mode="drop")[bucket]

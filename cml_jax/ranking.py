@@ -49,6 +49,7 @@ def ranked_chunks(
     in_cache = _CACHE_BYTES.get(jax.default_backend(), 2**28) // bytes_per_user
     at_once = max(1, int(min(memory_budget_mb * 2**20 / bytes_per_user, in_cache, _MAX_CHUNK, len(users))))
     size = min(_MAX_CHUNK // at_once, -(-len(users) // at_once)) * at_once
+    items = _with_norms(params.items)
     degrees = seen.degrees[users]
     order = np.argsort(degrees, kind="stable")
     for start in range(0, len(users), size):
@@ -56,12 +57,12 @@ def ranked_chunks(
         padded = np.resize(places, size)  # the last chunk repeats users, to keep the shape
         length = 1 << max(0, int(degrees[padded].max() - 1)).bit_length()
         mask = _padded_rows(seen, users[padded], length)
-        ids = _rank(params, jnp.asarray(users[padded], jnp.int32), jnp.asarray(mask), k, at_once)
+        ids = _rank(params.users[users[padded]], items, jnp.asarray(mask), k, at_once=at_once, num_items=seen.num_items)
         yield places, ids[: len(places)]
 
 
 def _padded_rows(seen: Interactions, users: np.ndarray, length: int) -> np.ndarray:
-    """ndarray[c, length] int32 of the users' items, filled up with I, which a scatter in mode 'drop' leaves out."""
+    """ndarray[c, length] int32 of the users' items, filled up with I, which is no item."""
     column = np.arange(length)
     place = seen.indptr[users][:, None] + column
     inside = column < seen.degrees[users][:, None]
@@ -70,29 +71,43 @@ def _padded_rows(seen: Interactions, users: np.ndarray, length: int) -> np.ndarr
     return padded
 
 
-@functools.partial(jax.jit, static_argnames=("k", "at_once"))
-def _rank(params: Params, users: Array, mask: Array, k: int, at_once: int) -> Array:
+@jax.jit
+def _with_norms(items: Array) -> Array:
+    """Array[I, D] -> Array[I', D + 1] of (2 i, -||i||^2), I' in whole blocks: a product with (u, 1) gives all scores.
+
+    What is filled up has the largest finite norm, so that no user is near it.
+    """
+    padding = -items.shape[0] % _BLOCK
+    norms = jnp.pad(jnp.sum(jnp.square(items), axis=1), (0, padding), constant_values=jnp.finfo(jnp.float32).max)
+    return jnp.concatenate([jnp.pad(2.0 * items, ((0, padding), (0, 0))), -norms[:, None]], axis=1)
+
+
+@functools.partial(jax.jit, static_argnames=("k", "at_once", "num_items"))
+def _rank(points: Array, items: Array, mask: Array, k: int, *, at_once: int, num_items: int) -> Array:
     """ids Array[c, K] in ascending ||u - i||^2, computed as -2 <u, i> + ||i||^2, which differs by a constant of u.
 
-    A few users at a time, so that their scores stay in the cache; the items are padded to whole blocks.
+    A few users at a time, so that their scores stay in the cache.
+
+    Args:
+        points: Array[c, D] of the users.
+        items: from `_with_norms`.
+        mask: Array[c, length] int32; ids to leave out, and I or more for none.
+        k: K.
+        at_once: a divisor of c.
+        num_items: I.
     """
-    num_items = params.items.shape[0]
-    padding = -num_items % _BLOCK
-    # One product gives 2 <u, i> - ||i||^2; padded items have the largest finite norm, so that no user is near them.
-    norms = jnp.pad(jnp.sum(jnp.square(params.items), axis=1), (0, padding), constant_values=jnp.finfo(jnp.float32).max)
-    items = jnp.concatenate([jnp.pad(2.0 * params.items, ((0, padding), (0, 0))), -norms[:, None]], axis=1)
 
     def rank_some(some):
-        users, mask = some
-        points = jnp.pad(params.users[users], ((0, 0), (0, 1)), constant_values=1.0)
+        points, mask = some
+        points = jnp.pad(points, ((0, 0), (0, 1)), constant_values=1.0)
         # Full precision: the default of GPUs and TPUs rounds products to fewer bits, which reorders near neighbours.
         scores = jnp.matmul(points, items.T, precision=jax.lax.Precision.HIGHEST)
-        mask = jnp.where(mask < num_items, mask, norms.shape[0])  # the fill is out of bounds: dropped
-        row = jnp.arange(users.shape[0])[:, None]
+        row = jnp.arange(points.shape[0])[:, None]
         best, ids = _top_k(scores.at[row, mask].set(-jnp.inf, mode="drop"), k)
         return jnp.where((best > -jnp.inf) & (ids < num_items), ids, -1)
 
-    return jax.lax.map(rank_some, (users.reshape(-1, at_once), mask.reshape(-1, at_once, mask.shape[1]))).reshape(-1, k)
+    groups = (points.reshape(-1, at_once, points.shape[1]), mask.reshape(-1, at_once, mask.shape[1]))
+    return jax.lax.map(rank_some, groups).reshape(-1, k)
 
 
 def _top_k(scores: Array, k: int) -> tuple[Array, Array]:

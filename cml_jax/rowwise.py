@@ -191,4 +191,8 @@ def _adam_tail(size: int = 20_000) -> np.ndarray:
     return np.convolve(corrections, powers[::-1], mode="valid")[:size].astype(np.float32)
 
 
-ROW_MODES = ("catch_up", "dense", "lazy")
+ROW_MODES: dict[str, Callable[..., TableOptimizer]] = {  # name -> (transform, project, learning_rate) -> optimizer
+    "catch_up": catch_up,
+    "dense": lambda transform, project, learning_rate: dense(transform, project),
+    "lazy": lambda transform, project, learning_rate: lazy(transform, project),
+}

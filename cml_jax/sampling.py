@@ -131,7 +131,6 @@ def popularity(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sample
         del params, items
         table, weights = state
         shape = (users.shape[0], spec.num_negatives)
-
         count = math.prod(shape)
 
         def uniforms(attempt, num_draws):

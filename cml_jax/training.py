@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cml_jax import csr, losses, rowwise, sampling
+from cml_jax import csr, losses, sampling
 from cml_jax.geometry import CONSTRAINTS
-from cml_jax.rowwise import TableOptimizer
+from cml_jax.rowwise import ROW_MODES, TableOptimizer
 from cml_jax.types import Array, DeviceInteractions, HParams, Params, Spec, StepMetrics, TrainState
 
 LOSSES = ("triplet", "softmax")
@@ -119,10 +119,7 @@ def _stream(seed: Array | int, number: int) -> Array:
 
 def _table_optimizer(spec: Spec, hparams: HParams) -> TableOptimizer:
     transform = OPTIMIZERS[spec.optimizer](hparams.learning_rate)
-    project = CONSTRAINTS[spec.constraint].project
-    if spec.rows == "catch_up":
-        return rowwise.catch_up(transform, project, hparams.learning_rate)
-    return {"lazy": rowwise.lazy, "dense": rowwise.dense}[spec.rows](transform, project)
+    return ROW_MODES[spec.rows](transform, CONSTRAINTS[spec.constraint].project, hparams.learning_rate)
 
 
 def _refreshed_snapshot(spec: Spec, state: TrainState) -> Array | None:

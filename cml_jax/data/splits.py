@@ -28,7 +28,7 @@ def per_user_ratio(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
 def _chances(table: Table, seed: int) -> np.ndarray:
     """A random number for each pair, whatever the order of the rows."""
     chances = np.empty(table.num_pairs)
-    order = np.argsort(table.users.astype(np.int64) * len(table.item_ids) + table.items, kind="stable")
+    order = np.argsort(table.pair_keys(), kind="stable")
     chances[order] = np.random.default_rng(seed).random(table.num_pairs)
     return chances
 

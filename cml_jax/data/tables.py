@@ -36,6 +36,10 @@ class Table(NamedTuple):
         """Number of rows."""
         return len(self.users)
 
+    def pair_keys(self) -> np.ndarray:
+        """ndarray[n] int64; a number for each pair, ascending by user, then item."""
+        return self.users.astype(np.int64) * len(self.item_ids) + self.items
+
     def note(self, sentence: str) -> "Table":
         """The table with one more note."""
         return self._replace(notes=(*self.notes, sentence))
@@ -83,7 +87,7 @@ def without_repeats(table: Table) -> Table:
     Raises:
         DataError: a pair stands in two parts.
     """
-    key = table.users.astype(np.int64) * len(table.item_ids) + table.items
+    key = table.pair_keys()
     order = np.argsort(key, kind="stable") if table.times is None else np.lexsort((table.times, key))
     in_order = key[order]
     again = np.concatenate([[False], in_order[1:] == in_order[:-1]])

@@ -2,10 +2,9 @@
 
 import csv
 import gzip
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class TextLayout(NamedTuple):
@@ -22,20 +21,20 @@ class TextLayout(NamedTuple):
     quote: str | None = '"'
 
 
-def _open(path: Path) -> io.BufferedIOBase:
+def _open(path: Path, mode: str, **options: Any) -> Any:
+    """Opens a file that may be compressed, as Polars does."""
     with path.open("rb") as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if is_gzip else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path, mode, **options) if is_gzip else path.open(mode, **options)
 
 
 def _records(path: Path, layout: TextLayout) -> Iterator[tuple[int, list[str]]]:
     """Yields (line from 1 on which the record starts, fields); undecodable bytes are replaced."""
     csv.field_size_limit(2**31 - 1)
-    quoting = {"quoting": csv.QUOTE_NONE} if layout.quote is None else {"quotechar": layout.quote}
-    with _open(path) as file:
-        text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="\n")  # type: ignore[arg-type]
+    quoting = csv.QUOTE_NONE if layout.quote is None else csv.QUOTE_MINIMAL
+    with _open(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n") as text:
         lines = (line.replace("\r\n", "\n").replace("\r", " ") for line in text)
-        reader = csv.reader(lines, delimiter=layout.separator, **quoting)  # type: ignore[arg-type]
+        reader = csv.reader(lines, delimiter=layout.separator, quotechar=layout.quote, quoting=quoting)
         start = 1
         for fields in reader:
             yield start, fields
@@ -58,7 +57,7 @@ def line_of_row(path: Path, layout: TextLayout, row: int) -> int:
 def find_bad_line(path: Path, layout: TextLayout) -> str | None:
     """The number of the first line that is not UTF-8, or has another number of fields, and what is wrong with it."""
     try:
-        with _open(path) as file:
+        with _open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
                     line.decode("utf-8")

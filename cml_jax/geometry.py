@@ -21,8 +21,8 @@ def squared_distance(a: Array, b: Array) -> Array:
 
 def to_sphere(rows: Array) -> Array:
     """Rows Array[..., D] scaled to unit length (Tran et al. 2019, section 3); a zero row stays zero."""
-    squared = jnp.sum(jnp.square(rows), axis=-1, keepdims=True)
-    return rows * jax.lax.rsqrt(jnp.maximum(squared, _TINY))
+    squared = jnp.vecdot(rows, rows, precision=jax.lax.Precision.HIGHEST)
+    return jnp.einsum("...d,...->...d", rows, jax.lax.rsqrt(jnp.maximum(squared, _TINY)), precision="highest")
 
 
 def to_ball(rows: Array) -> Array:

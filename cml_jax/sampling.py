@@ -19,6 +19,7 @@ from cml_jax.types import Array, DeviceInteractions, HParams, Params, PyTree, Sp
 _MAX_REDRAWS = 64  # popularity: a negative not found by then is marked invalid
 _TWO_STAGE_REDRAWS = 2  # two-stage: afterwards the weights of known positives are set to zero,
 _ROWS_AT_A_TIME = 24  # for so many rows in one go
+_CHUNK = 256  # rows of the second stage that a CPU's cache holds with all their candidates
 _RELEASED_RETRIES = 10  # two-stage, 'retry_then_keep': afterwards a known positive is kept
 OWN_POSITIVE = ("exclude", "uniform_draw")
 KNOWN_POSITIVES = ("exclude", "retry_then_keep")
@@ -185,8 +186,19 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
         # All at once: on CPU a call of the generator costs as much as some thousand numbers.
         uniforms = jax.random.uniform(key, (2 * spec.num_draws + (num_rounds + 1) * math.prod(shape),))
         candidates, filled = draw_candidates(key, uniforms[: 2 * spec.num_draws], state, spec, data.num_items)
-        uniforms = uniforms[2 * spec.num_draws :].reshape(num_rounds + 1, *shape)
-        similarity = to_sphere(params.items[items]) @ to_sphere(params.items[candidates]).T  # [B, C]
+        uniforms = uniforms[2 * spec.num_draws :].reshape(num_rounds + 1, *shape).swapaxes(0, 1)
+        points = to_sphere(params.items[candidates])
+
+        def draw_slots(rows):
+            return second_stage(rows, params, candidates, filled, points)
+
+        slots, drawable = _in_chunks(draw_slots, (users, items, uniforms))
+        return candidates[slots], drawable
+
+    def second_stage(rows, params, candidates, filled, points):
+        users, items, uniforms = rows
+        shape, num_rounds = (users.shape[0], spec.num_negatives), uniforms.shape[1] - 1
+        similarity = to_sphere(params.items[items]) @ points.T  # [B, C]
 
         def make_tables(similarity, items, allowed):
             is_own = candidates[None, :] == items[:, None]
@@ -201,14 +213,14 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
         drawable = tables.blocks[:, -1] > 0
 
         def redraw(attempt, slots, pending):
-            proposal = draws.draw_per_row(tables, uniforms[attempt])
+            proposal = draws.draw_per_row(tables, uniforms[:, attempt])
             hit = csr.contains(data, users[:, None], candidates[proposal])
             return jnp.where(pending, proposal, slots), pending & hit
 
         pending = jnp.broadcast_to(drawable[:, None], shape)
         slots, pending = _redraw_until_done(redraw, jnp.zeros(shape, jnp.int32), pending, num_rounds)
         if keep:
-            return candidates[slots], drawable
+            return slots, drawable
 
         def draw_from_the_rest(carry):
             slots, pending, drawable = carry
@@ -216,16 +228,29 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
             row = jnp.minimum(rows, shape[0] - 1)  # the fill stands for no row, and its results are dropped
             allowed = filled[None, :] & ~csr.known_positives(data, users[row], candidates)
             tables = make_tables(similarity[row], items[row], allowed)
-            proposal = draws.draw_per_row(tables, uniforms[num_rounds][row])
+            proposal = draws.draw_per_row(tables, uniforms[row, num_rounds])
             slots = slots.at[rows].set(jnp.where(pending[row], proposal, slots[row]), mode="drop")
             drawable = drawable.at[rows].set(tables.blocks[:, -1] > 0, mode="drop")
             return slots, pending.at[rows].set(False, mode="drop"), drawable
 
         # A loop rather than a branch, which under vmap would always run.
         slots, _, drawable = jax.lax.while_loop(lambda c: jnp.any(c[1]), draw_from_the_rest, (slots, pending, drawable))
-        return candidates[slots], drawable
+        return slots, drawable
 
     return Sampler(init=init, sample=sample)
+
+
+def _in_chunks(function: Callable[[PyTree], PyTree], rows: PyTree) -> PyTree:
+    """`function` of `rows`, a tree of Array[B, ...] that it treats row by row; on CPU some of them at a time."""
+    size = jax.tree.leaves(rows)[0].shape[0]
+    if size % _CHUNK:
+        return function(rows)
+
+    def in_chunks(rows):
+        chunks = jax.tree.map(lambda x: x.reshape(-1, _CHUNK, *x.shape[1:]), rows)
+        return jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), jax.lax.map(function, chunks))
+
+    return jax.lax.platform_dependent(rows, cpu=in_chunks, default=function)
 
 
 def _redraw_until_done(redraw, values: Array, pending: Array, max_rounds: int) -> tuple[Array, Array]:

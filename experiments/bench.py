@@ -108,6 +108,26 @@ def make_spec(name: str, batch_size: int, train: Interactions, dim: int = _DIM, 
     )
 
 
+def measure_rates(repeats: int) -> dict[str, float]:
+    """What the machine reaches: bytes/s of a copy of 256 MiB, read and written, and FLOP/s of a float32 product."""
+    size, side = 2**26, 4096 if jax.default_backend() != "cpu" else 1024
+    source, square = jnp.zeros(size, jnp.float32), jnp.ones((side, side))
+    runs = {
+        "copy": functools.partial(jax.jit(lambda x: x + 1.0), source),
+        "product": functools.partial(_repeat, 20, jax.jit(lambda x: x @ x), square),
+    }
+    seconds = {name: float(np.median(taken)) for name, taken in time_in_turns(runs, repeats).items()}
+    return {"bytes_per_second": 8 * size / seconds["copy"], "flops": 20 * 2 * side**3 / seconds["product"]}
+
+
+def _traffic(name: str, batch_size: int) -> int:
+    """Bytes that a step moves at least: rows of table and two moments read and written, stage 2's rows and its [B, C]."""
+    moved = 3 * batch_size * 3 * 2 * 4 * _DIM
+    if name == "two_stage":
+        moved += 4 * (batch_size + _CANDIDATES) * _DIM + 2 * 4 * batch_size * _CANDIDATES
+    return moved
+
+
 def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int) -> list[dict[str, Any]]:
     """Every sampler at every batch size, and the floor."""
     results = []
@@ -132,9 +152,8 @@ def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int)
                     "triplets_per_second": batch_size / step.median * 1e3,
                     "floor_ms": floor.median,
                     "ratio_to_floor": step.median / floor.median,
-                    "product_gflops": 2e-6 * batch_size * _DIM * _CANDIDATES / step.median
-                    if name == "two_stage"
-                    else None,
+                    "bytes_per_second": _traffic(name, batch_size) / step.median * 1e3,
+                    "product_flops": 2e3 * batch_size * _DIM * _CANDIDATES * (name == "two_stage") / step.median,
                     "compile_seconds": steppers[name].compile_seconds,
                 }
             )
@@ -203,6 +222,7 @@ def main() -> None:
     results = {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
         "versions": {"jax": jax.__version__, "python": platform.python_version()},
+        "rates": measure_rates(repeats),
         "steps": bench_steps(train, (256, 1024, 4096), repeats),
         "rows": bench_rows(train, repeats),
         "evaluation": bench_evaluation(train, (64, 128), max(2, repeats // 2)),
@@ -215,13 +235,16 @@ def main() -> None:
 
 def format_results(results: dict[str, Any]) -> str:
     """The figures as a page of text."""
+    rates = results["rates"]
     lines = [
         results["device"],
+        f"measured here: copy {rates['bytes_per_second'] / 1e9:,.1f} GB/s, product {rates['flops'] / 1e9:,.0f} GFLOP/s",
         "",
-        f"{'sampler':<12}{'B':>6}{'ms':>9}{'triplets/s':>12}{'x floor':>9}{'compile s':>11}",
+        f"{'sampler':<12}{'B':>6}{'ms':>9}{'triplets/s':>12}{'x floor':>9}{'of copy':>9}{'of product':>12}{'compile s':>11}",
         *(
             f"{row['sampler']:<12}{row['batch_size']:>6}{row['ms']['median']:>9.3f}{row['triplets_per_second']:>12,.0f}"
-            f"{row['ratio_to_floor']:>9.2f}{row['compile_seconds']:>11.1f}"
+            f"{row['ratio_to_floor']:>9.2f}{row['bytes_per_second'] / rates['bytes_per_second']:>9.1%}"
+            f"{row['product_flops'] / rates['flops']:>12.1%}{row['compile_seconds']:>11.1f}"
             for row in results["steps"]
         ),
         "",

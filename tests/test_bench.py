@@ -17,6 +17,8 @@ def test_bench_measures_everything_on_tiny_sizes(monkeypatch, tmp_path):
         assert 0 < row["ms"]["low"] <= row["ms"]["median"] <= row["ms"]["high"]
         np.testing.assert_allclose(row["triplets_per_second"], 16e3 / row["ms"]["median"])
     results = {"device": jax.devices()[0].device_kind, "steps": steps, "peak_memory_gib": 1.0, "table_sizes": []}
+    results["rates"] = bench.measure_rates(1)
+    assert all(1e8 < rate < 1e15 for rate in results["rates"].values())
     results["evaluation"] = bench.bench_evaluation(train, (8,), 1)
     results["rows"] = {"lazy": {"median": 1.0, "ratio_to_lazy": 1.0}}
     page = bench.format_results(json.loads(json.dumps(results)))

@@ -134,6 +134,19 @@ def test_two_stage_redraws_and_the_masked_draw_have_one_law(ragged, monkeypatch)
     test_two_stage_law_given_all_items_as_candidates(ragged, CUTOFF)
 
 
+@pytest.mark.parametrize("options", [{}, {"own_positive": "uniform_draw", "known_positives": "retry_then_keep"}])
+def test_second_stage_in_chunks_draws_the_same(ragged, options, monkeypatch):
+    users, items = np.tile(np.array(PAIRS).T, 4)
+    sampler = make_sampler("two_stage", ragged.to_device(), 3, num_candidates=6, num_draws=40, **options)
+    monkeypatch.setattr(sampling, "_CHUNK", 10**9)
+    whole = draw_many(sampler, 50, users, items)
+    monkeypatch.setattr(sampling, "_CHUNK", 7)
+    in_chunks = draw_many(sampler, 50, users, items)
+    np.testing.assert_array_equal(in_chunks[1], whole[1])
+    np.testing.assert_array_equal(in_chunks[0][whole[1]], whole[0][whole[1]])
+    assert whole[1].any() and np.any(whole[0][:, :7] != whole[0][:, 7:14])
+
+
 def test_released_fall_back_is_uniform_where_the_positive_is_a_candidate(ragged):
     """C = all items, so every positive is a candidate and the draw is uniform over the others."""
     users, items = np.array(PAIRS).T

@@ -1,14 +1,16 @@
 """Save and restore what a run needs to go on, with orbax."""
 
+import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from cml_jax.errors import UserError
-from cml_jax.types import Array, Params, TrainState
+from cml_jax.hashing import avalanche
+from cml_jax.types import Array, Params, PyTree, TrainState
 
 
 class Best(NamedTuple):
@@ -32,6 +34,20 @@ class Progress(NamedTuple):
     best: Best
 
 
+class Restored(NamedTuple):
+    """A checkpoint that was read.
+
+    Attributes:
+        progress: None where there is no checkpoint.
+        about: what was saved beside it.
+        damaged: sentences about newer checkpoints that cannot be used, which were moved out of the way.
+    """
+
+    progress: Progress | None
+    about: dict[str, Any]
+    damaged: list[str]
+
+
 def start(state: TrainState) -> Progress:
     """Progress of a run that has not been evaluated yet."""
     # A copy: the state's own buffers are donated to the next step.
@@ -41,39 +57,148 @@ def start(state: TrainState) -> Progress:
 def open_manager(folder: str | Path, keep: int) -> ocp.CheckpointManager:
     """A manager of the checkpoints in a folder, which is made if need be; saving is asynchronous and atomic.
 
+    What a killed run left half-written is removed. The best parameters are part of every checkpoint.
+
     Args:
         folder: holds one folder a saved step.
         keep: how many of the newest are kept.
     """
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, cleanup_tmp_directories=True)
     return ocp.CheckpointManager(Path(folder).resolve(), options=options)
 
 
-def save(manager: ocp.CheckpointManager, progress: Progress) -> None:
-    """Starts saving under the state's step, unless that step is saved already; `manager.wait_until_finished` waits."""
-    step = int(progress.state.step)
-    if step not in manager.all_steps():
-        manager.save(step, args=ocp.args.StandardSave(progress._asdict()))
+@jax.jit
+def fingerprint(tree: PyTree) -> list[Array]:
+    """A checksum of every array: the sum modulo 2^32 of its words, each times an odd number that depends on its place.
+
+    A change of one word always shows. Zeros do not count, so rows of zeros at the end of a table make no difference,
+    and neither does the way it is split over devices.
+
+    Args:
+        tree: arrays of four bytes an element.
+
+    Returns:
+        uint32 scalars, in the order of the leaves.
+    """
+
+    def checksum(leaf):
+        words = jax.lax.bitcast_convert_type(leaf, jnp.uint32)
+        place = jnp.uint32(0)
+        for axis, size in enumerate(leaf.shape):
+            place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, leaf.shape, axis)
+        return jnp.sum(words * (avalanche(place) | 1), dtype=jnp.uint32)
+
+    return [checksum(leaf) for leaf in jax.tree.leaves(tree)]
 
 
-def restore(manager: ocp.CheckpointManager, like: Progress) -> Progress | None:
-    """The newest checkpoint, or None where there is none.
+def save(manager: ocp.CheckpointManager, progress: Progress, about: dict[str, Any]) -> None:
+    """Starts saving under the state's step, unless that step is saved already; `wait` waits for it.
 
     Args:
         manager: from `open_manager`.
-        like: progress of the same shapes; its values do not matter.
+        progress: may be donated or changed as soon as this returns.
+        about: saved beside it, as JSON.
 
     Raises:
-        UserError: the checkpoint cannot be read.
+        UserError: this checkpoint, or the one before, cannot be written.
     """
-    step = manager.latest_step()
-    if step is None:
-        return None
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like._asdict())
+    step = int(progress.state.step)
+    if step in manager.all_steps():
+        return
+    checksums = [int(value) for value in fingerprint(progress)]
     try:
-        return Progress(**manager.restore(step, args=ocp.args.StandardRestore(abstract)))
-    except Exception as error:  # whatever the storage layers raise for damaged files
+        manager.save(
+            step,
+            args=ocp.args.Composite(
+                # A copy, because the step that comes next reuses the buffers.
+                progress=ocp.args.PyTreeSave(jax.tree.map(jnp.copy, progress._asdict())),
+                about=ocp.args.JsonSave({"about": about, "fingerprint": checksums}),
+            ),
+        )
+    except Exception as error:  # whatever the storage layers raise
+        raise _not_written(manager, error) from error
+
+
+def wait(manager: ocp.CheckpointManager) -> None:
+    """Returns when what is being saved is on disk.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        manager.wait_until_finished()
+    except Exception as error:
+        raise _not_written(manager, error) from error
+
+
+def _not_written(manager: ocp.CheckpointManager, error: Exception) -> UserError:
+    full = "No space left on device"
+    reason = full if full in str(error) else " ".join(str(error).split())[:200]
+    return UserError(
+        f"{manager.directory}: a checkpoint cannot be written ({reason}); make room or choose another --workdir. "
+        f"Checkpoints saved before are as they were."
+    )
+
+
+def restore(manager: ocp.CheckpointManager, like: Progress) -> Restored:
+    """The newest checkpoint that can be read and whose checksums are right.
+
+    Newer ones that are damaged are moved beside the manager's folder, as damaged-STEP, once a good one is found.
+
+    Args:
+        manager: from `open_manager`.
+        like: progress of the same shapes, but for the number of rows of zeros that fill up tables; its values do not
+            matter, its shardings are those of the result.
+
+    Raises:
+        UserError: there are checkpoints, and all of them are damaged.
+    """
+    steps = sorted(manager.all_steps(), reverse=True)
+    reasons = {}
+    for step in steps:
+        try:
+            progress, about = _read(manager, step, like)
+        except Exception as error:  # whatever the storage layers raise for damaged files
+            reasons[step] = " ".join(str(error).split())[:200] or type(error).__name__
+            continue
+        damaged = [
+            f"The checkpoint of step {bad} is damaged ({reason}); it was moved to {_move_aside(manager, bad)}."
+            for bad, reason in reasons.items()
+        ]
+        return Restored(progress, about, damaged)
+    if reasons:
         raise UserError(
-            f"{manager.directory / str(step)}: the checkpoint cannot be read; delete this folder to go on from the one "
-            f"before."
-        ) from error
+            f"{manager.directory}: no checkpoint can be read (of step {steps[0]}: {reasons[steps[0]]}); choose another "
+            f"--workdir, or delete this one."
+        )
+    return Restored(None, {}, [])
+
+
+def _read(manager: ocp.CheckpointManager, step: int, like: Progress) -> tuple[Progress, dict[str, Any]]:
+    """A checkpoint, and what was saved beside it; raises anything where it is damaged."""
+    tree = like._asdict()
+    # Not strict: tables may be filled up with another number of rows of zeros, as another number of shards needs.
+    arguments = jax.tree.map(
+        lambda leaf: ocp.ArrayRestoreArgs(
+            sharding=leaf.sharding, global_shape=leaf.shape, dtype=leaf.dtype, strict=False
+        ),
+        tree,
+    )
+    wanted = ocp.args.Composite(
+        progress=ocp.args.PyTreeRestore(item=tree, restore_args=arguments), about=ocp.args.JsonRestore()
+    )
+    read = manager.restore(step, args=wanted)
+    progress = Progress(**read["progress"])
+    if [int(value) for value in fingerprint(progress)] != read["about"]["fingerprint"]:
+        raise ValueError("its checksum is wrong")
+    return progress, read["about"]["about"]
+
+
+def _move_aside(manager: ocp.CheckpointManager, step: int) -> Path:
+    """Moves a damaged checkpoint out of the folder of good ones, where its number is wanted again."""
+    folder = Path(manager.directory)
+    place = folder.parent / f"damaged-{step}"
+    shutil.rmtree(place, ignore_errors=True)
+    (folder / str(step)).rename(place)
+    manager.reload()
+    return place

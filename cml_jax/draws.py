@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cml_jax.csr import bisect
-from cml_jax.hashing import first_appearance
+from cml_jax.hashing import avalanche, first_appearance
 from cml_jax.types import Array
 
 _ROUNDS = 8
@@ -39,7 +39,7 @@ def permute(key: Array, position: Array, size: int) -> Array:
         width, other = low_bits, high_bits
         for r in range(_ROUNDS):
             high, low = value >> width, value & jnp.uint32(2**width - 1)
-            mixed = high ^ (_hash(low + round_keys[r]) & jnp.uint32(2**other - 1))
+            mixed = high ^ (avalanche(low + round_keys[r]) & jnp.uint32(2**other - 1))
             value = (low << other) | mixed
             width, other = other, width
         return value
@@ -51,13 +51,6 @@ def permute(key: Array, position: Array, size: int) -> Array:
         return jnp.where(value >= size, encrypt(value), value)
 
     return jax.lax.while_loop(outside, walk, encrypt(position.astype(jnp.uint32))).astype(jnp.int32)
-
-
-def _hash(x: Array) -> Array:
-    """Avalanche of 32 bits (the finaliser of MurmurHash3, public domain): Array[...] uint32 -> the same."""
-    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
-    return x ^ (x >> 16)
 
 
 class WeightTable(NamedTuple):

@@ -1,4 +1,4 @@
-"""Equal numbers of a list found with a hash table, in time linear in the list and whatever the numbers' range."""
+"""Hashing: a mixer of bits, and equal numbers of a list found in time linear in the list."""
 
 import math
 
@@ -6,6 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax.types import Array
+
+
+def avalanche(x: Array) -> Array:
+    """Avalanche of 32 bits (the finaliser of MurmurHash3, public domain): Array[...] uint32 -> the same."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
 
 
 def first_appearance(ids: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +12,7 @@ from absl import app, flags, logging
 
 from cml_jax.errors import UserError
 from experiments import validation
+from experiments.preemption import Preempted
 
 
 def run(main: Callable[[], None]) -> None:
@@ -21,6 +23,8 @@ def run(main: Callable[[], None]) -> None:
             fail(f"'{argv[1]}' is not a flag; flags start with --.")
         try:
             main()
+        except Preempted as stop:
+            print(stop, file=sys.stderr)  # and exit status 0: the run goes on when it is started again
         except UserError as error:
             fail(str(error))
         except OSError as error:
@@ -30,7 +34,11 @@ def run(main: Callable[[], None]) -> None:
                 fail("Out of memory; lower config.model.dim, config.train.batch_size or config.eval.memory_budget_mb.")
             raise
 
-    logging.set_verbosity(logging.WARNING)  # libraries log at length; --verbosity=0 brings that back
+    # What fails in a library's thread, such as saving, is raised again where it is waited for, and reported there; its
+    # traceback, and what libraries log at length, is for --verbosity=0.
+    threading.excepthook = lambda failure: logging.info("In a thread: %s", failure.exc_value)
+    sys.unraisablehook = lambda failure: logging.info("Not raised: %s", failure.exc_value)
+    logging.set_verbosity(logging.FATAL)
     app.run(wrapped, flags_parser=_parse)
 
 

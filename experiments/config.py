@@ -1,5 +1,6 @@
 """The keys of a config, their defaults, and what the core makes of them."""
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -100,6 +101,11 @@ def flatten(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """Every key with its value, of types that JSON has."""
+    return json.loads(config.to_json(sort_keys=False))
 
 
 def resolve(config: Config) -> Config:

@@ -1,6 +1,7 @@
 """The files of a run's workdir: config.json, metrics.jsonl, summary.json, checkpoints/."""
 
 import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -8,16 +9,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cml_jax.errors import ConfigError, DataError, UserError
-from experiments.config import Config, flatten
+from experiments.config import Config, flatten, to_json
 
 # What may differ between a run and its continuation, because the steps done so far do not depend on it.
-_FREE_KEYS = ("train.num_steps", "train.num_passes", "checkpoint.every_steps", "checkpoint.keep", "dataset.path")
+_FREE_KEYS = (
+    "train.num_steps",
+    "train.num_passes",
+    "train.report_every_steps",
+    "eval.every_steps",
+    "eval.memory_budget_mb",
+    "checkpoint.every_steps",
+    "checkpoint.keep",
+    "dataset.path",
+)
 
 
 class Run(NamedTuple):
-    """A workdir opened for one run."""
+    """A workdir opened for one run.
+
+    Attributes:
+        folder: the workdir.
+        changes: sentences about what differs from the run that is in it, where that is allowed.
+    """
 
     folder: Path
+    changes: list[str]
 
     @property
     def checkpoints(self) -> Path:
@@ -54,11 +70,10 @@ class Run(NamedTuple):
 
     def write_config(self, config: Config, data_sha256: str) -> None:
         """Writes config.json: every key with its value, and the digest of the data."""
-        values = json.loads(config.to_json(sort_keys=False))
-        with _errors_named(self.folder):
-            _write_atomically(
-                self.folder / "config.json", json.dumps(values | {"data_sha256": data_sha256}, indent=2) + "\n"
-            )
+        values = to_json(config)
+        _write_atomically(
+            self.folder / "config.json", json.dumps(values | {"data_sha256": data_sha256}, indent=2) + "\n"
+        )
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """What a JSON file of the workdir holds, or None where it is not there.
@@ -86,23 +101,41 @@ class Run(NamedTuple):
         _write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
 
 
-def open_run(workdir: str | os.PathLike[str], config: Config, data_sha256: str) -> Run:
-    """Makes the workdir, or checks that the run already in it is the same.
+@contextlib.contextmanager
+def open_run(workdir: str | os.PathLike[str], config: Config, data_sha256: str) -> Iterator[Run]:
+    """Makes the workdir, or checks that the run already in it is the same, and keeps other runs out of it.
 
     Raises:
         ConfigError: the workdir holds a run of another config.
         DataError: the workdir holds a run on other data.
-        UserError: the workdir cannot be written.
+        UserError: the workdir cannot be written, or another run is writing to it.
     """
     folder = Path(workdir)
-    with _errors_named(folder):
+    with _errors_named(folder), contextlib.ExitStack() as on_exit:
         folder.mkdir(parents=True, exist_ok=True)
-    run = Run(folder)
-    if run.checkpoints.exists() and not run.checkpoints.is_dir():
-        raise UserError(f"{run.checkpoints} is not a folder; choose another --workdir, or delete it.")
-    if run.has_checkpoints():
-        _check_same_run(run.read_json("config.json"), config, data_sha256, folder)
-    return run
+        handle = os.open(folder, os.O_RDONLY)
+        on_exit.callback(os.close, handle)
+        with _refusal_named(folder):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it however the process ends
+        run = Run(folder, [])
+        if run.checkpoints.exists() and not run.checkpoints.is_dir():
+            raise UserError(f"{run.checkpoints} is not a folder; choose another --workdir, or delete it.")
+        if run.has_checkpoints():
+            run.changes.extend(_check_same_run(run.read_json("config.json"), config, data_sha256, folder))
+        yield run
+
+
+@contextlib.contextmanager
+def _refusal_named(folder: Path) -> Iterator[None]:
+    """Turns a lock that cannot be had into a sentence; where there are no locks, as on some networks, goes on."""
+    try:
+        yield
+    except BlockingIOError:
+        raise UserError(
+            f"{folder} is being written by another run; wait for that one, or choose another --workdir."
+        ) from None
+    except OSError:
+        pass
 
 
 @contextlib.contextmanager
@@ -111,10 +144,13 @@ def _errors_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{folder}: cannot write the workdir ({error.strerror}); choose another --workdir.") from error
+        reason = error.strerror or error
+        raise UserError(f"{folder}: cannot write the workdir ({reason}); choose another --workdir.") from error
 
 
-def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str, folder: Path) -> None:
+def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str, folder: Path) -> list[str]:
+    """Sentences about keys that differ and may."""
+    changes = []
     if old is None:
         raise ConfigError(
             f"{folder} holds checkpoints but no config.json; choose another --workdir, or delete this one."
@@ -124,17 +160,24 @@ def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str
         for part in key.split("."):
             there = there.get(part) if isinstance(there, dict) else None
         now = list(value) if isinstance(value, tuple) else value
-        if key not in _FREE_KEYS and there != now:
+        if there != now and key not in _FREE_KEYS:
             raise ConfigError(
                 f"{folder} holds a run with config.{key} = {there!r}, not {now!r}; choose another --workdir, or delete "
                 f"this one."
             )
+        if there != now:
+            changes.append(f"config.{key} was {there!r} and is {now!r} from here on.")
     if old.get("data_sha256") != data_sha256:
         raise DataError(f"{folder} holds a run on other data; choose another --workdir, or delete this one.")
+    return changes
 
 
 def _write_atomically(path: Path, text: str) -> None:
     """Writes beside and renames, so that a reader or a crash never sees half a file."""
     beside = path.with_suffix(path.suffix + ".part")
-    beside.write_text(text)
-    beside.replace(path)
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise

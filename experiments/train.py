@@ -1,28 +1,30 @@
 """The training loop: data, steps, evaluation, checkpoints, summary."""
 
+import contextlib
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterator
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 from tqdm import tqdm
 
 from cml_jax import checkpoint, sampling, training
 from cml_jax.data import datasets
-from cml_jax.data.interactions import Dataset, union
-from cml_jax.errors import ConfigError, TrainingError
-from cml_jax.evaluation import Evaluation, evaluate
+from cml_jax.data.interactions import Dataset
+from cml_jax.errors import ConfigError
 from cml_jax.statistics import bootstrap_intervals
-from cml_jax.types import Params
+from cml_jax.types import DeviceInteractions, HParams, Spec
 from experiments import config as config_lib
-from experiments import run_report, rundir, validation
+from experiments import guards, preemption, run_report, rundir, scoring, validation
 from experiments.config import Config
+from experiments.preemption import Preempted
 
 _VERSIONS_OF = ("cml_jax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
 
@@ -46,110 +48,203 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
 
     Raises:
         UserError: one sentence, before any work where the config or the data cannot be used.
+        Preempted: SIGTERM came; a checkpoint holds what was done.
     """
-    # ---- Everything that can be wrong with the input shows here, before anything is written.
-    validation.validate(config)
-    config = config_lib.resolve(config)
-    dataset = datasets.load(**config.dataset)
-    validation.validate_against(config, dataset.train)
-    data_sha256 = dataset.sha256()
-    run = rundir.open_run(workdir, config, data_sha256)
-    for note in dataset.notes:
-        say(note)
-    say(f"{config.dataset.name}: " + ", ".join(f"{count:,} {name}" for name, count in _sizes(dataset).items()))
+    with preemption.watch() as watch:
+        with _stoppable(watch, "Stopped before the first step."):
+            validation.validate(config)
+            config = config_lib.resolve(config)
+            dataset = datasets.load(**config.dataset)
+            validation.validate_against(config, dataset.train)
+            data_sha256 = dataset.sha256()
+        with rundir.open_run(workdir, config, data_sha256) as run:
+            return _run(_Job.prepare(config, dataset, data_sha256, run, watch))
 
-    # ---- State, or what is left of an earlier run.
-    spec = config_lib.make_spec(config, dataset.train)
-    hparams = jax.tree.map(jnp.float32, config_lib.make_hparams(config))
-    data = dataset.train.to_device()
-    progress = checkpoint.start(training.init_state(spec, data, hparams, config.seed))
-    manager = checkpoint.open_manager(run.checkpoints, config.checkpoint.keep)
-    total = config_lib.num_steps(config, dataset.train.num_pairs)
-    restored = checkpoint.restore(manager, progress)
-    if restored is not None:
-        progress = restored
-        done = int(progress.state.step)
-        if done > total:
-            raise ConfigError(
-                f"{run.folder} has done {done} steps, more than the {total} asked for; choose another --workdir."
-            )
-        summary = run.read_json("summary.json")
-        if summary is not None and summary.get("steps") == total == done:
-            say(f"{run.folder} holds this run, finished.")
-            print(run_report.format_summary(summary))
-            return summary
-        say(f"Going on from step {done} of {run.folder}.")
-    else:
-        run.remove_summary()
-    run.write_config(config, data_sha256)
-    say(f"Writing to {run.folder}.")
-    state, best = progress
-    records = run.keep_records(until=int(state.step))
 
-    # ---- Train.
-    started = time.perf_counter()
-    advance = _compiled_steps(state, data, hparams, spec)
-    valid_users = _validation_users(dataset, config)
-    trained_seconds, trained_steps = 0.0, 0
-    with tqdm(total=total, initial=int(state.step), unit="step", mininterval=0.5) as bar:
-        for step, num_steps in _chunks(int(state.step), total, config):
-            state, metrics, seconds = advance(state, num_steps)
-            losses = np.asarray(metrics.loss)
-            _stop_at_bad_loss(losses, step - num_steps, config)
-            trained_seconds, trained_steps = trained_seconds + seconds, trained_steps + num_steps
-            throughput = num_steps * spec.batch_size / seconds
-            no_negative = int(np.sum(metrics.no_negative))
-            if no_negative == _num_pairs_seen(step - num_steps, step, dataset.train.num_pairs, spec.batch_size):
-                raise TrainingError(
-                    f"No pair of steps {step - num_steps + 1} to {step} has a valid negative; raise "
-                    f"config.sampler.num_candidates, or use config.sampler.name = 'uniform'."
+class _Job(NamedTuple):
+    """What stays the same during a run."""
+
+    config: Config
+    dataset: Dataset
+    data_sha256: str
+    run: rundir.Run
+    watch: preemption.Watch
+    total: int  # steps
+    valid_users: np.ndarray
+    spec: Spec
+    hparams: HParams
+    data: DeviceInteractions
+
+    @classmethod
+    def prepare(
+        cls, config: Config, dataset: Dataset, data_sha256: str, run: rundir.Run, watch: preemption.Watch
+    ) -> "_Job":
+        return cls(
+            config=config,
+            dataset=dataset,
+            data_sha256=data_sha256,
+            run=run,
+            watch=watch,
+            total=config_lib.num_steps(config, dataset.train.num_pairs),
+            valid_users=scoring.validation_users(dataset, config),
+            spec=config_lib.make_spec(config, dataset.train),
+            hparams=jax.tree.map(jnp.float32, config_lib.make_hparams(config)),
+            data=dataset.train.to_device(),
+        )
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is saved beside a checkpoint."""
+        return {"config": config_lib.to_json(self.config), "data_sha256": self.data_sha256, "versions": versions()}
+
+
+def _run(job: _Job) -> dict[str, Any]:
+    """A run from its last checkpoint, or from the start, to its summary."""
+    run, dataset = job.run, job.dataset
+    for line in [*dataset.notes, *run.changes]:
+        say(line)
+    say(f"{job.config.dataset.name}: " + ", ".join(f"{count:,} {name}" for name, count in _sizes(dataset).items()))
+
+    progress = checkpoint.start(training.init_state(job.spec, job.data, job.hparams, job.config.seed))
+    with checkpoint.open_manager(run.checkpoints, job.config.checkpoint.keep) as manager:
+        restored = checkpoint.restore(manager, progress)
+        for line in restored.damaged:
+            say(f"Warning: {line}")
+        if restored.progress is not None:
+            progress = restored.progress
+            done = int(progress.state.step)
+            if done > job.total:
+                raise ConfigError(
+                    f"{run.folder} has done {done} steps, more than the {job.total} asked for; choose another "
+                    f"--workdir."
                 )
-            record = {
-                "step": step,
-                "pass": step / sampling.steps_per_pass(dataset.train.num_pairs, spec.batch_size),
-                "loss": float(losses.mean()),
-                "throughput": throughput,
-                "no_negative": no_negative,
-                "metrics": {},
-            }
-            bar.update(num_steps)
-            bar.set_postfix_str(f"loss {record['loss']:.4f}, {throughput:,.0f} triplets/s")
-            if _due(step, total, config.eval.every_steps):
-                params = training.settled(state, hparams, spec=spec)
-                _stop_at_bad_params(params, step, config)
-                values = _evaluate(params, dataset, "valid", config, valid_users).values
-                record["metrics"] = values
-                selected = values[run_report.selection_metric(config.eval.ks)]
-                if np.float32(selected) > best.value:
-                    copied = jax.tree.map(jnp.copy, params)  # the state's own buffers are donated
-                    best = checkpoint.Best(copied, jnp.int32(step), jnp.float32(selected))
-                say(run_report.format_record(record, config.eval.ks))
-            run.append_record(record)
-            records.append(record)
-            if _due(step, total, config.checkpoint.every_steps):
-                checkpoint.save(manager, checkpoint.Progress(state, best))
-                manager.wait_until_finished()  # the next step reuses the buffers being written
-    manager.close()
+            summary = run.read_json("summary.json")
+            if summary is not None and summary.get("steps") == job.total == done:
+                say(f"{run.folder} holds this run, finished.")
+                print(run_report.format_summary(summary))
+                return summary
+            say(f"Going on from step {done} of {run.folder}.")
+        else:
+            run.remove_summary()
+        run.write_config(job.config, job.data_sha256)
+        say(f"Writing to {run.folder}.")
+
+        started = time.perf_counter()
+        unreported = restored.about.get("unreported")
+        records = run.keep_records(until=int(progress.state.step) - (unreported is not None))
+        best, throughput = _train(job, progress, manager, records, unreported)
+        checkpoint.wait(manager)
 
     # ---- The best parameters, on validation in full and once on test.
-    final_parts = ("valid",) if config.eval.final_split == "valid" else ("valid", "test")
-    final = {part: _evaluate(best.params, dataset, part, config) for part in final_parts}
+    with _stoppable(job.watch, f"Stopped after the last step of {run.folder}, which is saved; test was not scored."):
+        parts = ("valid",) if job.config.eval.final_split == "valid" else ("valid", "test")
+        final = {part: scoring.score(best.params, dataset, part, job.config) for part in parts}
     summary = {
         "valid": final["valid"].values,
         "test": final["test"].values if "test" in final else {},
         "intervals": {part: bootstrap_intervals(result.per_user) for part, result in final.items()},
         "best_step": int(best.step),
-        "steps": total,
-        "triplets_per_second": trained_steps * spec.batch_size / trained_seconds if trained_steps else None,
+        "steps": job.total,
+        "triplets_per_second": throughput,
         "wall_seconds": time.perf_counter() - started,
-        "dataset": _sizes(dataset) | {"sha256": data_sha256},
-        "versions": {name: metadata.version(name) for name in _VERSIONS_OF} | {"python": platform.python_version()},
+        "dataset": _sizes(dataset) | {"sha256": job.data_sha256},
+        "versions": versions(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
     }
-    run_report.save_curves(records, summary, config.eval.ks, run.folder / "curves.png")
+    run_report.save_curves(records, summary, job.config.eval.ks, run.folder / "curves.png")
     run.write_summary(summary)
     print(run_report.format_summary(summary))
     return summary
+
+
+def _train(
+    job: _Job,
+    progress: checkpoint.Progress,
+    manager: ocp.CheckpointManager,
+    records: list[dict[str, Any]],
+    unreported: dict[str, Any] | None,
+) -> tuple[checkpoint.Best, float | None]:
+    """Trains to the last step, adding to `records`; returns the best parameters, and triplets a second of this part.
+
+    Args:
+        job: the run.
+        progress: where it stands.
+        manager: of its checkpoints.
+        records: the reports so far.
+        unreported: a report still due for the step it stands at, because SIGTERM came while that was evaluated.
+    """
+    config, spec, run, num_pairs = job.config, job.spec, job.run, job.dataset.train.num_pairs
+    state, best = progress
+    advance = _compiled_steps(state, job.data, job.hparams, spec)
+    trained_seconds, trained_steps = 0.0, 0
+
+    def stop(unreported: dict[str, Any] | None = None) -> NoReturn:
+        checkpoint.save(manager, checkpoint.Progress(state, best), job.about | {"unreported": unreported})
+        checkpoint.wait(manager)
+        raise Preempted(
+            f"Stopped by SIGTERM after step {int(state.step)}, saved in {run.folder}; start again to go on."
+        )
+
+    def report(record: dict[str, Any], best: checkpoint.Best) -> checkpoint.Best:
+        """Evaluates where that is due, and appends the report."""
+        if _due(record["step"], job.total, config.eval.every_steps):
+            try:
+                with job.watch.interruptible():
+                    params = training.settled(state, job.hparams, spec=spec)
+                    guards.check_params(params, record["step"], config)
+                    values = scoring.score(params, job.dataset, "valid", config, job.valid_users).values
+            except Preempted:
+                stop(unreported=record)
+            record = record | {"metrics": values}
+            selected = values[run_report.selection_metric(config.eval.ks)]
+            if np.float32(selected) > best.value:
+                copied = jax.tree.map(jnp.copy, params)  # the state's own buffers are donated
+                best = checkpoint.Best(copied, jnp.int32(record["step"]), jnp.float32(selected))
+            say(run_report.format_record(record, config.eval.ks))
+        run.append_record(record)
+        records.append(record)
+        return best
+
+    if unreported is not None:
+        best = report(unreported, best)
+    with tqdm(total=job.total, initial=int(state.step), unit="step", mininterval=0.5) as bar:
+        for step, num_steps in _chunks(int(state.step), job.total, config):
+            state, metrics, seconds = advance(state, num_steps)
+            losses, no_negative = np.asarray(metrics.loss), int(np.sum(metrics.no_negative))
+            guards.check_loss(losses, step - num_steps, config)
+            guards.check_negatives(no_negative, step - num_steps, step, num_pairs, spec.batch_size)
+            trained_seconds, trained_steps = trained_seconds + seconds, trained_steps + num_steps
+            record = {
+                "step": step,
+                "pass": step / sampling.steps_per_pass(num_pairs, spec.batch_size),
+                "loss": float(losses.mean()),
+                "throughput": num_steps * spec.batch_size / seconds,
+                "no_negative": no_negative,
+                "metrics": {},
+            }
+            bar.update(num_steps)
+            bar.set_postfix_str(f"loss {record['loss']:.4f}, {record['throughput']:,.0f} triplets/s")
+            best = report(record, best)
+            if job.watch.requested:
+                stop()
+            if _due(step, job.total, config.checkpoint.every_steps):
+                checkpoint.save(manager, checkpoint.Progress(state, best), job.about)
+    return best, trained_steps * spec.batch_size / trained_seconds if trained_steps else None
+
+
+@contextlib.contextmanager
+def _stoppable(watch: preemption.Watch, sentence: str) -> Iterator[None]:
+    """A stretch that SIGTERM ends at once, with a sentence."""
+    try:
+        with watch.interruptible():
+            yield
+    except Preempted:
+        raise Preempted(sentence) from None
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that results may depend on."""
+    return {name: metadata.version(name) for name in _VERSIONS_OF} | {"python": platform.python_version()}
 
 
 def _sizes(dataset: Dataset) -> dict[str, int]:
@@ -189,55 +284,3 @@ def _compiled_steps(state, data, hparams, spec):
         return state, metrics, time.perf_counter() - before
 
     return advance
-
-
-def _num_pairs_seen(start: int, end: int, num_pairs: int, batch_size: int) -> int:
-    """Training pairs in the batches of steps start to end - 1; the last batch of a pass may be a partial one."""
-    place = np.arange(start, end) % sampling.steps_per_pass(num_pairs, batch_size) * batch_size
-    return int(np.minimum(batch_size, num_pairs - place).sum())
-
-
-def _stop_at_bad_loss(losses: np.ndarray, first: int, config: Config) -> None:
-    """Raises TrainingError that names the first step, counted from 1, whose loss is not finite."""
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if len(bad):
-        raise _diverged(f"The loss is {losses[bad[0]]} at step {first + bad[0] + 1}", config)
-
-
-def _stop_at_bad_params(params: Params, step: int, config: Config) -> None:
-    """Raises TrainingError where the squared norm of a row is not finite, which no loss may have shown yet."""
-    if not all(bool(jnp.all(jnp.isfinite(jnp.sum(jnp.square(table), axis=1)))) for table in params):
-        raise _diverged(f"The squared norm of an embedding is not finite after step {step}", config)
-
-
-def _diverged(what: str, config: Config) -> TrainingError:
-    return TrainingError(
-        f"{what}; lower config.optimizer.learning_rate (now {config.optimizer.learning_rate:g}) or set "
-        f"config.model.constraint to 'sphere' (now '{config.model.constraint}')."
-    )
-
-
-def _validation_users(dataset: Dataset, config: Config) -> np.ndarray:
-    """All users with validation items, or a seeded choice of eval.max_users of them."""
-    users = np.flatnonzero(dataset.valid.degrees > 0)
-    limit = config.eval.max_users
-    if limit is None or limit >= len(users):
-        return users
-    return np.sort(np.random.default_rng(config.dataset.split_seed).choice(users, limit, replace=False))
-
-
-def _evaluate(
-    params: Params, dataset: Dataset, part: str, config: Config, users: np.ndarray | None = None
-) -> Evaluation:
-    """Metrics on 'valid' with train masked, or on 'test' with train and valid masked."""
-    seen = dataset.train if part == "valid" else union(dataset.train, dataset.valid)
-    held_out = dataset.valid if part == "valid" else dataset.test
-    return evaluate(
-        training.embeddings(params, config.model.constraint),
-        dataset.train,
-        seen,
-        held_out,
-        ks=config.eval.ks,
-        users=users,
-        memory_budget_mb=config.eval.memory_budget_mb,
-    )

@@ -1,3 +1,13 @@
+import os
+import shutil
+import tempfile
+
+# Programs of one shape are compiled once for all tests, their processes included. Set before jax is imported.
+# Workers inherit it from the process that starts them.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="cml_jax_tests_")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
 import jax
 import numpy as np
 import pytest
@@ -30,3 +40,8 @@ def ragged():
     rows = [[0, 1, 2, 3, 5, 7, 8, 9], [4], [1, 3], [0, 9], [2, 4, 6], [5, 6, 7, 8, 9], [3]]
     users = np.concatenate([[u] * len(row) for u, row in enumerate(rows)])
     return from_pairs(users, np.concatenate(rows), 7, 11)
+
+
+def pytest_sessionfinish(session):
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

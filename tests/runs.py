@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from experiments import config as config_lib
@@ -40,6 +42,14 @@ def read_records(workdir):
     for record in records:
         assert record.pop("throughput") > 0  # the one thing that differs from run to run
     return records
+
+
+def last_params(workdir):
+    """users and items of the newest checkpoint, and those of the best step."""
+    step = max(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
+    saved = ocp.PyTreeCheckpointer().restore(workdir.resolve() / "checkpoints" / str(step) / "progress")
+    tables = (saved["state"]["params"], saved["best"]["params"])
+    return [np.asarray(params[name]) for params in tables for name in ("users", "items")]
 
 
 def command(*arguments, cwd=ROOT, env=()):

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from cml_jax.errors import ConfigError, DataError, UserError
-from experiments import train
+from experiments import guards, train
 from tests.runs import read_records, tiny_config
 
 
@@ -26,7 +26,7 @@ def test_run_cut_short_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_stop_at_bad_loss", interrupt)
+        patch.setattr(guards, "check_loss", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train.train_and_evaluate(tiny_config(), tmp_path / "cut")
     with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
@@ -102,7 +102,7 @@ def remove_config(folder):
         (remove_config, r"holds checkpoints but no config\.json"),
         (damage_records, r"metrics\.jsonl, line 1: not a report"),
         (lambda folder: (folder / "summary.json").write_text("[]"), r"summary\.json: cannot be read as JSON"),
-        (damage_checkpoint, r"checkpoints/20: the checkpoint cannot be read"),
+        (damage_checkpoint, r"checkpoints: no checkpoint can be read \(of step 20: "),
     ],
 )
 def test_damaged_workdir_is_refused_in_one_sentence(damage, sentence, tmp_path):

@@ -1,0 +1,51 @@
+"""Stopping on SIGTERM, which schedulers send before they take a machine away."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+
+class Preempted(Exception):  # noqa: N818
+    """The run was asked to stop and has saved what it has done; not an error."""
+
+
+class Watch:
+    """Notes a SIGTERM; see `watch`."""
+
+    def __init__(self) -> None:
+        """Nothing was asked for yet."""
+        self.requested = False
+        self._interruptible = False
+
+    def handle(self, signum: int, frame: object) -> None:
+        """The signal's handler, called by Python between two of its instructions."""
+        del signum, frame
+        self.requested = True
+        if self._interruptible:
+            raise Preempted
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """A stretch that may be left at any point, since it changes nothing: `Preempted` is raised in it at once."""
+        if self.requested:
+            raise Preempted
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            self._interruptible = False
+
+
+@contextlib.contextmanager
+def watch() -> Iterator[Watch]:
+    """Notes SIGTERM from now on; only the main thread can, elsewhere the signal keeps its meaning."""
+    watching = Watch()
+    if threading.current_thread() is not threading.main_thread():
+        yield watching
+        return
+    before = signal.signal(signal.SIGTERM, watching.handle)
+    try:
+        yield watching
+    finally:
+        signal.signal(signal.SIGTERM, before)

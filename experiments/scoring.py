@@ -1,0 +1,33 @@
+"""What a run evaluates: which users, which pairs are left out, and how often."""
+
+import numpy as np
+
+from cml_jax import training
+from cml_jax.data.interactions import Dataset, union
+from cml_jax.evaluation import Evaluation, evaluate
+from cml_jax.types import Params
+from experiments.config import Config
+
+
+def validation_users(dataset: Dataset, config: Config) -> np.ndarray:
+    """All users with validation items, or a seeded choice of eval.max_users of them."""
+    users = np.flatnonzero(dataset.valid.degrees > 0)
+    limit = config.eval.max_users
+    if limit is None or limit >= len(users):
+        return users
+    return np.sort(np.random.default_rng(config.dataset.split_seed).choice(users, limit, replace=False))
+
+
+def score(params: Params, dataset: Dataset, part: str, config: Config, users: np.ndarray | None = None) -> Evaluation:
+    """Metrics on 'valid' with train masked, or on 'test' with train and valid masked."""
+    seen = dataset.train if part == "valid" else union(dataset.train, dataset.valid)
+    held_out = dataset.valid if part == "valid" else dataset.test
+    return evaluate(
+        training.embeddings(params, config.model.constraint),
+        dataset.train,
+        seen,
+        held_out,
+        ks=config.eval.ks,
+        users=users,
+        memory_budget_mb=config.eval.memory_budget_mb,
+    )

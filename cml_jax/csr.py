@@ -102,5 +102,5 @@ def known_positives(data: DeviceInteractions, users: Array, candidates: Array) -
     def unfinished(carry):
         return carry[0] * _CHUNK < ends[-1]
 
-    empty = jnp.zeros((num_users, num_candidates), bool)
+    empty = jnp.zeros_like(users, bool, (num_users, num_candidates))
     return jax.lax.while_loop(unfinished, mark, (jnp.int32(0), empty))[1]

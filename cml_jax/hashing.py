@@ -30,7 +30,7 @@ def first_appearance(ids: Array) -> Array:
     """
     size = ids.shape[0]
     bits = max(4, math.ceil(math.log2(size)) + 4)
-    place = jnp.arange(size, dtype=jnp.int32)
+    place = jnp.arange(size, dtype=jnp.int32) + jnp.zeros_like(ids)
 
     def one_round(carry):
         number, open_, first = carry
@@ -42,5 +42,5 @@ def first_appearance(ids: Array) -> Array:
         settled = open_ & (ids[owner] == ids)
         return number + 1, open_ & ~settled, jnp.where(settled, owner, first)
 
-    start = (jnp.uint32(0), jnp.ones(size, bool), place)
+    start = (jnp.uint32(0), jnp.ones_like(ids, bool), place)
     return jax.lax.while_loop(lambda carry: jnp.any(carry[1]), one_round, start)[2]

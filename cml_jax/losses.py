@@ -1,5 +1,7 @@
 """Losses, written for one example and vmapped by the caller; terms of the whole batch are named for it."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -47,7 +49,7 @@ def softmax_loss(user: Array, positive: Array, candidates: Array, valid: Array, 
     return jnp.logaddexp(own, jax.nn.logsumexp(others)) - own
 
 
-def gor(products: Array, weights: Array, dim: int) -> Array:
+def gor(products: Array, weights: Array, dim: int, total: Callable[[Array], Array] = jnp.sum) -> Array:
     """Global Orthogonal Regularisation of non-matching pairs, in mean form (Zhang et al. 2017, section 3.2).
 
     M1^2 + max(0, M2 - 1/D), where M1 and M2 are the mean and the mean square of the inner products: two random points
@@ -57,17 +59,18 @@ def gor(products: Array, weights: Array, dim: int) -> Array:
         products: Array[...], inner products of non-matching pairs.
         weights: Array[...] of 0 and 1, of the same shape; pairs of weight 0 are left out of the means.
         dim: D.
+        total: the sum over the batch; see `sharding.total` where devices hold parts of it.
 
     Returns:
         Scalar; 0 where all weights are 0.
     """
-    count = jnp.maximum(jnp.sum(weights), 1.0)
-    first = jnp.sum(weights * products) / count
-    second = jnp.sum(weights * jnp.square(products)) / count
+    count = jnp.maximum(total(weights), 1.0)
+    first = total(weights * products) / count
+    second = total(weights * jnp.square(products)) / count
     return jnp.square(first) + jnp.maximum(0.0, second - 1.0 / dim)
 
 
-def gor_sum(products: Array, weights: Array, dim: int) -> Array:
+def gor_sum(products: Array, weights: Array, dim: int, total: Callable[[Array], Array] = jnp.sum) -> Array:
     """The released code's form of the GOR term, for one kind of pair: sums where the paper has means.
 
     S1^2 + max(0, S2 - n/D), where S1 and S2 are the sum and the sum of squares over the n triplets of the largest inner
@@ -78,6 +81,7 @@ def gor_sum(products: Array, weights: Array, dim: int) -> Array:
         products: Array[B, N], inner products of the users, or of the positives, with their negatives.
         weights: Array[B, N] of 0 and 1; pairs of weight 0 are left out.
         dim: D.
+        total: as for `gor`.
 
     Returns:
         Scalar; 0 where all weights are 0.
@@ -85,5 +89,5 @@ def gor_sum(products: Array, weights: Array, dim: int) -> Array:
     counted = jnp.max(weights, axis=1)
     largest = jnp.max(jnp.where(weights > 0, products, -jnp.inf), axis=1)
     largest = jnp.where(counted > 0, largest, 0.0)
-    first, second = jnp.sum(largest), jnp.sum(jnp.square(largest))
-    return jnp.square(first) + jnp.maximum(0.0, second - jnp.sum(counted) / dim)
+    first, second = total(largest), total(jnp.square(largest))
+    return jnp.square(first) + jnp.maximum(0.0, second - total(counted) / dim)

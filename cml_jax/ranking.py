@@ -1,12 +1,13 @@
 """Exact masked top-k over the full catalogue, in chunks of users that fit a memory budget."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cml_jax import sharding
 from cml_jax.data.interactions import Interactions
 from cml_jax.types import Array, Params
 
@@ -45,19 +46,19 @@ def ranked_chunks(
     Users come in order of the number of items they have seen, so that the padded lists of a chunk are about equally
     long; lengths are rounded up to powers of two, which bounds the number of compiled shapes.
     """
-    bytes_per_user = _BYTES_PER_SCORE * params.items.shape[0]
+    num_shards = sharding.num_shards_of(params.items)
+    bytes_per_user = _BYTES_PER_SCORE * params.items.shape[0] // num_shards
     in_cache = _CACHE_BYTES.get(jax.default_backend(), 2**28) // bytes_per_user
     at_once = max(1, int(min(memory_budget_mb * 2**20 / bytes_per_user, in_cache, _MAX_CHUNK, len(users))))
     size = min(_MAX_CHUNK // at_once, -(-len(users) // at_once)) * at_once
-    items = _with_norms(params.items)
+    rank = _ranker(params, seen.num_items, k, at_once)
     degrees = seen.degrees[users]
     order = np.argsort(degrees, kind="stable")
     for start in range(0, len(users), size):
         places = order[start : start + size]
         padded = np.resize(places, size)  # the last chunk repeats users, to keep the shape
         length = 1 << max(0, int(degrees[padded].max() - 1)).bit_length()
-        mask = _padded_rows(seen, users[padded], length)
-        ids = _rank(params.users[users[padded]], items, jnp.asarray(mask), k, at_once=at_once, num_items=seen.num_items)
+        ids = rank(jnp.asarray(users[padded], jnp.int32), jnp.asarray(_padded_rows(seen, users[padded], length)))
         yield places, ids[: len(places)]
 
 
@@ -71,7 +72,33 @@ def _padded_rows(seen: Interactions, users: np.ndarray, length: int) -> np.ndarr
     return padded
 
 
-@jax.jit
+def _ranker(params: Params, num_items: int, k: int, at_once: int) -> Callable[[Array, Array], Array]:
+    """A function (users Array[c], mask Array[c, length]) -> ids Array[c, K]; prepares the items, once."""
+    num_shards = sharding.num_shards_of(params.items)
+    if num_shards == 1:
+        items = jax.jit(_with_norms)(params.items)
+
+        def rank(users, mask):
+            return _rank_here(params.users, users, items, mask, num_items=num_items, k=k, at_once=at_once)
+
+        return rank
+    by_row, everywhere = jax.sharding.PartitionSpec(sharding.AXIS), jax.sharding.PartitionSpec()
+    prepare, rank_part = _with_norms, functools.partial(_rank_by_parts, num_items=num_items, k=k, at_once=at_once)
+    mesh = sharding.make_mesh(num_shards)
+    items = jax.jit(jax.shard_map(prepare, mesh=mesh, in_specs=by_row, out_specs=by_row))(params.items)
+    ranked = jax.jit(
+        # Unchecked: the merged lists are the same everywhere, which the types of a gather do not say.
+        jax.shard_map(
+            rank_part,
+            mesh=mesh,
+            in_specs=(by_row, everywhere, by_row, by_row, everywhere),
+            out_specs=everywhere,
+            check_vma=False,
+        )
+    )
+    return lambda users, mask: ranked(params.users, users, params.items, items, mask)
+
+
 def _with_norms(items: Array) -> Array:
     """Array[I, D] -> Array[I', D + 1] of (2 i, -||i||^2), I' in whole blocks: a product with (u, 1) gives all scores.
 
@@ -82,19 +109,48 @@ def _with_norms(items: Array) -> Array:
     return jnp.concatenate([jnp.pad(2.0 * items, ((0, padding), (0, 0))), -norms[:, None]], axis=1)
 
 
-@functools.partial(jax.jit, static_argnames=("k", "at_once", "num_items"))
-def _rank(points: Array, items: Array, mask: Array, k: int, *, at_once: int, num_items: int) -> Array:
-    """ids Array[c, K] in ascending ||u - i||^2, computed as -2 <u, i> + ||i||^2, which differs by a constant of u.
+@functools.partial(jax.jit, static_argnames=("num_items", "k", "at_once"))
+def _rank_here(table: Array, users: Array, items: Array, mask: Array, *, num_items: int, k: int, at_once: int) -> Array:
+    """ids Array[c, K] where one device holds everything; `table` is the users'."""
+    return _rank(table[users], items, mask, num_items, k, at_once)[1]
+
+
+def _rank_by_parts(
+    table: Array, users: Array, part: Array, items: Array, mask: Array, *, num_items: int, k: int, at_once: int
+) -> Array:
+    """The same inside `shard_map`: every device ranks its own items, then the lists of all are merged.
+
+    `table` and `part` are this device's rows of users and items, `items` is `_with_norms(part)`.
+    """
+    first = jax.lax.axis_index(sharding.AXIS) * part.shape[0]
+    here = (mask >= first) & (mask < first + part.shape[0])
+    mask = jnp.where(here, mask - first, items.shape[0])
+    num_here = jnp.clip(num_items - first, 0, part.shape[0])
+    points = sharding.ShardedTable(table)[users]
+    best, ids = _rank(points, items, mask, num_here, min(k, part.shape[0]), at_once)
+    ids = jnp.where(ids >= 0, ids + first, -1)
+    best, ids = (jax.lax.all_gather(x, sharding.AXIS, axis=1, tiled=True) for x in (best, ids))
+    # In the order of the devices, so that of equal scores the smaller id comes first here too.
+    return jnp.take_along_axis(ids, jax.lax.top_k(best, k)[1], axis=1)
+
+
+def _rank(
+    points: Array, items: Array, mask: Array, num_items: Array | int, k: int, at_once: int
+) -> tuple[Array, Array]:
+    """Scores and ids, Array[c, K] each, in ascending ||u - i||^2; the score -||u - i||^2 + ||u||^2 orders alike.
 
     A few users at a time, so that their scores stay in the cache.
 
     Args:
         points: Array[c, D] of the users.
         items: from `_with_norms`.
-        mask: Array[c, length] int32; ids to leave out, and I or more for none.
+        mask: Array[c, length] int32; ids to leave out, and any above the last for none.
+        num_items: I; rows after it stand for no item.
         k: K.
         at_once: a divisor of c.
-        num_items: I.
+
+    Returns:
+        Scores, -infinity where fewer than K items are left, and ids, -1 there.
     """
 
     def rank_some(some):
@@ -104,10 +160,11 @@ def _rank(points: Array, items: Array, mask: Array, k: int, *, at_once: int, num
         scores = jnp.matmul(points, items.T, precision=jax.lax.Precision.HIGHEST)
         row = jnp.arange(points.shape[0])[:, None]
         best, ids = _top_k(scores.at[row, mask].set(-jnp.inf, mode="drop"), k)
-        return jnp.where((best > -jnp.inf) & (ids < num_items), ids, -1)
+        real = (best > -jnp.inf) & (ids < num_items)
+        return jnp.where(real, best, -jnp.inf), jnp.where(real, ids, -1)
 
     groups = (points.reshape(-1, at_once, points.shape[1]), mask.reshape(-1, at_once, mask.shape[1]))
-    return jax.lax.map(rank_some, groups).reshape(-1, k)
+    return jax.tree.map(lambda x: x.reshape(-1, k), jax.lax.map(rank_some, groups))
 
 
 def _top_k(scores: Array, k: int) -> tuple[Array, Array]:

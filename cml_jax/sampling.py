@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax import csr, draws
+from cml_jax import csr, draws, sharding
 from cml_jax.geometry import to_sphere
 from cml_jax.types import Array, DeviceInteractions, HParams, Params, PyTree, Spec
 
@@ -190,15 +190,16 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
         points = to_sphere(params.items[candidates])
 
         def draw_slots(rows):
-            return second_stage(rows, params, candidates, filled, points)
+            return second_stage(rows, candidates, filled, points)
 
-        slots, drawable = _in_chunks(draw_slots, (users, items, uniforms))
+        rows = (users, items, to_sphere(params.items[items]), uniforms)
+        slots, drawable = _row_by_row(draw_slots, rows, spec.num_shards)
         return candidates[slots], drawable
 
-    def second_stage(rows, params, candidates, filled, points):
-        users, items, uniforms = rows
+    def second_stage(rows, candidates, filled, points):
+        users, items, anchors, uniforms = rows
         shape, num_rounds = (users.shape[0], spec.num_negatives), uniforms.shape[1] - 1
-        similarity = to_sphere(params.items[items]) @ points.T  # [B, C]
+        similarity = anchors @ points.T  # [B, C]
 
         def make_tables(similarity, items, allowed):
             is_own = candidates[None, :] == items[:, None]
@@ -218,7 +219,7 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
             return jnp.where(pending, proposal, slots), pending & hit
 
         pending = jnp.broadcast_to(drawable[:, None], shape)
-        slots, pending = _redraw_until_done(redraw, jnp.zeros(shape, jnp.int32), pending, num_rounds)
+        slots, pending = _redraw_until_done(redraw, jnp.zeros_like(pending, jnp.int32), pending, num_rounds)
         if keep:
             return slots, drawable
 
@@ -240,8 +241,10 @@ def two_stage(spec: Spec, data: DeviceInteractions, hparams: HParams) -> Sampler
     return Sampler(init=init, sample=sample)
 
 
-def _in_chunks(function: Callable[[PyTree], PyTree], rows: PyTree) -> PyTree:
-    """`function` of `rows`, a tree of Array[B, ...] that it treats row by row; on CPU some of them at a time."""
+def _row_by_row(function: Callable[[PyTree], PyTree], rows: PyTree, num_shards: int) -> PyTree:
+    """`function` of `rows`, a tree of Array[B, ...] treated row by row: some by each device, on CPU a few at a time."""
+    if num_shards > 1:
+        return sharding.joined(_row_by_row(function, sharding.my_part(rows), 1))
     size = jax.tree.leaves(rows)[0].shape[0]
     if size % _CHUNK:
         return function(rows)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cml_jax import csr, losses, sampling
+from cml_jax import csr, losses, sampling, sharding
 from cml_jax.geometry import CONSTRAINTS
 from cml_jax.rowwise import ROW_MODES, TableOptimizer
 from cml_jax.types import Array, DeviceInteractions, HParams, Params, Spec, StepMetrics, TrainState
@@ -16,6 +16,7 @@ from cml_jax.types import Array, DeviceInteractions, HParams, Params, Spec, Step
 LOSSES = ("triplet", "softmax")
 LOSS_REDUCTIONS = ("mean", "sum")
 GOR_FORMS = ("mean", "sum")
+_NO_ROW = 2**31 - 1
 OPTIMIZERS = {"adagrad": optax.adagrad, "adam": optax.adam, "rmsprop": optax.rmsprop, "sgd": optax.sgd}
 
 
@@ -34,12 +35,25 @@ class _Drawn(NamedTuple):
 
 
 def init_state(spec: Spec, data: DeviceInteractions, hparams: HParams, seed: Array | int) -> TrainState:
-    """Gaussian rows of expected squared norm init_scale^2 under the constraint, empty optimizer states, step 0."""
+    """Gaussian rows of expected squared norm init_scale^2 under the constraint, empty optimizer states, step 0.
+
+    Where P > 1 every device makes its own part of the tables; their rows are those of P = 1, and rows of zeros.
+    """
+    if spec.num_shards == 1:
+        return _init_state(spec, data, hparams, seed)
+    init = functools.partial(_init_state, spec)
+    specs = sharding.state_specs(jax.eval_shape(init, data, hparams, seed))
+    return jax.jit(init, out_shardings=sharding.shardings(specs, spec.num_shards))(data, hparams, seed)
+
+
+def _init_state(spec: Spec, data: DeviceInteractions, hparams: HParams, seed: Array | int) -> TrainState:
     user_key, item_key = jax.random.split(_stream(seed, 0))
 
     def random_table(key, num_rows):
         deviation = hparams.init_scale / spec.dim**0.5
-        return CONSTRAINTS[spec.constraint].project(deviation * jax.random.normal(key, (num_rows, spec.dim)))
+        rows = sharding.padded(num_rows, spec.num_shards)
+        table = CONSTRAINTS[spec.constraint].project(deviation * jax.random.normal(key, (rows, spec.dim)))
+        return jnp.where(jnp.arange(rows)[:, None] < num_rows, table, 0.0)
 
     params = Params(random_table(user_key, data.num_users), random_table(item_key, data.num_items))
     optimizer = _table_optimizer(spec, hparams)
@@ -60,6 +74,8 @@ def make_step(spec: Spec):
     def step(state: TrainState, data: DeviceInteractions, hparams: HParams) -> tuple[TrainState, StepMetrics]:
         snapshot = _refreshed_snapshot(spec, state)
         seen = state.params if snapshot is None else state.params._replace(items=snapshot)
+        if spec.num_shards > 1:
+            seen = sharding.whole(seen)
         drawn = draw(spec, data, hparams, state, seen)
 
         params = state.params
@@ -72,9 +88,9 @@ def make_step(spec: Spec):
 
         # What does not count is sent out of bounds, where the optimizer leaves it out.
         counted = jnp.any(drawn.valid, axis=0) if drawn.others.ndim == 1 else drawn.valid
-        user_ids = jnp.where(drawn.trained, drawn.users, data.num_users)
+        user_ids = jnp.where(drawn.trained, drawn.users, _NO_ROW)
         counted = jnp.concatenate([drawn.trained, counted.ravel()])
-        item_ids = jnp.where(counted, item_ids, data.num_items)
+        item_ids = jnp.where(counted, item_ids, _NO_ROW)
 
         users, user_state = optimizer.write(user_grads, user_ids, user_read, state.opt_state[0], params.users)
         items, item_state = optimizer.write(item_grads, item_ids, item_read, state.opt_state[1], params.items)
@@ -109,7 +125,19 @@ def run_steps(
 ) -> tuple[TrainState, StepMetrics]:
     """`num_steps` steps in one dispatch; the state is donated, the metrics are Array[num_steps] each."""
     step = make_step(spec)
-    return jax.lax.scan(lambda s, _: step(s, data, hparams), state, length=num_steps)
+
+    def run(state, data, hparams):
+        return jax.lax.scan(lambda s, _: step(s, data, hparams), state, length=num_steps)
+
+    if spec.num_shards > 1:
+        specs, everywhere = sharding.state_specs(state), jax.sharding.PartitionSpec()
+        run = jax.shard_map(
+            run,
+            mesh=sharding.make_mesh(spec.num_shards),
+            in_specs=(specs, everywhere, everywhere),
+            out_specs=(specs, everywhere),
+        )
+    return run(state, data, hparams)
 
 
 def _stream(seed: Array | int, number: int) -> Array:
@@ -119,7 +147,8 @@ def _stream(seed: Array | int, number: int) -> Array:
 
 def _table_optimizer(spec: Spec, hparams: HParams) -> TableOptimizer:
     transform = OPTIMIZERS[spec.optimizer](hparams.learning_rate)
-    return ROW_MODES[spec.rows](transform, CONSTRAINTS[spec.constraint].project, hparams.learning_rate)
+    optimizer = ROW_MODES[spec.rows](transform, CONSTRAINTS[spec.constraint].project, hparams.learning_rate)
+    return sharding.split(optimizer) if spec.num_shards > 1 else optimizer
 
 
 def _refreshed_snapshot(spec: Spec, state: TrainState) -> Array | None:
@@ -178,21 +207,28 @@ def _batch_loss(rows: tuple[Array, Array], drawn: _Drawn, spec: Spec, hparams: H
     embed = CONSTRAINTS[spec.constraint].embed
     users, items = embed(rows[0]), embed(rows[1])
     positives, others = items[: spec.batch_size], items[spec.batch_size :]
+    others = others.reshape(*drawn.others.shape, spec.dim)  # [B, N, D] or [C, D]
+    batch, total = (users, positives, drawn.trained, drawn.valid), jnp.sum
+    if spec.num_shards > 1:
+        batch, total = sharding.my_part(batch), sharding.total
+        others = others if others.ndim == 2 else sharding.my_part(others)
+    users, positives, trained, valid = batch
     if spec.loss == "softmax":
         each = jax.vmap(losses.softmax_loss, in_axes=(0, 0, None, 0, None))(
-            users, positives, others, drawn.valid, hparams.temperature
+            users, positives, others, valid, hparams.temperature
         )
     else:
-        others = others.reshape(*drawn.others.shape, spec.dim)
         each = jax.vmap(losses.triplet_loss, in_axes=(0, 0, 0, None))(users, positives, others, hparams.margin)
-    loss = jnp.sum(jnp.where(drawn.trained, each, 0.0))
+    loss = total(jnp.where(trained, each, 0.0))
     if spec.loss_reduction == "mean":
         loss /= spec.batch_size
     if spec.gor == "none":
         return loss
     against = "bd,cd->bc" if spec.loss == "softmax" else "bd,bnd->bn"
     products = jnp.stack([jnp.einsum(against, anchors, others) for anchors in (users, positives)])
-    weights = jnp.broadcast_to(drawn.valid, products.shape).astype(products.dtype)
+    weights = jnp.broadcast_to(valid, products.shape).astype(products.dtype)
     if spec.gor == "mean":
-        return loss + hparams.gor_weight * losses.gor(products, weights, spec.dim)
-    return loss + hparams.gor_weight * sum(map(losses.gor_sum, products, weights, (spec.dim, spec.dim)))
+        return loss + hparams.gor_weight * losses.gor(products, weights, spec.dim, total)
+    return loss + hparams.gor_weight * sum(
+        losses.gor_sum(some, weight, spec.dim, total) for some, weight in zip(products, weights, strict=True)
+    )

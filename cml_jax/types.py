@@ -89,6 +89,7 @@ class Spec:
       constraint: 'sphere', 'ball' or 'none'.
       optimizer: a name in `training.OPTIMIZERS`.
       rows: 'lazy' (touched rows only), 'dense' (all rows at every step) or 'catch_up' (as dense, but late).
+      num_shards: P, devices that the tables are split over, see `sharding`; it divides the batch size.
     """
 
     dim: int
@@ -107,6 +108,7 @@ class Spec:
     constraint: str = "sphere"
     optimizer: str = "adam"
     rows: str = "lazy"
+    num_shards: int = 1
 
 
 class HParams(NamedTuple):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from cml_jax import sharding
 from cml_jax.errors import UserError
 from cml_jax.hashing import avalanche
 from cml_jax.types import Array, Params, PyTree, TrainState
@@ -50,8 +51,13 @@ class Restored(NamedTuple):
 
 def start(state: TrainState) -> Progress:
     """Progress of a run that has not been evaluated yet."""
-    # A copy: the state's own buffers are donated to the next step.
-    return Progress(state, Best(jax.tree.map(jnp.copy, state.params), jnp.int32(0), jnp.float32(-1.0)))
+    return Progress(state, make_best(state.params, 0, -1.0))
+
+
+def make_best(params: Params, step: int, value: float) -> Best:
+    """The best parameters so far, copied, since a state's buffers are donated to the next step."""
+    numbers = sharding.everywhere((jnp.int32(step), jnp.float32(value)), sharding.num_shards_of(params.items))
+    return Best(jax.tree.map(jnp.copy, params), *numbers)
 
 
 def open_manager(folder: str | Path, keep: int) -> ocp.CheckpointManager:

@@ -96,7 +96,8 @@ def _ranker(params: Params, num_items: int, k: int, at_once: int) -> Callable[[A
             check_vma=False,
         )
     )
-    return lambda users, mask: ranked(params.users, users, params.items, items, mask)
+    # By way of the host, since what follows is the business of each process alone.
+    return lambda users, mask: jnp.asarray(np.asarray(ranked(params.users, users, params.items, items, mask)))
 
 
 def _with_norms(items: Array) -> Array:

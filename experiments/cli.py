@@ -11,7 +11,7 @@ import jax
 from absl import app, flags, logging
 
 from cml_jax.errors import UserError
-from experiments import validation
+from experiments import processes, validation
 from experiments.preemption import Preempted
 
 
@@ -32,6 +32,12 @@ def run(main: Callable[[], None]) -> None:
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
                 fail("Out of memory; lower config.model.dim, config.train.batch_size or config.eval.memory_budget_mb.")
+            if jax.process_count() > 1:
+                reason = " ".join(str(error).split())[:200]
+                processes.leave(
+                    f"Process {jax.process_index()} cannot go on, because another has stopped ({reason}); start all "
+                    f"of them again to go on from the last checkpoint."
+                )
             raise
 
     # What fails in a library's thread, such as saving, is raised again where it is waited for, and reported there; its

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict, config_dict
@@ -90,6 +91,10 @@ def default_config() -> Config:
     config.checkpoint = ConfigDict()
     config.checkpoint.every_steps = 1000
     config.checkpoint.keep = 2
+
+    config.sharding = ConfigDict()
+    # Devices that the tables are split over; divides the batch size. None: 1, or all those of several processes.
+    config.sharding.num_shards = config_dict.placeholder(int)
     return config
 
 
@@ -160,7 +165,15 @@ def make_spec(config: Config, train: Interactions) -> Spec:
         constraint=config.model.constraint,
         optimizer=config.optimizer.name,
         rows=config.optimizer.rows,
+        num_shards=num_shards(config),
     )
+
+
+def num_shards(config: Config) -> int:
+    """Devices that the tables are split over."""
+    if config.sharding.num_shards is not None:
+        return config.sharding.num_shards
+    return 1 if jax.process_count() == 1 else jax.device_count()
 
 
 def num_distinct(config: Config) -> int:

@@ -13,22 +13,26 @@ class Preempted(Exception):  # noqa: N818
 class Watch:
     """Notes a SIGTERM; see `watch`."""
 
-    def __init__(self) -> None:
-        """Nothing was asked for yet."""
+    def __init__(self, alone: bool) -> None:
+        """Nothing was asked for yet; `alone` is False where other processes would wait for one that leaves."""
         self.requested = False
+        self._alone = alone
         self._interruptible = False
 
     def handle(self, signum: int, frame: object) -> None:
         """The signal's handler, called by Python between two of its instructions."""
         del signum, frame
         self.requested = True
-        if self._interruptible:
+        if self._interruptible and self._alone:
             raise Preempted
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """A stretch that may be left at any point, since it changes nothing: `Preempted` is raised in it at once."""
-        if self.requested:
+        """A stretch that may be left at any point, since it changes nothing: `Preempted` is raised in it at once.
+
+        One of several processes goes on to where all of them can stop.
+        """
+        if self.requested and self._alone:
             raise Preempted
         self._interruptible = True
         try:
@@ -38,9 +42,9 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watch() -> Iterator[Watch]:
+def watch(alone: bool = True) -> Iterator[Watch]:
     """Notes SIGTERM from now on; only the main thread can, elsewhere the signal keeps its meaning."""
-    watching = Watch()
+    watching = Watch(alone)
     if threading.current_thread() is not threading.main_thread():
         yield watching
         return

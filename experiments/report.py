@@ -19,7 +19,7 @@ from cml_jax.errors import UserError
 from experiments import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.", required=True)
-_IGNORED = ("seed", "dataset.path", "checkpoint.every_steps", "checkpoint.keep")
+_IGNORED = ("seed", "dataset.path", "checkpoint.every_steps", "checkpoint.keep", "sharding.num_shards")
 
 
 class Row(NamedTuple):

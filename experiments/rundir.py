@@ -21,6 +21,7 @@ _FREE_KEYS = (
     "checkpoint.every_steps",
     "checkpoint.keep",
     "dataset.path",
+    "sharding.num_shards",
 )
 
 
@@ -30,10 +31,12 @@ class Run(NamedTuple):
     Attributes:
         folder: the workdir.
         changes: sentences about what differs from the run that is in it, where that is allowed.
+        writes: whether this process is the one that writes; the others only read.
     """
 
     folder: Path
     changes: list[str]
+    writes: bool
 
     @property
     def checkpoints(self) -> Path:
@@ -60,20 +63,23 @@ class Run(NamedTuple):
                 raise UserError(
                     f"{path}, line {number}: not a report; choose another --workdir, or delete this one."
                 ) from error
-        _write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
+        if self.writes:
+            _write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
         return records
 
     def append_record(self, record: dict[str, Any]) -> None:
         """Adds a report to metrics.jsonl."""
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        if self.writes:
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
 
     def write_config(self, config: Config, data_sha256: str) -> None:
         """Writes config.json: every key with its value, and the digest of the data."""
         values = to_json(config)
-        _write_atomically(
-            self.folder / "config.json", json.dumps(values | {"data_sha256": data_sha256}, indent=2) + "\n"
-        )
+        if self.writes:
+            _write_atomically(
+                self.folder / "config.json", json.dumps(values | {"data_sha256": data_sha256}, indent=2) + "\n"
+            )
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """What a JSON file of the workdir holds, or None where it is not there.
@@ -94,16 +100,20 @@ class Run(NamedTuple):
 
     def remove_summary(self) -> None:
         """Removes what an earlier run left, when a run starts anew."""
-        (self.folder / "summary.json").unlink(missing_ok=True)
+        if self.writes:
+            (self.folder / "summary.json").unlink(missing_ok=True)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Writes summary.json: the result of the number of steps that it names; a longer run replaces it."""
-        _write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+        if self.writes:
+            _write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
 
 
 @contextlib.contextmanager
-def open_run(workdir: str | os.PathLike[str], config: Config, data_sha256: str) -> Iterator[Run]:
+def open_run(workdir: str | os.PathLike[str], config: Config, data_sha256: str, writes: bool = True) -> Iterator[Run]:
     """Makes the workdir, or checks that the run already in it is the same, and keeps other runs out of it.
+
+    Of several processes of one run, one writes, and keeps the others' runs out.
 
     Raises:
         ConfigError: the workdir holds a run of another config.
@@ -115,9 +125,10 @@ def open_run(workdir: str | os.PathLike[str], config: Config, data_sha256: str) 
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
         on_exit.callback(os.close, handle)
-        with _refusal_named(folder):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it however the process ends
-        run = Run(folder, [])
+        if writes:
+            with _refusal_named(folder):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it however the process ends
+        run = Run(folder, [], writes)
         if run.checkpoints.exists() and not run.checkpoints.is_dir():
             raise UserError(f"{run.checkpoints} is not a folder; choose another --workdir, or delete it.")
         if run.has_checkpoints():

@@ -15,14 +15,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from tqdm import tqdm
 
-from cml_jax import checkpoint, sampling, training
+from cml_jax import checkpoint, sampling, sharding, training
 from cml_jax.data import datasets
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError
 from cml_jax.statistics import bootstrap_intervals
 from cml_jax.types import DeviceInteractions, HParams, Spec
 from experiments import config as config_lib
-from experiments import guards, preemption, run_report, rundir, scoring, validation
+from experiments import guards, preemption, processes, run_report, rundir, scoring, validation
 from experiments.config import Config
 from experiments.preemption import Preempted
 
@@ -31,7 +31,14 @@ _VERSIONS_OF = ("cml_jax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint"
 
 def say(text: str) -> None:
     """Prints a line of the log to standard error, above the progress bar."""
-    tqdm.write(text, file=sys.stderr)
+    if processes.is_first():
+        tqdm.write(text, file=sys.stderr)
+
+
+def show(text: str) -> None:
+    """Prints a result to standard output."""
+    if processes.is_first():
+        print(text)
 
 
 def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[str, Any]:
@@ -50,14 +57,15 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
         UserError: one sentence, before any work where the config or the data cannot be used.
         Preempted: SIGTERM came; a checkpoint holds what was done.
     """
-    with preemption.watch() as watch:
+    with preemption.watch(alone=jax.process_count() == 1) as watch:
         with _stoppable(watch, "Stopped before the first step."):
             validation.validate(config)
             config = config_lib.resolve(config)
             dataset = datasets.load(**config.dataset)
             validation.validate_against(config, dataset.train)
             data_sha256 = dataset.sha256()
-        with rundir.open_run(workdir, config, data_sha256) as run:
+            processes.check_same_data(data_sha256)
+        with rundir.open_run(workdir, config, data_sha256, writes=processes.is_first()) as run:
             return _run(_Job.prepare(config, dataset, data_sha256, run, watch))
 
 
@@ -79,6 +87,9 @@ class _Job(NamedTuple):
     def prepare(
         cls, config: Config, dataset: Dataset, data_sha256: str, run: rundir.Run, watch: preemption.Watch
     ) -> "_Job":
+        spec = config_lib.make_spec(config, dataset.train)
+        hparams = jax.tree.map(jnp.float32, config_lib.make_hparams(config))
+        hparams, data = sharding.everywhere((hparams, dataset.train.to_device()), spec.num_shards)
         return cls(
             config=config,
             dataset=dataset,
@@ -87,9 +98,9 @@ class _Job(NamedTuple):
             watch=watch,
             total=config_lib.num_steps(config, dataset.train.num_pairs),
             valid_users=scoring.validation_users(dataset, config),
-            spec=config_lib.make_spec(config, dataset.train),
-            hparams=jax.tree.map(jnp.float32, config_lib.make_hparams(config)),
-            data=dataset.train.to_device(),
+            spec=spec,
+            hparams=hparams,
+            data=data,
         )
 
     @property
@@ -121,7 +132,7 @@ def _run(job: _Job) -> dict[str, Any]:
             summary = run.read_json("summary.json")
             if summary is not None and summary.get("steps") == job.total == done:
                 say(f"{run.folder} holds this run, finished.")
-                print(run_report.format_summary(summary))
+                show(run_report.format_summary(summary))
                 return summary
             say(f"Going on from step {done} of {run.folder}.")
         else:
@@ -151,9 +162,10 @@ def _run(job: _Job) -> dict[str, Any]:
         "versions": versions(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
     }
-    run_report.save_curves(records, summary, job.config.eval.ks, run.folder / "curves.png")
+    if run.writes:
+        run_report.save_curves(records, summary, job.config.eval.ks, run.folder / "curves.png")
     run.write_summary(summary)
-    print(run_report.format_summary(summary))
+    show(run_report.format_summary(summary))
     return summary
 
 
@@ -198,8 +210,7 @@ def _train(
             record = record | {"metrics": values}
             selected = values[run_report.selection_metric(config.eval.ks)]
             if np.float32(selected) > best.value:
-                copied = jax.tree.map(jnp.copy, params)  # the state's own buffers are donated
-                best = checkpoint.Best(copied, jnp.int32(record["step"]), jnp.float32(selected))
+                best = checkpoint.make_best(params, record["step"], selected)
             say(run_report.format_record(record, config.eval.ks))
         run.append_record(record)
         records.append(record)
@@ -207,7 +218,7 @@ def _train(
 
     if unreported is not None:
         best = report(unreported, best)
-    with tqdm(total=job.total, initial=int(state.step), unit="step", mininterval=0.5) as bar:
+    with tqdm(total=job.total, initial=int(state.step), unit="step", mininterval=0.5, disable=not run.writes) as bar:
         for step, num_steps in _chunks(int(state.step), job.total, config):
             state, metrics, seconds = advance(state, num_steps)
             losses, no_negative = np.asarray(metrics.loss), int(np.sum(metrics.no_negative))
@@ -225,7 +236,7 @@ def _train(
             bar.update(num_steps)
             bar.set_postfix_str(f"loss {record['loss']:.4f}, {record['throughput']:,.0f} triplets/s")
             best = report(record, best)
-            if job.watch.requested:
+            if processes.any_of_all(job.watch.requested):
                 stop()
             if _due(step, job.total, config.checkpoint.every_steps):
                 checkpoint.save(manager, checkpoint.Progress(state, best), job.about)

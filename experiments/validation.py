@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+import jax
 import numpy as np
 
 from cml_jax import sampling, training
@@ -12,6 +13,7 @@ from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
 from cml_jax.geometry import CONSTRAINTS
 from cml_jax.rowwise import ROW_MODES
+from experiments import config as config_lib
 from experiments.config import Config, default_config, flatten, num_distinct
 
 _AT_LEAST_0 = (lambda v: v >= 0, "must be 0 or more")
@@ -72,6 +74,7 @@ _RANGES = {
     "eval.memory_budget_mb": _POSITIVE,
     "checkpoint.every_steps": _AT_LEAST_1,
     "checkpoint.keep": _AT_LEAST_1,
+    "sharding.num_shards": _AT_LEAST_1,
 }
 
 
@@ -108,6 +111,7 @@ def validate(config: Config) -> None:
             f"config.optimizer.rows = 'catch_up' is for config.optimizer.name = 'adam', not '{config.optimizer.name}'; "
             f"rows without a gradient stand still with the others, so 'lazy' does the same."
         )
+    _check_shards(config)
     draws_in_two_stages = config.sampler.name == "two_stage" and config.model.loss == "triplet"
     for key, has_effect, needed in (
         ("sampler.own_positive", draws_in_two_stages, "sampler.name = 'two_stage' with model.loss = 'triplet'"),
@@ -121,6 +125,22 @@ def validate(config: Config) -> None:
     ):
         if values[key] != defaults[key] and not has_effect:
             raise ConfigError(f"config.{key} = {values[key]!r} has an effect only with {needed}; leave it out.")
+
+
+def _check_shards(config: Config) -> None:
+    num_shards, num_devices = config_lib.num_shards(config), jax.device_count()
+    if num_shards > num_devices:
+        raise ConfigError(f"config.sharding.num_shards = {num_shards} is above the number of devices, {num_devices}.")
+    if jax.process_count() > 1 and num_shards != num_devices:
+        raise ConfigError(
+            f"config.sharding.num_shards = {num_shards} must be the number of devices of all processes, {num_devices}; "
+            f"leave it out."
+        )
+    if config.train.batch_size % num_shards:
+        raise ConfigError(
+            f"config.train.batch_size = {config.train.batch_size} must be a multiple of the number of shards, "
+            f"{num_shards}."
+        )
 
 
 def _same_kind(value: Any, default: Any) -> bool:

@@ -1,0 +1,74 @@
+"""Several processes that train one model together, by JAX's own multi-controller runtime."""
+
+import os
+import sys
+from typing import NoReturn
+
+import jax
+import numpy as np
+from absl import flags
+from jax.experimental import multihost_utils
+
+from cml_jax.errors import DataError, UserError
+
+_ADDRESS = flags.DEFINE_string(
+    "coordinator_address", None, "HOST:PORT of the first of several processes; its host must be reachable by all."
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes.", lower_bound=1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.", lower_bound=0)
+_DISTRIBUTED = flags.DEFINE_boolean(
+    "distributed", False, "One of several processes whose number and place SLURM, MPI or a TPU pod tells."
+)
+_HEARTBEAT_SECONDS = 30  # a process that has been silent for so long counts as dead
+
+
+def initialize() -> None:
+    """Joins the other processes, where flags say that there are any; before anything else is done with JAX.
+
+    Raises:
+        UserError: the flags do not go together, or the other processes cannot be reached.
+    """
+    told = [_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value]
+    if all(value is None for value in told) and not _DISTRIBUTED.value:
+        return
+    if not _DISTRIBUTED.value and any(value is None for value in told):
+        raise UserError("--coordinator_address, --num_processes and --process_id are needed together.")
+    if _PROCESS_ID.value is not None and _PROCESS_ID.value >= (_NUM_PROCESSES.value or 0):
+        raise UserError(
+            f"--process_id={_PROCESS_ID.value} must be below --num_processes={_NUM_PROCESSES.value}; processes are "
+            f"numbered from 0."
+        )
+    try:
+        jax.distributed.initialize(*told, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"The other processes cannot be joined ({reason}); check --coordinator_address, --num_processes and "
+            f"--process_id, and that all of them run."
+        ) from error
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return jax.process_index() == 0
+
+
+def any_of_all(value: bool) -> bool:
+    """Whether the value is true in any process; all processes must call it."""
+    return value if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(value)).any())
+
+
+def check_same_data(sha256: str) -> None:
+    """Raises DataError in every process unless all of them have read the same data."""
+    if jax.process_count() > 1:
+        digests = multihost_utils.process_allgather(np.frombuffer(bytes.fromhex(sha256), np.uint8))
+        others = np.flatnonzero((digests != digests[0]).any(axis=1))
+        if len(others):
+            raise DataError(f"Process {others[0]} has read other data than process 0; give all of them the same files.")
+
+
+def leave(sentence: str) -> NoReturn:
+    """Ends this process at once with status 1, without waiting for others that may be gone."""
+    print(f"error: {sentence}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1)

@@ -63,23 +63,24 @@ def _read_adjacency_file(path: Path, part: str) -> pl.DataFrame:
     )
     if tokens.is_empty():
         raise DataError(f"{path}: the file is empty; each line must be 'user item item ...'.")
-    pairs = tokens.explode("item")
-    for column in ("user", "item"):
-        number = pl.col(column).cast(pl.Int64, strict=False)
-        _refuse(
-            pairs.filter(pl.col(column).is_not_null() & number.is_null()),
-            path,
-            f"{{{column}!r:.62}} is not an integer id; write ids as non-negative integers.",
-        )
-        _refuse(pairs.filter(number < 0), path, f"{column} id {{{column}}} is negative; ids start at 0.")
+    tokens = _with_ids(tokens, "user", path)
+    has_items = pl.col("item").list.len() > 0
     if part == "train":
-        has_items = pl.col("item").list.len() > 0
         empty = tokens.filter(~has_items).join(tokens.filter(has_items), on="user", how="anti")
         _refuse(empty, path, "user {user} has no training items; remove the user.")
-    pairs = pairs.drop_nulls("item").cast({"user": pl.Int64, "item": pl.Int64})
+    pairs = _with_ids(tokens.filter(has_items).explode("item"), "item", path)
     if pairs.is_empty():
         raise DataError(f"{path}: no line has an item; each line must be 'user item item ...'.")
     return pairs.select(pl.lit(part).alias("part"), "line", "user", "item")
+
+
+def _with_ids(rows: pl.DataFrame, column: str, path: Path) -> pl.DataFrame:
+    """The rows with a column of text as integers; refused where it holds anything but ids."""
+    number = pl.col(column).cast(pl.Int64, strict=False)
+    sentence = f"{{{column}!r:.62}} is not an integer id; write ids as non-negative integers."
+    _refuse(rows.filter(number.is_null()), path, sentence)
+    _refuse(rows.filter(number < 0), path, f"{column} id {{{column}}} is negative; ids start at 0.")
+    return rows.cast({column: pl.Int64})
 
 
 def _refuse(rows: pl.DataFrame, path: Path, sentence: str) -> None:

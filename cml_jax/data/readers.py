@@ -164,7 +164,8 @@ def read_npz(path: Path, columns: Columns) -> Table:
 def _load_matrix(file: Path) -> tuple[scipy.sparse.coo_array, int]:
     """The matrix, each place once, and how many entries the file has."""
     try:
-        matrix = scipy.sparse.load_npz(file)  # refuses pickled objects
+        with file.open("rb") as opened:  # NumPy leaves a damaged archive open
+            matrix = scipy.sparse.load_npz(opened)  # refuses pickled objects
         if matrix.format in ("bsr", "csc", "csr"):
             matrix.check_format(full_check=True)  # the conversion trusts the indices, and crashes where they are wrong
         matrix = scipy.sparse.coo_array(matrix)

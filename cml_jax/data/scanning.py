@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from cml_jax.data.text_lines import TextLayout, count_blank_lines, find_bad_line, line_of_row, packed_with
+from cml_jax.data.text_lines import TextLayout, count_blank_lines, find_bad_line, is_whole, line_of_row, packed_with
 from cml_jax.errors import DataError
 
 _ROW = "\0row"  # a name that no column has
@@ -101,6 +101,8 @@ class ScannedFile:
                 .collect(engine="streaming")
                 .row(0)
             )
+            if self._layout is not None and not is_whole(self.path, self._layout, num_lines):
+                raise self._bad_text()
             # Rows that cannot be used stay in, to be found and named below.
             usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
             kept = ~usable | (columns["rating"] >= min_rating) if min_rating else pl.lit(True)
@@ -173,7 +175,10 @@ class ScannedFile:
             return DataError(f"{self.path}: cannot be read as Parquet ({reason}).")
         if isinstance(error, pl.exceptions.NoDataError):
             return DataError(f"{self.path}: the file is empty.")
-        found = find_bad_line(self.path, self._layout)
+        return self._bad_text()
+
+    def _bad_text(self) -> DataError:
+        found = find_bad_line(self.path, self._layout) if self._layout is not None else None
         if found:
             return DataError(f"{self.path}, line {found}; correct the file.")
         return DataError(f"{self.path}: cannot be read as a table of text; check the separator and the quotes.")

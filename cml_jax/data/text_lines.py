@@ -1,4 +1,4 @@
-"""Where in a text file a row stands, for error messages; in plain Python, and but for blank lines once all is wrong."""
+"""Lines of text files in plain Python: where a row stands, for error messages, and whether all lines were read."""
 
 import csv
 import gzip
@@ -88,6 +88,26 @@ def _records(path: Path, layout: TextLayout, *, strict: bool = False) -> Iterato
                 start, num_quotes = reader.line_num + 1, 0
         except csv.Error:
             yield _Record(start, [], False)
+
+
+def is_whole(path: Path, layout: TextLayout, num_rows: int) -> bool:
+    """Whether the rows that were counted, without a header line, are all there are.
+
+    They are if there is one for each line. There may be fewer rows than lines where quoted values hold line ends, but
+    then every quote must be in its place: one that is not makes Polars take the lines up to the next for one value.
+    """
+    if layout.quote is None:
+        return True
+    num_rows += layout.header is None
+    num_lines, last = -count_blank_lines(path), b"\n"
+    with _open(path, "rb") as file:
+        while block := file.read(2**20):
+            num_lines, last = num_lines + block.count(b"\n"), block[-1:]
+    if num_lines + (last != b"\n") == num_rows:
+        return True
+    records = itertools.dropwhile(lambda record: not record.fields, _records(path, layout, strict=True))
+    is_closed = [record.is_closed for record in records]
+    return all(is_closed) and len(is_closed) == num_rows
 
 
 def line_of_row(path: Path, layout: TextLayout, row: int) -> int:

@@ -11,6 +11,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import hypothesis
 import numpy as np
@@ -26,29 +27,34 @@ from tests.test_readers import ECHONEST, MOVIELENS, raw_pairs
 
 NUM_PROPERTIES = 20  # each test once a format
 fuzz = hypothesis.settings(
-    max_examples=-(-int(os.environ.get("CML_FUZZ_EXAMPLES", "300")) // NUM_PROPERTIES),
+    max_examples=-(-int(os.environ.get("CML_FUZZ_EXAMPLES", "400")) // NUM_PROPERTIES),
     derandomize="CML_FUZZ_EXAMPLES" not in os.environ,  # the short run is the same every time
     database=None,
     deadline=None,
-    suppress_health_check=list(hypothesis.HealthCheck),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
 
 
 def load(path, format, **options):
-    """A data set, or the sentence that says why there is none; a warning is an error."""
+    """A data set that is sound; a warning is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        try:
-            dataset = datasets.load("fuzzed", str(path), format, **options)
-        except DataError as error:
-            sentence = str(error)
-            assert sentence.startswith(str(path)) and sentence.endswith(".") and len(sentence) < 400 + len(str(path))
-            assert len(sentence.splitlines()) == 1 and sentence.isprintable()
-            return sentence
+        dataset = datasets.load("fuzzed", str(path), format, **options)
     keys = [part.users.astype(np.int64) * part.num_items + part.items for part in dataset[:3]]
     assert len(np.unique(np.concatenate(keys))) == sum(len(key) for key in keys) > 0
     assert min(dataset.train.degrees) > 0 and np.all(np.concatenate([part.items for part in dataset[:3]]) >= 0)
     return dataset
+
+
+def load_or_refuse(path, format, **options):
+    """A data set, or None where one sentence says why there is none."""
+    try:
+        return load(path, format, **options)
+    except DataError as error:
+        sentence = str(error)
+        assert sentence.startswith(str(path)) and sentence.endswith(".") and len(sentence) < 400 + len(str(path))
+        assert len(sentence.splitlines()) == 1 and sentence.isprintable()
+        return None
 
 
 def write_files(folder, files):
@@ -58,7 +64,6 @@ def write_files(folder, files):
 
 def assert_is(dataset, pairs, num_lines):
     """The data set has the pairs, and its notes say what became of the other lines."""
-    assert not isinstance(dataset, str), dataset
     found = {(str(user), str(item)) for user, item in raw_pairs(dataset)}
     assert found == pairs
     assert len(found) + written_files.num_dropped(dataset.notes) == num_lines
@@ -175,7 +180,7 @@ def test_user_with_a_million_items_is_read_whole(tmp_path):
 
 
 # ---- Damaged files.
-def matrix_bytes(format):
+def matrix_bytes(format: Literal["coo", "csr"]):
     written = io.BytesIO()
     scipy.sparse.save_npz(written, scipy.sparse.random_array((4, 9), density=0.8, rng=0, format=format), False)
     return written.getvalue()
@@ -259,8 +264,8 @@ def test_damaged_files_give_a_data_set_or_one_sentence(kind, data):
     with tempfile.TemporaryDirectory() as folder:
         write_files(Path(folder), files)
         (name, content), path = next(iter(files.items())), Path(folder)
-        dataset = load(path if len(files) > 1 else path / name, format, **options)
-    if not isinstance(dataset, str) and kind in FILE_OF:
+        dataset = load_or_refuse(path if len(files) > 1 else path / name, format, **options)
+    if dataset is not None and kind in FILE_OF:
         layout = {"csv": (",", True), "ratings.csv": (",", True), "tsv": ("\t", True), "ratings.dat": (":", False)}
         lines = num_records(content, *layout.get(kind, ("\t", False))) - (kind in ("csv", "tsv", "ratings.csv"))
         assert len(raw_pairs(dataset)) + written_files.num_dropped(dataset.notes) == lines
@@ -289,4 +294,4 @@ def test_parquet_of_odd_types_or_cut_off_gives_a_data_set_or_one_sentence(data):
     options = data.draw(st.sampled_from([{}, {"rating_column": "r", "min_rating": 2.0}, {"time_column": "t"}]))
     with tempfile.TemporaryDirectory() as folder:
         write_files(Path(folder), {"a.parquet": content})
-        load(Path(folder) / "a.parquet", "parquet", split="leave_one_out", **options)
+        load_or_refuse(Path(folder) / "a.parquet", "parquet", split="leave_one_out", **options)

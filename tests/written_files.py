@@ -108,8 +108,7 @@ def num_dropped(notes):
         if found := re.search(r"^(?:Kept|Filter .*:) ([\d,]+) of ([\d,]+) pairs", note):
             total += number(found[2]) - number(found[1])
         elif found := re.search(
-            r"^(?:Dropped [\d,]+ users \(|Dropped |Skipped |Added up )([\d,]+) (?:pairs\)|repeated|empty|stored|entries)",
-            note,
+            r"^(?:Dropped|Skipped|Added up)(?: [\d,]+ users \(| )([\d,]+) (?:pairs|repeated|empty|stored|entries)", note
         ):
             total += number(found[1])
     return total
@@ -181,8 +180,9 @@ def npz_file(draw, rows):
     """Content of a sparse matrix with an entry a row, and the rows that are left once equal places are added up."""
     users, items, values, _ = zip(*rows, strict=True)
     places = [int(user) for user in users], [int(item) for item in items]
-    matrix = scipy.sparse.coo_array((values, places), shape=(max(places[0]) + 1, max(places[1]) + 1))
-    if len(set(zip(*places, strict=True))) == len(rows) and matrix.shape[0] < 10**5:
+    num_users, num_items = max(places[0]) + 1, max(places[1]) + 1
+    matrix = scipy.sparse.coo_array((values, places), shape=(num_users, num_items))
+    if len(set(zip(*places, strict=True))) == len(rows) and num_users < 10**5:  # rows, and their pointers, are few
         matrix = matrix.asformat(draw(st.sampled_from(["coo", "csr"])))
     written = io.BytesIO()
     scipy.sparse.save_npz(written, matrix, compressed=draw(st.booleans()))

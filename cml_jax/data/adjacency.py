@@ -77,7 +77,7 @@ def _read_adjacency_file(path: Path, part: str) -> pl.DataFrame:
 def _with_ids(rows: pl.DataFrame, column: str, path: Path) -> pl.DataFrame:
     """The rows with a column of text as integers; refused where it holds anything but ids."""
     number = pl.col(column).cast(pl.Int64, strict=False)
-    sentence = f"{{{column}!r:.62}} is not an integer id; write ids as non-negative integers."
+    sentence = f"{{{column}!r}} is not an integer id; write ids as non-negative integers."
     _refuse(rows.filter(number.is_null()), path, sentence)
     _refuse(rows.filter(number < 0), path, f"{column} id {{{column}}} is negative; ids start at 0.")
     return rows.cast({column: pl.Int64})
@@ -86,7 +86,7 @@ def _with_ids(rows: pl.DataFrame, column: str, path: Path) -> pl.DataFrame:
 def _refuse(rows: pl.DataFrame, path: Path, sentence: str) -> None:
     """Raises DataError for the first of the rows, if any; {column} in the sentence stands for its values."""
     if not rows.is_empty():
-        first = rows.sort("line").row(0, named=True)
+        first = rows.with_columns(pl.col(pl.String).str.head(60)).sort("line").row(0, named=True)
         raise DataError(f"{path}, line {first['line']}: {sentence.format(**first)}")
 
 

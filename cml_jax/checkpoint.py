@@ -121,6 +121,8 @@ def save(manager: ocp.CheckpointManager, progress: Progress, about: dict[str, An
                 about=ocp.args.JsonSave({"about": about, "fingerprint": checksums}),
             ),
         )
+    except jax.errors.JaxRuntimeError:
+        raise  # another process is gone
     except Exception as error:  # whatever the storage layers raise
         raise _not_written(manager, error) from error
 
@@ -133,6 +135,8 @@ def wait(manager: ocp.CheckpointManager) -> None:
     """
     try:
         manager.wait_until_finished()
+    except jax.errors.JaxRuntimeError:
+        raise
     except Exception as error:
         raise _not_written(manager, error) from error
 

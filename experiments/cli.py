@@ -1,5 +1,6 @@
 """What every command line shares: flags are parsed and errors of the user's are printed as one sentence."""
 
+import os
 import re
 import sys
 import threading
@@ -11,7 +12,7 @@ import jax
 from absl import app, flags, logging
 
 from cml_jax.errors import UserError
-from experiments import processes, validation
+from experiments import validation
 from experiments.preemption import Preempted
 
 
@@ -26,19 +27,19 @@ def run(main: Callable[[], None]) -> None:
         except Preempted as stop:
             print(stop, file=sys.stderr)  # and exit status 0: the run goes on when it is started again
         except UserError as error:
-            fail(str(error))
+            _end(str(error))
         except OSError as error:
-            fail(f"{error.filename or 'A file'}: {error.strerror or error}.")
+            _end(f"{error.filename or 'A file'}: {error.strerror or error}.")
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-                fail("Out of memory; lower config.model.dim, config.train.batch_size or config.eval.memory_budget_mb.")
-            if jax.process_count() > 1:
-                reason = " ".join(str(error).split())[:200]
-                processes.leave(
-                    f"Process {jax.process_index()} cannot go on, because another has stopped ({reason}); start all "
-                    f"of them again to go on from the last checkpoint."
-                )
-            raise
+                _end("Out of memory; lower config.model.dim, config.train.batch_size or config.eval.memory_budget_mb.")
+            if not jax.distributed.is_initialized():
+                raise
+            reason = " ".join(str(error).split())[:200]
+            _end(
+                f"Process {jax.process_index()} cannot go on, since another has stopped ({reason}); start all of them "
+                f"again to go on from the last checkpoint."
+            )
 
     # What fails in a library's thread, such as saving, is raised again where it is waited for, and reported there; its
     # traceback, and what libraries log at length, is for --verbosity=0.
@@ -74,6 +75,15 @@ def _one_sentence(error: Exception) -> str:
         return f"{lines[0].split(': Error whilst')[0]}: the config file raised {lines[-1]}"
     text = " ".join(lines)
     return text if isinstance(error, flags.Error) else f"--config: {type(error).__name__}: {text}"
+
+
+def _end(sentence: str) -> NoReturn:
+    """Like `fail`, but one of several processes does not wait at its exit for others, which may be gone."""
+    if jax.distributed.is_initialized():
+        print(f"error: {sentence}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(1)
+    fail(sentence)
 
 
 def fail(sentence: str) -> NoReturn:

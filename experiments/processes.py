@@ -1,9 +1,5 @@
 """Several processes that train one model together, by JAX's own multi-controller runtime."""
 
-import os
-import sys
-from typing import NoReturn
-
 import jax
 import numpy as np
 from absl import flags
@@ -38,6 +34,9 @@ def initialize() -> None:
             f"--process_id={_PROCESS_ID.value} must be below --num_processes={_NUM_PROCESSES.value}; processes are "
             f"numbered from 0."
         )
+    # Without it JAX aborts this process, with a dump of its stack, as soon as another one is missed. With it, whatever
+    # waits for the missing one raises an error, which the command line turns into a sentence.
+    jax.config.update("jax_enable_recoverability", True)
     try:
         jax.distributed.initialize(*told, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
     except (RuntimeError, ValueError) as error:
@@ -65,10 +64,3 @@ def check_same_data(sha256: str) -> None:
         others = np.flatnonzero((digests != digests[0]).any(axis=1))
         if len(others):
             raise DataError(f"Process {others[0]} has read other data than process 0; give all of them the same files.")
-
-
-def leave(sentence: str) -> NoReturn:
-    """Ends this process at once with status 1, without waiting for others that may be gone."""
-    print(f"error: {sentence}", file=sys.stderr, flush=True)
-    sys.stdout.flush()
-    os._exit(1)

@@ -50,7 +50,7 @@ class Run(NamedTuple):
     def keep_records(self, until: int) -> list[dict[str, Any]]:
         """The reports in metrics.jsonl up to a step; later ones, which a continued run repeats, are removed."""
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         records = []
         for number, line in enumerate(lines, start=1):
             try:

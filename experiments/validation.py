@@ -85,19 +85,19 @@ def validate(config: Config) -> None:
         ConfigError: one sentence that names the key and the value.
     """
     values = dict(flatten(config))
-    defaults = dict(flatten(default_config()))
+    default = default_config()
+    defaults = dict(flatten(default))
     stranger = unknown_key(values)
     if stranger:
         raise ConfigError(stranger)
-    for key, default in defaults.items():
+    for key in defaults:
         if key not in values:
             raise ConfigError(f"config.{key} is missing; start the config from experiments.config.default_config().")
-        value = values[key]
-        optional = default is None
-        if value is None and optional:
+        value, kind = values[key], _type_of(default, key)
+        if value is None and defaults[key] is None:
             continue
-        if not optional and not _same_kind(value, default):
-            raise ConfigError(f"config.{key} = {value!r} must be of type {type(default).__name__}.")
+        if not _is_of(value, kind):
+            raise ConfigError(f"config.{key} = {value!r} must be of type {kind.__name__}.")
         allowed, sentence = _RANGES.get(key, (lambda v: True, ""))
         if not allowed(value):
             raise ConfigError(f"config.{key} = {value!r} {sentence}.")
@@ -143,12 +143,20 @@ def _check_shards(config: Config) -> None:
         )
 
 
-def _same_kind(value: Any, default: Any) -> bool:
-    if isinstance(default, float):
+def _type_of(config: Config, key: str) -> type:
+    """The type of a dotted key, also of one that has no value."""
+    *sections, name = key.split(".")
+    for section in sections:
+        config = config[section]
+    return config.get_type(name)
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(default, tuple):
+    if kind is tuple:
         return isinstance(value, tuple | list)
-    return isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
+    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
 
 
 def unknown_key(keys: Iterable[str]) -> str | None:

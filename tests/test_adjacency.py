@@ -46,8 +46,17 @@ def test_adjacency_reads_what_was_written(tmp_path):
         "10   3\t5 900  \n7 5\n22 3 4 5 6",
         "22 3 4\n10 3 5 900\n22 5 6\n7 5\n",
         "22\n10 3 5 900\n7 5\n22 3 4 5 6\n10\n",
+        "10 3 5 900\r7 5\r22 3 4 5 6\r",
+        "007\n010 3 5 900\n7 5\n22 3 4 5 6\n",
     ],
-    ids=["windows", "spaces and no last newline", "user on two lines", "user also on an empty line"],
+    ids=[
+        "windows",
+        "spaces and no last newline",
+        "user on two lines",
+        "user also on an empty line",
+        "CR alone",
+        "zeros ahead",
+    ],
 )
 def test_adjacency_reads_variants_alike(tmp_path, text):
     (tmp_path / "a").mkdir()
@@ -72,7 +81,10 @@ BAD = [
     ({"train_txt": "10 3\n7 5\n22 x7 4\n"}, r"train\.txt, line 3: 'x7' is not an integer"),
     ({"train_txt": "10 3\nu7 5\n22 4\n"}, r"train\.txt, line 2: 'u7' is not an integer"),
     ({"train_txt": "10 3\n\n7 5.0\n22 4\n"}, r"train\.txt, line 3: '5\.0' is not an integer"),
-    ({"train_txt": "10,3\n"}, r"train\.txt, line 1: (user 10,3 has no training items|'10,3' is not an integer)"),
+    ({"train_txt": "10,3\n"}, r"train\.txt, line 1: '10,3' is not an integer"),
+    ({"test_txt": "22 900\nx7\n"}, r"test\.txt, line 2: 'x7' is not an integer"),
+    ({"train_txt": "10 3\r7 5\r22 4\r\r" + "x" * 999}, r"train\.txt, line 5: 'x{60}' is not an integer"),
+    ({"test_txt": "22 900\n7 \x1b[2J\n"}, r"test\.txt, line 2: '\\x1b\[2J' is not an integer"),
     ({"train_txt": "10 3\n7 99999999999999999999\n22 4\n"}, r"train\.txt, line 2: '9+' is not an integer id"),
     ({"train_txt": "10 3\n7 5 -2\n22 4\n"}, r"train\.txt, line 2: item id -2 is negative"),
     ({"train_txt": "10 3\n7 5\n-22 4\n"}, r"train\.txt, line 3: user id -22 is negative"),

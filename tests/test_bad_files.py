@@ -1,4 +1,8 @@
 import gzip
+import io
+import pickle
+import zipfile
+import zlib
 
 import numpy as np
 import polars as pl
@@ -8,6 +12,30 @@ import scipy.sparse
 from cml_jax.data import datasets
 from cml_jax.errors import ConfigError, DataError
 from tests.test_readers import ECHONEST, FRAME, MOVIELENS, load, raw_pairs, write
+
+
+def npz(**arrays):
+    written = io.BytesIO()
+    np.savez(written, **arrays)
+    return written.getvalue()
+
+
+def npy(array):
+    written = io.BytesIO()
+    np.save(written, array)
+    return written.getvalue()
+
+
+def csr(indices, indptr):
+    return npz(format=b"csr", shape=[2, 3], data=[1.0, 1.0], indices=indices, indptr=indptr)
+
+
+def parquet_with_a_hole():
+    written = io.BytesIO()
+    pl.DataFrame({"user": [1, 2] * 99, "item": [3, 4] * 99}).write_parquet(written)
+    content = written.getvalue()
+    return content[:4] + content[-8 - int.from_bytes(content[-8:-4], "little") :]
+
 
 BAD = [
     ("echonest", "u\ts\t1\nu\tt\tmany\n", r"line 2: column 'play count' = 'many' is not a finite number"),
@@ -21,7 +49,21 @@ BAD = [
     ("echonest", "u\ts\t1\nu\tt\t3\t4\n", r"line 2: has 4 fields, not 3"),
     ("echonest", b"u\ts\t1\n\xff\tt\t3\n", r"line 2: not UTF-8"),
     ("echonest", "", r"the file is empty|no pairs are left"),
-    ("echonest", "\n\n", r"data\.txt: "),
+    ("echonest", "\n\n", r"data\.txt: no pairs are left"),
+    ("echonest", "\n\nu\ts\t1\nu\tt\n", r"line 4: column 'play count' is empty"),
+    ("echonest", "u\ts\t1\n".encode("utf-16"), r"line 1: not UTF-8 text"),
+    ("csv", gzip.compress(b""), r"the file is empty"),
+    ("csv", b"\xef\xbb\xbf", r"the file is empty"),
+    ("csv", gzip.compress(b"user,item\n1,2\n")[:-8] + bytes(8), r"cannot be read \(corrupt gzip"),
+    ("csv", gzip.compress(b"user,item\n1,2\n")[:5], r"cannot be read \("),
+    ("csv", zlib.compress(b"user,item\n1,2\n" * 999)[:-6], r"is packed with zlib; unpack it, or pack it with gzip"),
+    ("tsv", b"PK\x03\x04 and so on", r"is packed with zip; unpack it, or pack it with gzip"),
+    ("csv", b"\x28\xb5\x2f\xfd and so on", r"is packed with zstd; unpack it"),
+    ("csv", 'user,item\n1,2\n3,"4\n5,6\n', r"line 3: a quote opens or closes in the wrong place"),
+    ("csv", 'user,item\n1,2\n3,"4"4\n5,6\n', r"line 3: a quote opens or closes in the wrong place"),
+    ("csv", 'user,item\n1,2\n3,4"4\n5,6\n', r"line 3: a quote opens or closes in the wrong place"),
+    ("csv", 'user,item,x\n1,2,3\n4,"5,6\n7,"8,9\n', r"line 3: a quote opens or closes in the wrong place"),
+    ("csv", "user,item\r1,2\r3,4\r", r"has no column 'item'"),
     ("csv", 'user,item\n1,2\n"",3\n', r"line 3: column 'user' is empty"),
     ("csv", '\n\nuser,item\n"1\n1",2\n,3\n', r"line 6: column 'user' is empty"),
     ("csv", "user,item\nv\r,d\n1,2,3\n", r"line 3: has 3 fields, not 2"),
@@ -36,6 +78,13 @@ BAD = [
     ("csv", b"user,item\n1,2\n\xff\xfe,3\n", r"line 3: not UTF-8"),
     ("parquet", "user,item\n1,2\n", r"cannot be read as Parquet"),
     ("parquet", b"", r"cannot be read as Parquet"),
+    ("parquet", parquet_with_a_hole(), r"cannot be read as Parquet"),
+    ("npz", csr([0, -1], [0, 1, 2]), r"not a matrix of scipy\.sparse\.save_npz"),
+    ("npz", csr([0, 3], [0, 1, 2]), r"not a matrix of scipy\.sparse\.save_npz"),
+    ("npz", csr([0, 1], [0, 2**31 - 5, 2]), r"not a matrix of scipy\.sparse\.save_npz"),
+    ("npz", npz(format=b"csr", shape=[2, 3]), r"not a matrix of scipy\.sparse\.save_npz"),
+    ("npz", npz(format=b"lil", shape=[2, 3]), r"not a matrix of scipy\.sparse\.save_npz"),
+    ("npz", csr([0, 1], [0, 1, 2])[:-30], r"not a matrix of scipy\.sparse\.save_npz"),
     ("npz", b"", r"not a matrix of scipy\.sparse\.save_npz"),
     ("npz", "user,item\n", r"not a matrix of scipy\.sparse\.save_npz"),
     ("movielens", "7::30::5::978300760\n", r"neither u\.data, ratings\.dat nor ratings\.csv"),
@@ -81,6 +130,7 @@ def test_bad_times_are_refused_with_file_and_line(tmp_path, format, content, sen
         ),
         ("ratings.dat", "1,2,3,4\n", r"line 1: has 1 fields, not 7"),
         ("ratings.dat", "1::2::3::4\n1::2::3\n", r"line 2: column 'time' is empty"),
+        ("ratings.dat", "1::2::3::4\n1:9:2::3::4\n", r"line 2: column 'first ::' = '9' is not empty"),
     ],
 )
 def test_bad_movielens_files_are_refused_with_file_and_line(tmp_path, name, content, sentence):
@@ -158,9 +208,45 @@ def test_bad_times_ratings_and_types_are_named(tmp_path):
     scipy.sparse.save_npz(tmp_path / "test.npz", scipy.sparse.csr_array(np.ones((2, 4))))
     with pytest.raises(DataError, match=r"test\.npz: has shape \(2, 4\), not \(2, 3\)"):
         load(tmp_path, "npz")
-    np.savez(tmp_path / "object.npz", data=np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match="not a matrix"):
-        load(tmp_path / "object.npz", "npz")
+
+
+class _Touch:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("where", ["data", "indices", "format", "the file"])
+def test_pickles_are_refused_and_not_loaded(tmp_path, where):
+    bomb, mark = _Touch(tmp_path / "mark"), tmp_path / "mark"
+    pickle.loads(pickle.dumps(bomb)).close()
+    assert mark.exists()
+    mark.unlink()
+    arrays: dict = {"format": b"csr", "shape": [2, 3], "data": [1.0, 1.0], "indices": [0, 1], "indptr": [0, 1, 2]}
+    content = npz(**arrays | {where: np.array([bomb, bomb])}) if where in arrays else pickle.dumps(bomb)
+    with pytest.raises(DataError, match=r"m\.npz: not a matrix of scipy\.sparse\.save_npz"):
+        load(write(tmp_path / "m.npz", content), "npz")
+    assert not mark.exists()
+
+
+def test_matrix_that_claims_to_be_huge_is_refused(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (2**59,)})
+    with zipfile.ZipFile(tmp_path / "m.npz", "w") as archive:
+        archive.writestr("format.npy", npy(np.array(b"dia")))
+        archive.writestr("data.npy", header.getvalue())
+    with pytest.raises(DataError, match=r"m\.npz: needs more memory than there is\."):
+        load(tmp_path / "m.npz", "npz")
+
+
+def test_name_that_is_too_long_is_refused(tmp_path):
+    for format in ("csv", "adjacency", "movielens"):
+        with pytest.raises(DataError, match=r"xxx: cannot be read \(File name too long\)\."):
+            load(tmp_path / ("x" * 999), format)
 
 
 def test_options_that_do_not_fit_the_format_are_refused(tmp_path):

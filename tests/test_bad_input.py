@@ -68,6 +68,22 @@ BAD_CONFIGS = [
     ({"dataset__split_ratio": (0, 1, 1)}, r"config\.dataset\.split_ratio = \(0, 1, 1\) must be three integers"),
     ({"dataset__min_rating": -1.0}, r"config\.dataset\.min_rating = -1\.0 must be a finite number of 0 or more"),
     ({"seed": -1}, r"config\.seed = -1 must be"),
+    ({"seed": 2**31}, r"config\.seed = 2147483648 must be 0 or more and below 2\^31"),
+    ({"dataset__valid_fraction": 1.0}, r"config\.dataset\.valid_fraction = 1\.0 must be above 0 and below 1"),
+    ({"dataset__min_user_items": -1}, r"config\.dataset\.min_user_items = -1 must be 0 or more"),
+    ({"dataset__split_seed": -1}, r"config\.dataset\.split_seed = -1 must be 0 or more"),
+    ({"dataset__path": "x" * 999}, r"xxx: cannot be read \(File name too long\)"),
+    ({"dataset__path": "a\0b"}, r"a.b: no such folder"),
+    ({"sampler__popularity_cap": math.inf}, r"config\.sampler\.popularity_cap = inf must be a finite number above 0"),
+    ({"sampler__refresh_every": -1}, r"config\.sampler\.refresh_every = -1 must be 0 or more"),
+    ({"model__dim": 2**20}, r"config\.model\.dim = 1048576 must be 1 or more and below 2\^20"),
+    ({"model__temperature": 0.0}, r"config\.model\.temperature = 0\.0 must be a finite number above 0"),
+    ({"model__gor_weight": math.nan}, r"config\.model\.gor_weight = nan must be a finite number of 0 or more"),
+    ({"train__batch_size": 0}, r"config\.train\.batch_size = 0 must be 1 or more"),
+    ({"train__num_passes": 0.0}, r"config\.train\.num_passes = 0\.0 must be a finite number above 0"),
+    ({"eval__max_users": 0}, r"config\.eval\.max_users = 0 must be 1 or more"),
+    ({"eval__memory_budget_mb": -1.0}, r"config\.eval\.memory_budget_mb = -1\.0 must be a finite number above 0"),
+    ({"checkpoint__keep": 0}, r"config\.checkpoint\.keep = 0 must be 1 or more"),
     ({"model__gor_form": "sum"}, r"config\.model\.gor_form = 'sum' has an effect only with .*gor_weight above 0"),
     ({"dataset__split_ratio": (1, 1, 10**20)}, r"must be three integers up to 1000"),
     ({"model__gor_form": "median"}, r"config\.model\.gor_form = 'median' is unknown; choose one of mean, sum"),
@@ -89,6 +105,28 @@ def test_bad_value_is_refused_before_anything_is_written(overrides, sentence, tm
         train.train_and_evaluate(tiny_config(**overrides), tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+BAD_TYPES = [
+    ({"train__num_steps": "many"}, r"config\.train\.num_steps = 'many' must be of type int"),
+    ({"train__num_steps": 2.5}, r"config\.train\.num_steps = 2\.5 must be of type int"),
+    ({"dataset__min_rating": "4"}, r"config\.dataset\.min_rating = '4' must be of type float"),
+    ({"dataset__path": 7}, r"config\.dataset\.path = 7 must be of type str"),
+    ({"dataset__split": True}, r"config\.dataset\.split = True must be of type str"),
+    ({"seed": True}, r"config\.seed = True must be of type int"),
+    ({"model__dim": 8.0}, r"config\.model\.dim = 8\.0 must be of type int"),
+    ({"eval__ks": 5}, r"config\.eval\.ks = 5 must be of type tuple"),
+    ({"sampler__without_replacement": 1}, r"config\.sampler\.without_replacement = 1 must be of type bool"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "sentence"), BAD_TYPES, ids=[str(overrides) for overrides, _ in BAD_TYPES])
+def test_wrong_type_is_named(overrides, sentence, tmp_path):
+    config = tiny_config()
+    with config.ignore_type():
+        config.update_from_flattened_dict({key.replace("__", "."): value for key, value in overrides.items()})
+    with pytest.raises(ConfigError, match=sentence):
+        train.train_and_evaluate(config, tmp_path / "run")
 
 
 def test_wrong_type_unknown_and_missing_keys_are_named(tmp_path):

@@ -119,6 +119,34 @@ def test_archive_without_the_file_is_named(serve, tmp_path):
         download.fetch("tiny", source._replace(member="ml-tiny/u.data"), tmp_path / "cache")
 
 
+@pytest.mark.parametrize("member", ["../outside.txt", "/outside.txt", "ml-tiny/../../outside.txt", "C:\\outside.txt"])
+def test_file_whose_path_leaves_the_cache_is_refused_before_anything_is_sent(serve, tmp_path, member):
+    source, requests = serve()
+    with pytest.raises(
+        DataError, match=r"tiny: the archive's file .*outside\.txt would be written outside of .*cache\."
+    ):
+        download.fetch("tiny", source._replace(member=member), tmp_path / "cache")
+    assert requests == [] and not (tmp_path / "outside.txt").exists() and not (tmp_path / "cache").exists()
+
+
+def test_archive_that_cannot_be_unpacked_is_named_and_nothing_is_kept(serve, archive, tmp_path):
+    """One with a damaged file, and one under a password; both have the checksum that is asked for."""
+    content = archive.read_bytes()
+    data, entry = content.index(b"ratings.dat") + len("ratings.dat"), content.index(b"PK\x01\x02")
+    for damaged in (
+        content[:data] + b"\xff" * 9 + content[data + 9 :],
+        content[:6] + b"\1" + content[7 : entry + 8] + b"\1" + content[entry + 9 :],
+    ):
+        archive.write_bytes(damaged)
+        source, _ = serve()
+        cache = tmp_path / f"cache{len(files_in(tmp_path))}"
+        with pytest.raises(
+            DataError, match=r"ml-tiny\.zip: ml-tiny/ratings\.dat cannot be unpacked \(.*delete"
+        ) as caught:
+            download.fetch("tiny", source, cache)
+        assert "\n" not in str(caught.value) and files_in(cache) == ["ml-tiny.zip"]
+
+
 def test_full_disk_is_named_and_nothing_is_left(serve, archive, tmp_path):
     """The archive does not fit, then it fits but not its content beside it."""
     with zipfile.ZipFile(archive, "w") as file:

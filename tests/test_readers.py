@@ -118,7 +118,10 @@ def test_npz_of_repeated_entries_holds_their_sum_and_needs_no_memory_for_its_sha
     scipy.sparse.save_npz(tmp_path / "m.npz", matrix)
     dataset = load(tmp_path / "m.npz", "npz", min_rating=5)
     assert raw_pairs(dataset) == [(0, 1), (0, 2), (0, 3)]
-    assert dataset.notes[0] == "Kept 4 of 4 pairs with a value of at least 5."
+    assert dataset.notes[:2] == (
+        "Added up 1 entries to others of the same row and column.",
+        "Kept 4 of 4 pairs with a value of at least 5.",
+    )
 
 
 def test_npz_reads_a_matrix_and_its_values(tmp_path):
@@ -129,7 +132,7 @@ def test_npz_reads_a_matrix_and_its_values(tmp_path):
     scipy.sparse.save_npz(tmp_path / "m.npz", sparse)
     dataset = load(tmp_path / "m.npz", "npz", min_rating=4.5, min_user_items=0, split="ratio", split_ratio=(1, 1, 1))
     assert raw_pairs(dataset) == [(0, 2), (0, 4), (0, 5)]
-    assert dataset.notes[0] == "Kept 5 of 7 pairs with a value of at least 4.5."
+    assert dataset.notes[:2] == ("Skipped 1 stored zeros.", "Kept 5 of 7 pairs with a value of at least 4.5.")
     assert raw_pairs(load(tmp_path / "m.npz", "npz")) == [(0, 2), (0, 4), (0, 5), (3, 1), (3, 2), (3, 4)]
 
 

@@ -82,7 +82,7 @@ def damage_config(folder):
 
 def damage_records(folder):
     path = folder / "metrics.jsonl"
-    path.write_text("nonsense\n" + path.read_text())
+    path.write_bytes(b"nonsense\xff\n" + path.read_bytes())
 
 
 def damage_checkpoint(folder):

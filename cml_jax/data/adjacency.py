@@ -15,7 +15,7 @@ def read_adjacency(folder: Path, columns: object = None) -> Table:
     """Reads a folder in the format of the LightGCN releases: train.txt, test.txt and perhaps valid.txt.
 
     Each line is `user item item ...`: non-negative integer ids, separated by white space. A user may stand on several
-    lines; blank lines are skipped. Where valid.txt is absent, no pair is of that part.
+    lines; blank lines are skipped. Lines end with LF, CR LF or CR. Where valid.txt is absent, no pair is of that part.
 
     Args:
         folder: where the files are.
@@ -47,15 +47,15 @@ def read_adjacency(folder: Path, columns: object = None) -> Table:
 def _read_adjacency_file(path: Path, part: str) -> pl.DataFrame:
     """One row a pair: part, line (from 1), user, item."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        # A CR alone ends a line as well: as mere white space it would hand the next line's ids to this line's user.
+        text = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: not UTF-8 text; write it as lines of integer ids.") from error
-    lines = text.replace("\r\n", "\n").split("\n")
     tokens = (
-        pl.DataFrame({"text": lines}, schema={"text": pl.String})
+        pl.DataFrame({"text": text.split("\n")}, schema={"text": pl.String})
         .with_row_index("line", offset=1)
         .with_columns(pl.col("text").str.extract_all(r"\S+"))
         .filter(pl.col("text").list.len() > 0)
@@ -63,29 +63,30 @@ def _read_adjacency_file(path: Path, part: str) -> pl.DataFrame:
     )
     if tokens.is_empty():
         raise DataError(f"{path}: the file is empty; each line must be 'user item item ...'.")
+    tokens = _with_ids(tokens, "user", path)
+    has_items = pl.col("item").list.len() > 0
     if part == "train":
-        has_items = pl.col("item").list.len() > 0
         empty = tokens.filter(~has_items).join(tokens.filter(has_items), on="user", how="anti")
         _refuse(empty, path, "user {user} has no training items; remove the user.")
-    pairs = tokens.explode("item")
-    for column in ("user", "item"):
-        number = pl.col(column).cast(pl.Int64, strict=False)
-        _refuse(
-            pairs.filter(pl.col(column).is_not_null() & number.is_null()),
-            path,
-            f"'{{{column}}}' is not an integer id; write ids as non-negative integers.",
-        )
-        _refuse(pairs.filter(number < 0), path, f"{column} id {{{column}}} is negative; ids start at 0.")
-    pairs = pairs.drop_nulls("item").cast({"user": pl.Int64, "item": pl.Int64})
+    pairs = _with_ids(tokens.filter(has_items).explode("item"), "item", path)
     if pairs.is_empty():
         raise DataError(f"{path}: no line has an item; each line must be 'user item item ...'.")
     return pairs.select(pl.lit(part).alias("part"), "line", "user", "item")
 
 
+def _with_ids(rows: pl.DataFrame, column: str, path: Path) -> pl.DataFrame:
+    """The rows with a column of text as integers; refused where it holds anything but ids."""
+    number = pl.col(column).cast(pl.Int64, strict=False)
+    sentence = f"{{{column}!r}} is not an integer id; write ids as non-negative integers."
+    _refuse(rows.filter(number.is_null()), path, sentence)
+    _refuse(rows.filter(number < 0), path, f"{column} id {{{column}}} is negative; ids start at 0.")
+    return rows.cast({column: pl.Int64})
+
+
 def _refuse(rows: pl.DataFrame, path: Path, sentence: str) -> None:
     """Raises DataError for the first of the rows, if any; {column} in the sentence stands for its values."""
     if not rows.is_empty():
-        first = rows.sort("line").row(0, named=True)
+        first = rows.with_columns(pl.col(pl.String).str.head(60)).sort("line").row(0, named=True)
         raise DataError(f"{path}, line {first['line']}: {sentence.format(**first)}")
 
 

@@ -101,9 +101,11 @@ def load(
             f"{', '.join(sorted(GENERATED))} need no files, and {', '.join(sorted(download.SOURCES))} are downloaded)."
         )
 
-    table = READERS[kind](
-        file, Columns(user_column or "user", item_column or "item", rating_column, time_column, least_rating)
-    )
+    wanted = Columns(user_column or "user", item_column or "item", rating_column, time_column, least_rating)
+    try:
+        table = READERS[kind](file, wanted)
+    except OSError as error:  # a folder that must not be entered, or a name that is too long
+        raise DataError(f"{error.filename or file}: cannot be read ({error.strerror or error}).") from error
     if source is not None:
         table = table.note(f"Please cite {source.citation}.")
     if table.num_pairs == 0:

@@ -3,7 +3,8 @@
 import os
 import shutil
 import zipfile
-from pathlib import Path
+import zlib
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 import pooch
@@ -62,9 +63,11 @@ def fetch(name: str, source: Source, cache: Path) -> Path:
         cache: folder that is made where it is missing.
 
     Raises:
-        DataError: no connection, a transfer that was cut off, an archive of another checksum or without the file, or a
-            cache that cannot be written. Nothing half-written is left.
+        DataError: no connection, a transfer that was cut off, an archive of another checksum or without the file, a
+            file whose path leaves the cache, or a cache that cannot be written. Nothing half-written is left.
     """
+    if not _stays_inside(source.member):
+        raise DataError(f"{name}: the archive's file {source.member} would be written outside of {cache}.")
     unpacked = cache / source.member
     if unpacked.is_file():
         return unpacked
@@ -85,8 +88,12 @@ def fetch(name: str, source: Source, cache: Path) -> Path:
         raise DataError(
             f"{name}: what {source.url} sent does not have the checksum {source.checksum}; try again, {by_hand}."
         ) from error
-    except (KeyError, zipfile.BadZipFile) as error:
+    except KeyError as error:
         raise DataError(f"{archive}: has no file {source.member}; delete the archive and try again.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: under a password
+        raise DataError(
+            f"{archive}: {source.member} cannot be unpacked ({error}); delete the archive and try again."
+        ) from error
     except OSError as error:
         raise DataError(
             f"{name}: cannot write to {cache} ({error.strerror or error}); set CML_JAX_CACHE to another folder, "
@@ -95,10 +102,16 @@ def fetch(name: str, source: Source, cache: Path) -> Path:
     return unpacked
 
 
+def _stays_inside(member: str) -> bool:
+    """Whether a path of an archive is relative and never goes up, on any system."""
+    paths = PurePosixPath(member), PureWindowsPath(member)
+    return not any(path.anchor or ".." in path.parts for path in paths)
+
+
 def _unpack(archive: Path, member: str, target: Path) -> None:
     """Writes one file of a zip archive beside its place and renames it, so that no half of it is ever found there.
 
-    The path is the caller's, not the archive's, so an archive cannot write anywhere else.
+    Other members of the archive are left alone, wherever their paths point.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(target.name + ".part")

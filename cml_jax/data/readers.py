@@ -51,7 +51,12 @@ _MOVIELENS = {  # file -> how its rows stand, and its columns of user, item, rat
     "u.data": (TextLayout("\t", ("user", "item", "rating", "time"), quote=None), ("user", "item", "rating", "time")),
     # '::' separates; with ':' as the separator every second column is empty.
     "ratings.dat": (
-        TextLayout(":", ("user", "", "item", "_", "rating", "__", "time"), quote=None),
+        TextLayout(
+            ":",
+            ("user", "first ::", "item", "second ::", "rating", "third ::", "time"),
+            quote=None,
+            blank=("first ::", "second ::", "third ::"),
+        ),
         ("user", "item", "rating", "time"),
     ),
     "ratings.csv": (TextLayout(","), ("userId", "movieId", "rating", "timestamp")),
@@ -124,14 +129,14 @@ def _same_times(files: list[Path], read: list[Rows]) -> np.ndarray:
 def read_npz(path: Path, columns: Columns) -> Table:
     """Reads a users x items matrix as `scipy.sparse.save_npz` writes it; its values are the ratings.
 
-    Raw ids are the numbers of rows and columns. Stored zeros are no pairs.
+    Raw ids are the numbers of rows and columns. Stored zeros are no pairs; entries of one place are added up.
 
     Args:
         path: a .npz file, or a folder with train.npz, test.npz and perhaps valid.npz of one shape.
         columns: min_rating is the least value.
     """
     files = _files_of(path, "npz")
-    matrices = [_load_matrix(file) for file in files]
+    matrices, stored = zip(*(_load_matrix(file) for file in files), strict=True)
     for file, matrix in zip(files, matrices, strict=True):
         if matrix.shape != matrices[0].shape:
             raise DataError(
@@ -146,26 +151,37 @@ def read_npz(path: Path, columns: Columns) -> Table:
     )
     parts = _parts(files, [int(k.sum()) for k in kept])
     table = Table(users.astype(np.int32), items.astype(np.int32), user_ids, item_ids, parts=parts)
+    places, pairs = sum(m.nnz for m in matrices), sum(int(np.count_nonzero(m.data)) for m in matrices)
+    if sum(stored) > places:
+        table = table.note(f"Added up {sum(stored) - places:,} entries to others of the same row and column.")
+    if places > pairs:
+        table = table.note(f"Skipped {places - pairs:,} stored zeros.")
     if columns.min_rating:
-        return table.note(
-            _kept(table, sum(int(np.count_nonzero(m.data)) for m in matrices), "value", columns.min_rating)
-        )
+        return table.note(_kept(table, pairs, "value", columns.min_rating))
     return table
 
 
-def _load_matrix(file: Path) -> scipy.sparse.coo_array:
+def _load_matrix(file: Path) -> tuple[scipy.sparse.coo_array, int]:
+    """The matrix, each place once, and how many entries the file has."""
     try:
-        matrix = scipy.sparse.coo_array(scipy.sparse.load_npz(file))
+        with file.open("rb") as opened:  # NumPy leaves a damaged archive open
+            matrix = scipy.sparse.load_npz(opened)  # refuses pickled objects
+        if matrix.format in ("bsr", "csc", "csr"):
+            matrix.check_format(full_check=True)  # the conversion trusts the indices, and crashes where they are wrong
+        matrix = scipy.sparse.coo_array(matrix)
+        stored = matrix.nnz
         matrix.sum_duplicates()
     except PermissionError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror}).") from error
+    except MemoryError as error:  # also where a damaged file claims to be huge
+        raise DataError(f"{file}: needs more memory than there is.") from error
     except Exception as error:  # a damaged archive raises whatever its bytes lead to
         raise DataError(f"{file}: not a matrix of scipy.sparse.save_npz; write it with that.") from error
     if matrix.ndim != 2:
         raise DataError(f"{file}: has {matrix.ndim} dimension(s); the matrix must be users x items.")
     if matrix.data.dtype.kind not in "buif" or not np.all(np.isfinite(matrix.data)):
         raise DataError(f"{file}: holds values that are not finite numbers; write ratings or ones.")
-    return matrix
+    return matrix, stored
 
 
 def _files_of(path: Path, suffix: str) -> list[Path]:

@@ -1,16 +1,19 @@
 """Rows of text and Parquet files in bounded memory, through Polars' lazy engine."""
 
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from cml_jax.data.text_lines import TextLayout, find_bad_line, line_of_row
+from cml_jax.data.text_lines import TextLayout, count_blank_lines, find_bad_line, is_whole, line_of_row, packed_with
 from cml_jax.errors import DataError
 
 _ROW = "\0row"  # a name that no column has
 # Dates of ISO 8601; the first value of a file decides which, so that a file of mixed forms is refused.
 _DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%+")
+# What reading can raise; for some damaged Parquet files Polars panics, which is no Exception.
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error)
 
 
 class Rows(NamedTuple):
@@ -39,11 +42,12 @@ class ScannedFile:
         if not path.is_file():
             raise DataError(f"{path}: no such file; give it with dataset.path.")
         try:
-            with path.open("rb"):
-                pass
+            packed = packed_with(path) if layout is not None else None
+            if packed is not None:
+                raise DataError(f"{path}: is packed with {packed}; unpack it, or pack it with gzip.")
             self._rows = self._scan()
             self._dtypes = dict(self._rows.collect_schema())
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except _UNREADABLE as error:
             raise self._unreadable(error) from error
 
     def _scan(self) -> pl.LazyFrame:
@@ -56,6 +60,8 @@ class ScannedFile:
             quote_char=layout.quote,
             has_header=layout.header is None,
             schema=None if layout.header is None else dict.fromkeys(layout.header, pl.String),
+            # Without a header line, Polars would count the columns on a blank line.
+            skip_lines=0 if layout.header is None else count_blank_lines(self.path),
             infer_schema=False,  # all columns are strings, so that ids stay what they are
             glob=False,
         )
@@ -81,6 +87,10 @@ class ScannedFile:
         columns = {"user": self._id("user", user), "item": self._id("item", item)}
         if rating is not None:
             columns["rating"] = self._number("rating", rating)
+        blank = self._layout.blank if self._layout is not None else ()
+        for name in blank:
+            wanted[name] = name
+            columns[name] = pl.col(name).is_null().replace(False, None)
         try:
             times_are = None
             if time is not None:
@@ -91,15 +101,17 @@ class ScannedFile:
                 .collect(engine="streaming")
                 .row(0)
             )
+            if self._layout is not None and not is_whole(self.path, self._layout, num_lines):
+                raise self._bad_text()
             # Rows that cannot be used stay in, to be found and named below.
             usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
             kept = ~usable | (columns["rating"] >= min_rating) if min_rating else pl.lit(True)
             frame = self._rows.filter(~is_empty & kept).select(**columns).collect(engine="streaming")
             if frame.select(pl.any_horizontal(pl.all().is_null().any())).item():
                 self._refuse_first(wanted, columns, ~is_empty & ~usable)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except _UNREADABLE as error:
             raise self._unreadable(error) from error
-        return Rows(frame.drop("rating", strict=False), num_lines, num_empty, times_are)
+        return Rows(frame.drop("rating", *blank, strict=False), num_lines, num_empty, times_are)
 
     def _id(self, key: str, name: str) -> pl.Expr:
         dtype = self._dtypes[name]
@@ -150,19 +162,23 @@ class ScannedFile:
             if self._layout is None
             else f"line {line_of_row(self.path, self._layout, first[_ROW])}"
         )
-        what = "is empty" if not value else f"= {value[:60]!r} is not {kind[key]}"
+        what = "is empty" if not value else f"= {value[:60]!r} is not {kind.get(key, 'empty')}"
         raise DataError(f"{self.path}, {where}: column '{wanted[key]}' {what}; correct or remove it.")
 
-    def _unreadable(self, error: Exception) -> DataError:
+    def _unreadable(self, error: BaseException) -> DataError:
         """The sentence for a file that cannot be read; for text it looks for the line itself."""
         reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
         if isinstance(error, OSError):
             return DataError(f"{self.path}: cannot be read ({error.strerror or reason}).")
         if self._layout is None:
+            reason = "it is damaged" if isinstance(error, pl.exceptions.PanicException) else reason
             return DataError(f"{self.path}: cannot be read as Parquet ({reason}).")
-        if self.path.stat().st_size == 0:
+        if isinstance(error, pl.exceptions.NoDataError):
             return DataError(f"{self.path}: the file is empty.")
-        found = find_bad_line(self.path, self._layout)
+        return self._bad_text()
+
+    def _bad_text(self) -> DataError:
+        found = find_bad_line(self.path, self._layout) if self._layout is not None else None
         if found:
             return DataError(f"{self.path}, line {found}; correct the file.")
         return DataError(f"{self.path}: cannot be read as a table of text; check the separator and the quotes.")

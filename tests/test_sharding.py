@@ -1,0 +1,145 @@
+"""Tables split over 8 simulated devices, against the same run on one; CML_ALL=1 tries every combination."""
+
+import dataclasses
+import os
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cml_jax import checkpoint, ranking, sharding, training
+from cml_jax.errors import ConfigError
+from cml_jax.types import HParams, Params, Spec
+from experiments import train
+from experiments.bench import make_interactions
+from tests.runs import read_records, tiny_config
+
+TRAIN = make_interactions(101, 203, 3000)  # neither number is a multiple of 8
+DATA = TRAIN.to_device()
+HPARAMS = jax.tree.map(
+    jnp.float32, HParams(learning_rate=1e-2, popularity_exponent=0.5, similarity_cutoff=0.3, gor_weight=0.5)
+)
+STRATEGIES = {
+    "uniform": {"sampler": "uniform", "num_negatives": 3},
+    "popularity": {"sampler": "popularity", "gor": "sum"},
+    "two_stage": {"num_candidates": 60, "num_draws": 110, "num_negatives": 2, "gor": "mean"},
+    "frozen": {"num_candidates": 60, "refresh_every": 0},
+    "softmax": {"num_candidates": 60, "num_draws": 110, "loss": "softmax", "gor": "mean"},
+}
+CONSTRAINTS = ("sphere", "ball", "none")
+ROWS = ("lazy", "catch_up", "dense")
+EVERY = [(strategy, constraint, "lazy") for strategy in STRATEGIES for constraint in CONSTRAINTS]
+EVERY += [(strategy, "sphere", rows) for strategy in STRATEGIES for rows in ROWS[1:]]
+SOME = [("uniform", "none", "dense"), ("popularity", "ball", "lazy"), ("two_stage", "sphere", "lazy")]
+SOME += [("frozen", "ball", "lazy"), ("softmax", "sphere", "catch_up")]
+
+
+def run(spec, num_steps=200):
+    """The parameters at the end and the losses."""
+    data, hparams = sharding.everywhere((DATA, HPARAMS), spec.num_shards)
+    state = training.init_state(spec, data, hparams, 0)
+    state, metrics = training.run_steps(state, data, hparams, spec=spec, num_steps=num_steps)
+    params = training.settled(state, hparams, spec=spec)
+    return jax.tree.map(np.asarray, params), np.asarray(metrics.loss), np.asarray(metrics.no_negative)
+
+
+@pytest.mark.parametrize(("strategy", "constraint", "rows"), EVERY if os.environ.get("CML_ALL") else SOME)
+def test_sharded_steps_equal_unsharded_ones(strategy, constraint, rows):
+    spec = Spec(dim=12, batch_size=64, constraint=constraint, rows=rows, **STRATEGIES[strategy])
+    whole, losses, without = run(spec)
+    split, split_losses, split_without = run(dataclasses.replace(spec, num_shards=8))
+    differences = [np.abs(ours[: len(theirs)] - theirs).max() for ours, theirs in zip(split, whole, strict=True)]
+    print(f"{strategy:<11}{constraint:<8}{rows:<9}largest difference {max(differences):.1e}")
+    assert max(differences) < 1e-5
+    np.testing.assert_allclose(split_losses, losses, rtol=1e-5)
+    np.testing.assert_array_equal(split_without, without)
+    for table, rows_of_it in zip(split, (101, 203), strict=True):
+        assert len(table) == sharding.padded(rows_of_it, 8) and not table[rows_of_it:].any()
+
+
+SPEC = Spec(dim=16, batch_size=32, num_candidates=60, num_draws=110, num_shards=8)
+
+
+def test_no_collective_moves_a_table_and_devices_hold_their_part_alone():
+    """At 8,000 users and 4,000 items; a lookup moves (B + C) D numbers, and so may everything else."""
+    train_set = make_interactions(8000, 4000, 20000)
+    data, hparams = sharding.everywhere((train_set.to_device(), HPARAMS), 8)
+    state = training.init_state(SPEC, data, hparams, 0)
+    for table, moment in zip(state.params, [leaf.mu for (leaf, _) in state.opt_state], strict=True):
+        for array in (table, moment):
+            assert {shard.data.shape for shard in array.addressable_shards} == {(len(table) // 8, 16)}
+    compiled = training.run_steps.lower(state, data, hparams, spec=SPEC, num_steps=10).compile()
+    collectives = re.findall(
+        r"= (.+?) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\(", compiled.as_text() or ""
+    )
+    largest = (SPEC.num_candidates + 3 * SPEC.batch_size) * SPEC.dim
+    sizes = []
+    for shapes, kind in collectives:
+        for shape in re.findall(r"\[([\d,]*)\]", shapes):
+            sizes.append(int(np.prod([int(n) for n in shape.split(",") if n])))
+            assert sizes[-1] <= largest, (kind, shapes)
+    assert len(sizes) >= 4 and max(sizes) >= SPEC.num_candidates * SPEC.dim
+
+
+@pytest.mark.parametrize(("num_items", "k"), [(203, 30), (2500, 50), (5, 5)])
+def test_ranking_of_parts_equals_ranking_of_the_whole(num_items, k):
+    """Small whole numbers, so that many scores are equal, and lists that end in -1."""
+    seen = make_interactions(101, num_items, 900)
+    rng = np.random.default_rng(0)
+    tables = [rng.integers(-2, 3, (n, 4)).astype(np.float32) for n in (101, num_items)]
+    users = np.arange(100, -1, -3)
+    expected = ranking.top_k(Params(*map(jnp.asarray, tables)), users, seen, k)
+    for num_shards in (2, 8):
+        by_row = sharding.shardings(jax.sharding.PartitionSpec(sharding.AXIS), num_shards)
+        filled = [np.pad(x, ((0, sharding.padded(len(x), num_shards) - len(x)), (0, 0))) for x in tables]
+        split = Params(*(jax.device_put(table, by_row) for table in filled))
+        np.testing.assert_array_equal(ranking.top_k(split, users, seen, k), expected)
+
+
+def test_checkpoint_of_8_shards_goes_on_with_3_and_1(tmp_path):
+    def progress(num_shards, num_steps):
+        spec = dataclasses.replace(SPEC, batch_size=24, num_shards=num_shards)
+        data, hparams = sharding.everywhere((DATA, HPARAMS), num_shards)
+        state = training.init_state(spec, data, hparams, 5)
+        if num_steps:
+            state, _ = training.run_steps(state, data, hparams, spec=spec, num_steps=num_steps)
+        return checkpoint.start(state)
+
+    saved = progress(8, 10)
+    with checkpoint.open_manager(tmp_path / "checkpoints", keep=1) as manager:
+        checkpoint.save(manager, saved, {})
+        checkpoint.wait(manager)
+        for num_shards in (3, 1):
+            restored = checkpoint.restore(manager, progress(num_shards, 0))
+            assert not restored.damaged and restored.progress is not None
+            for ours, theirs in zip(restored.progress.state.params, saved.state.params, strict=True):
+                assert len(ours.sharding.device_set) == num_shards
+                rows = min(len(ours), len(theirs))
+                np.testing.assert_array_equal(np.asarray(ours)[:rows], np.asarray(theirs)[:rows])
+                assert not np.asarray(ours)[rows:].any() and not np.asarray(theirs)[rows:].any()
+
+
+def test_run_on_8_shards_gives_the_metrics_of_one_and_goes_on_with_2(tmp_path):
+    config = {"dataset__name": "synthetic", "eval__ks": (5, 20), "model__init_scale": 0.5}
+    one = train.train_and_evaluate(tiny_config(**config), tmp_path / "one")
+    train.train_and_evaluate(tiny_config(train__num_steps=20, sharding__num_shards=8, **config), tmp_path / "many")
+    many = train.train_and_evaluate(tiny_config(sharding__num_shards=2, **config), tmp_path / "many")
+    for name, value in one["test"].items():
+        assert abs(many["test"][name] - value) <= 2e-3 * max(1.0, abs(value)), name
+    for ours, theirs in zip(read_records(tmp_path / "many"), read_records(tmp_path / "one"), strict=True):
+        np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("num_shards", "sentence"),
+    [
+        (9, r"config\.sharding\.num_shards = 9 is above the number of devices, 8"),
+        (0, r"config\.sharding\.num_shards = 0 must be 1 or more"),
+        (6, r"config\.train\.batch_size = 64 must be a multiple of the number of shards, 6"),
+    ],
+)
+def test_bad_numbers_of_shards(num_shards, sentence, tmp_path):
+    with pytest.raises(ConfigError, match=sentence):
+        train.train_and_evaluate(tiny_config(sharding__num_shards=num_shards), tmp_path)

@@ -144,9 +144,12 @@ def wait(manager: ocp.CheckpointManager) -> None:
 def _not_written(manager: ocp.CheckpointManager, error: Exception) -> UserError:
     full = "No space left on device"
     reason = full if full in str(error) else " ".join(str(error).split())[:200]
+    remedy = "make room or choose another --workdir"
+    if jax.process_count() > 1:
+        remedy = f"if another process has stopped, start all of them again, else {remedy}"
     return UserError(
-        f"{manager.directory}: a checkpoint cannot be written ({reason}); make room or choose another --workdir. "
-        f"Checkpoints saved before are as they were."
+        f"{manager.directory}: a checkpoint cannot be written ({reason}); {remedy}. Checkpoints saved before are as "
+        f"they were."
     )
 
 

@@ -38,7 +38,7 @@ def run(main: Callable[[], None]) -> None:
             reason = " ".join(str(error).split())[:200]
             _end(
                 f"Process {jax.process_index()} cannot go on, since another has stopped ({reason}); start all of them "
-                f"again to go on from the last checkpoint."
+                f"again, to go on from the last checkpoint."
             )
 
     # What fails in a library's thread, such as saving, is raised again where it is waited for, and reported there; its

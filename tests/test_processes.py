@@ -59,7 +59,10 @@ def test_killed_process_stops_the_others_and_all_go_on_to_the_metrics_of_one(tmp
     wait_for(lambda: newest(tmp_path / "many" / "checkpoints") >= 40, processes[0], seconds=120)
     processes[-1].kill()
     for _, errors, status in end_all(processes[:-1]):
-        assert status == 1 and "start all of them again to go on from the last checkpoint" in errors, errors[:6000]
+        # Whoever notices first: the collective that waits for it, or JAX's own watch over the processes.
+        assert (status == 1 and "start all of them again" in errors) or (
+            status == -signal.SIGABRT and "another task died" in errors
+        ), errors[:6000]
         assert "Traceback" not in errors
     done = newest(tmp_path / "many" / "checkpoints")
 

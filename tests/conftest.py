@@ -8,14 +8,16 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="cml_jax_tests_")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+# Eight devices, for what is split over several; programs that run for milliseconds are not worth optimising.
+_FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
 
-import jax
-import numpy as np
-import pytest
-import scipy.stats
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import scipy.stats  # noqa: E402
 
-from cml_jax.data.interactions import from_pairs
+from cml_jax.data.interactions import from_pairs  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")  # no silent broadcasting
 

@@ -1,4 +1,4 @@
-"""Real processes on this machine that train one model together."""
+"""Real processes on this machine that train one model together; CML_ALL=1 kills one, CML_PROCESSES says how many."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from tests.runs import ROOT, command, read_records
@@ -18,7 +19,7 @@ RUN = [
     *("--config.sampler.num_candidates=30", "--config.train.report_every_steps=20", "--config.eval.every_steps=200"),
     *("--config.checkpoint.every_steps=20", "--config.eval.ks=(5,20)"),
 ]
-NUM_PROCESSES = 4 if os.environ.get("CML_ALL") else 2
+NUM_PROCESSES = int(os.environ.get("CML_PROCESSES", "2"))
 
 
 def free_port():
@@ -36,7 +37,8 @@ def start_all(workdir, *arguments, count=NUM_PROCESSES):
                 *(f"--num_processes={count}", f"--process_id={number}"),
             ],
             cwd=ROOT,
-            env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
+            env=os.environ
+            | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "XLA_FLAGS": "--xla_backend_optimization_level=0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -54,34 +56,38 @@ def end_all(processes, seconds=120):
             process.kill()
 
 
-def test_killed_process_stops_the_others_and_all_go_on_to_the_metrics_of_one(tmp_path):
-    processes = start_all(tmp_path / "many", "--config.train.num_steps=1000000")
-    wait_for(lambda: newest(tmp_path / "many" / "checkpoints") >= 40, processes[0], seconds=120)
+def test_processes_together_reach_the_metrics_of_one(tmp_path):
+    steps = "--config.train.num_steps=100"
+    ended = end_all(start_all(tmp_path / "many", steps))
+    assert [status for *_, status in ended] == [0] * NUM_PROCESSES, ended
+    assert "ndcg" in ended[0][0] and not any("ndcg" in output for output, *_ in ended[1:]), "the first one prints"
+    assert command(*RUN, steps, f"--workdir={tmp_path / 'one'}").returncode == 0
+    one, many = (json.loads((tmp_path / name / "summary.json").read_text())["test"] for name in ("one", "many"))
+    for name, value in one.items():
+        assert abs(many[name] - value) <= 0.01 * max(1.0, abs(value)), name
+    losses = [[record["loss"] for record in read_records(tmp_path / name)] for name in ("one", "many")]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+@pytest.mark.skipif(not os.environ.get("CML_ALL"), reason="takes a minute: until a dead process is missed")
+def test_killed_process_stops_the_others_and_all_go_on_from_the_last_checkpoint(tmp_path):
+    processes = start_all(tmp_path, "--config.train.num_steps=1000000")
+    wait_for(lambda: newest(tmp_path / "checkpoints") >= 40, processes[0], seconds=120)
     processes[-1].kill()
     for _, errors, status in end_all(processes[:-1]):
         # Whoever notices first: the collective that waits for it, or JAX's own watch over the processes.
         assert (status == 1 and "start all of them again" in errors) or (
             status == -signal.SIGABRT and "another task died" in errors
         ), errors[:6000]
-        assert "Traceback" not in errors
-    done = newest(tmp_path / "many" / "checkpoints")
+    done = newest(tmp_path / "checkpoints")
 
-    processes = start_all(tmp_path / "many", "--config.train.num_steps=1000000")
-    wait_for(lambda: newest(tmp_path / "many" / "checkpoints") >= done + 40, processes[0], seconds=120)
+    processes = start_all(tmp_path, "--config.train.num_steps=1000000")
+    wait_for(lambda: newest(tmp_path / "checkpoints") >= done + 40, processes[0], seconds=120)
     processes[-1].send_signal(signal.SIGTERM)  # one of them is told, all of them stop
     for _, errors, status in end_all(processes):
-        assert status == 0, errors[:6000]
-    steps = f"--config.train.num_steps={newest(tmp_path / 'many' / 'checkpoints') + 20}"
-    ended = end_all(start_all(tmp_path / "many", steps))
-    assert [status for *_, status in ended] == [0] * NUM_PROCESSES, ended
-    assert "ndcg" in ended[0][0] and not any("ndcg" in output for output, *_ in ended[1:]), "the first one prints"
-
-    assert command(*RUN, steps, f"--workdir={tmp_path / 'one'}").returncode == 0
-    one, many = (json.loads((tmp_path / name / "summary.json").read_text())["test"] for name in ("one", "many"))
-    for name, value in one.items():
-        assert abs(many[name] - value) <= 0.01 * max(1.0, abs(value)), name
-    steps_of = [[record["step"] for record in read_records(tmp_path / name)] for name in ("one", "many")]
-    assert steps_of[0] == steps_of[1]
+        assert status == 0, errors[-2000:]
+    steps = [record["step"] for record in read_records(tmp_path)]
+    assert steps == list(range(20, newest(tmp_path / "checkpoints") + 20, 20))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 from cml_jax import sharding
 from cml_jax.errors import UserError
@@ -211,7 +212,10 @@ def _move_aside(manager: ocp.CheckpointManager, step: int) -> Path:
     """Moves a damaged checkpoint out of the folder of good ones, where its number is wanted again."""
     folder = Path(manager.directory)
     place = folder.parent / f"damaged-{step}"
-    shutil.rmtree(place, ignore_errors=True)
-    (folder / str(step)).rename(place)
+    if jax.process_index() == 0:
+        shutil.rmtree(place, ignore_errors=True)
+        (folder / str(step)).rename(place)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("a damaged checkpoint was moved")
     manager.reload()
     return place

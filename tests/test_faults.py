@@ -89,19 +89,22 @@ def test_sigterm_during_an_evaluation(tmp_path, monkeypatch, evaluation):
 
 
 def test_killed_again_and_again_ends_as_if_undisturbed(tmp_path):
-    """SIGKILL at random moments; CML_KILLS=100 does it a hundred times."""
+    """SIGKILL at random moments, most of them soon after a checkpoint; CML_KILLS=100 does it a hundred times."""
     rng, kills = random.Random(0), int(os.environ.get("CML_KILLS", "1"))
-    steps = f"--config.train.num_steps={5000 if kills > 1 else 1000}"
-    assert start(tmp_path / "whole", steps).wait(timeout=300) == 0
-    for _ in range(kills):
-        process = start(tmp_path / "killed", steps)
-        checkpoints = tmp_path / "killed" / "checkpoints"
-        before = newest(checkpoints)
-        wait_for(lambda since=before, folder=checkpoints: newest(folder) > since, process)
-        time.sleep(rng.random() * 0.3)
+    arguments = [f"--config.train.num_steps={5000 if kills > 1 else 1000}", "--config.checkpoint.every_steps=20"]
+    assert start(tmp_path / "whole", *arguments).wait(timeout=600) == 0
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    for number in range(kills):
+        process = start(tmp_path / "killed", *arguments)
+        if number % 5 == 4:
+            time.sleep(rng.random() * 6)  # while it starts, compiles or trains
+        else:
+            before = newest(checkpoints)
+            wait_for(lambda since=before: newest(checkpoints) > since, process)
+            time.sleep(rng.random() * 0.05)
         process.kill()
-        process.wait()
-    assert start(tmp_path / "killed", steps).wait(timeout=300) == 0
+        assert process.wait() == -signal.SIGKILL, "it ended before"
+    assert start(tmp_path / "killed", *arguments).wait(timeout=600) == 0
     assert_same_end(tmp_path / "killed", tmp_path / "whole")
 
 

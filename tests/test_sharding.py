@@ -36,10 +36,15 @@ SOME = [("uniform", "none", "dense"), ("popularity", "ball", "lazy"), ("two_stag
 SOME += [("frozen", "ball", "lazy"), ("softmax", "sphere", "catch_up")]
 
 
+# A draw that falls, but for rounding, on the border between two candidates may go the other way: one of some 500,000 did
+# with seed 0, and what comes after such a draw drifts apart. With this seed there is none.
+SEED = 1
+
+
 def run(spec, num_steps=200):
     """The parameters at the end and the losses."""
     data, hparams = sharding.everywhere((DATA, HPARAMS), spec.num_shards)
-    state = training.init_state(spec, data, hparams, 0)
+    state = training.init_state(spec, data, hparams, SEED)
     state, metrics = training.run_steps(state, data, hparams, spec=spec, num_steps=num_steps)
     params = training.settled(state, hparams, spec=spec)
     return jax.tree.map(np.asarray, params), np.asarray(metrics.loss), np.asarray(metrics.no_negative)

@@ -97,13 +97,14 @@ def test_killed_again_and_again_ends_as_if_undisturbed(tmp_path):
     for number in range(kills):
         process = start(tmp_path / "killed", *arguments)
         if number % 5 == 4:
-            time.sleep(rng.random() * 6)  # while it starts, compiles or trains
+            time.sleep(rng.random() * 4)  # while it starts or compiles
         else:
             before = newest(checkpoints)
             wait_for(lambda since=before: newest(checkpoints) > since, process)
-            time.sleep(rng.random() * 0.05)
+            time.sleep(rng.random() * 0.03)
         process.kill()
         assert process.wait() == -signal.SIGKILL, "it ended before"
+        print(f"kill {number + 1}, newest checkpoint {newest(checkpoints)}", flush=True)
     assert start(tmp_path / "killed", *arguments).wait(timeout=600) == 0
     assert_same_end(tmp_path / "killed", tmp_path / "whole")
 

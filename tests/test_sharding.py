@@ -36,8 +36,8 @@ SOME = [("uniform", "none", "dense"), ("popularity", "ball", "lazy"), ("two_stag
 SOME += [("frozen", "ball", "lazy"), ("softmax", "sphere", "catch_up")]
 
 
-# A draw that falls, but for rounding, on the border between two candidates may go the other way: one of some 500,000 did
-# with seed 0, and what comes after such a draw drifts apart. With this seed there is none.
+# A draw that falls, but for rounding, on the border between two candidates may go the other way: one of some 500,000
+# did with seed 0, and what comes after such a draw drifts apart. With this seed there is none.
 SEED = 1
 
 

@@ -40,7 +40,7 @@ def init_state(spec: Spec, data: DeviceInteractions, hparams: HParams, seed: Arr
     Where P > 1 every device makes its own part of the tables; their rows are those of P = 1, and rows of zeros.
     """
     if spec.num_shards == 1:
-        return _init_state(spec, data, hparams, seed)
+        return _jitted_init_state(spec, data, hparams, seed)
     init = functools.partial(_init_state, spec)
     specs = sharding.state_specs(jax.eval_shape(init, data, hparams, seed))
     return jax.jit(init, out_shardings=sharding.shardings(specs, spec.num_shards))(data, hparams, seed)
@@ -65,6 +65,9 @@ def _init_state(spec: Spec, data: DeviceInteractions, hparams: HParams, seed: Ar
         sampler_state=sampling.SAMPLERS[spec.sampler](spec, data, hparams).init(),
         snapshot=None if spec.refresh_every == 1 else jnp.copy(params.items),
     )
+
+
+_jitted_init_state = jax.jit(_init_state, static_argnums=0)
 
 
 def make_step(spec: Spec):

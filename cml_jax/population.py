@@ -1,12 +1,12 @@
 """Populations: M members that differ in seed and in traced hyperparameters, trained by one compiled program.
 
-The data are shared by the members, and so is the step that they are at; everything else of a state has a leading axis M.
+The data are shared by the members, and so is the step that they are at; everything else has a leading axis M.
 
-A member's draws are those of the same run alone. On accelerators the members are the batch axis of one program, so their
-embeddings are those of runs alone but for rounding; a draw on the border between two candidates may then fall on the
-other side. On CPU the program takes a chunk of steps of one member after the other: a batch axis is not faster there
-(0.9 to 1.2 times the time, two-stage, B = 64 and 256, M = 4 to 16), and this way the results are those of runs alone to
-the bit.
+A member's draws are those of the same run alone. On accelerators the members are the batch axis of one program, and
+their embeddings are those of runs alone but for rounding; a draw on the border between two candidates may then fall on
+the other side. On CPU the program takes a chunk of steps of one member after the other: a batch axis is not faster
+there (0.9 to 1.2 times the time, two-stage, B = 64 and 256, M = 4 to 16), and this way the results are those of runs
+alone to the bit.
 """
 
 import dataclasses

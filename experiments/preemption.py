@@ -53,3 +53,13 @@ def watch(alone: bool = True) -> Iterator[Watch]:
         yield watching
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def stoppable(watching: Watch, sentence: str) -> Iterator[None]:
+    """A stretch that SIGTERM ends at once, with a sentence."""
+    try:
+        with watching.interruptible():
+            yield
+    except Preempted:
+        raise Preempted(sentence) from None

@@ -1,14 +1,18 @@
-"""The files of a run's workdir: config.json, metrics.jsonl, summary.json, checkpoints/."""
+"""The files of a run's workdir: config.json, metrics.jsonl, summary.json, per_user.npz, checkpoints/."""
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cml_jax.errors import ConfigError, DataError, UserError
+from cml_jax.evaluation import Evaluation
 from experiments.config import Config, flatten, to_json
 
 # What may differ between a run and its continuation, because the steps done so far do not depend on it.
@@ -98,10 +102,28 @@ class Run(NamedTuple):
             raise UserError(f"{path}: cannot be read as JSON; choose another --workdir, or delete this one.")
         return values
 
-    def remove_summary(self) -> None:
+    def is_finished(self, num_steps: int) -> bool:
+        """Whether the workdir holds the result of so many steps."""
+        summary = self.read_json("summary.json")
+        return summary is not None and summary.get("steps") == num_steps
+
+    def remove_results(self) -> None:
         """Removes what an earlier run left, when a run starts anew."""
         if self.writes:
-            (self.folder / "summary.json").unlink(missing_ok=True)
+            for name in ("summary.json", "per_user.npz", "failed.json"):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def write_failure(self, reason: str) -> None:
+        """Writes failed.json: why the run cannot go on."""
+        if self.writes:
+            _write_atomically(self.folder / "failed.json", json.dumps({"reason": reason}, indent=2) + "\n")
+
+    def write_per_user(self, result: Evaluation) -> None:
+        """Writes per_user.npz: the users that were scored, by number, and for each metric a value a user."""
+        if self.writes:
+            buffer = io.BytesIO()
+            np.savez(buffer, allow_pickle=False, users=result.users, **result.per_user)
+            _write_atomically(self.folder / "per_user.npz", buffer.getvalue())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Writes summary.json: the result of the number of steps that it names; a longer run replaces it."""
@@ -183,11 +205,11 @@ def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str
     return changes
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def _write_atomically(path: Path, content: str | bytes) -> None:
     """Writes beside and renames, so that a reader or a crash never sees half a file."""
     beside = path.with_suffix(path.suffix + ".part")
     try:
-        beside.write_text(text)
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
         beside.replace(path)
     except OSError:
         beside.unlink(missing_ok=True)

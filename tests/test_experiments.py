@@ -45,12 +45,12 @@ def test_workdir_holds_what_is_promised(tmp_path, capsys):
     returned = train.train_and_evaluate(tiny_config(), tmp_path / "a" / "b")
     folder = tmp_path / "a" / "b"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "summary.json", "curves.png", "checkpoints"}
+    assert names == {"config.json", "metrics.jsonl", "summary.json", "per_user.npz", "curves.png", "checkpoints"}
     summary = json.loads((folder / "summary.json").read_text())
     assert summary == json.loads(json.dumps(returned))
     assert set(summary) == {
         *("valid", "test", "intervals", "best_step", "steps", "triplets_per_second", "wall_seconds", "dataset"),
-        *("versions", "device"),
+        *("versions", "device", "members"),
     }
     assert summary["dataset"]["users"] == summary["dataset"]["items"] == summary["dataset"]["test"] == 50
     assert len(summary["dataset"]["sha256"]) == 64 and summary["steps"] == 40 and summary["best_step"] in (20, 40)

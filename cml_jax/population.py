@@ -98,16 +98,28 @@ def stacked(trees: Sequence[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def member_bytes(spec: Spec, data: DeviceInteractions, hparams: HParams, num_steps: int) -> int:
-    """Memory that one member takes in a program of `num_steps` steps, the shared data left out.
+def stacked_states(states: Sequence[TrainState]) -> TrainState:
+    """States of M members at the same step as that of a population."""
+    together = stacked([dataclasses.replace(state, step=None) for state in states])
+    return dataclasses.replace(together, step=states[0].step)
 
-    Its state before and after, its best parameters, a copy of both for a checkpoint, and what a step needs meanwhile.
+
+def member_state(states: TrainState, index: int) -> TrainState:
+    """One member's state, as if it had been trained alone."""
+    return dataclasses.replace(member(dataclasses.replace(states, step=None), index), step=states.step)
+
+
+def member_bytes(spec: Spec, data: DeviceInteractions, hparams: HParams) -> int:
+    """About the memory that one more member takes, mostly above it.
+
+    Its state before and after some steps and in a checkpoint, its best parameters twice, and what a step needs
+    meanwhile: some numbers for each pair of positive and candidate, and some rows for each item looked up.
     """
     state = jax.eval_shape(functools.partial(training.init_state, spec), data, hparams, 0)
-    compiled = training.run_steps.lower(state, data, hparams, spec=spec, num_steps=num_steps).compile()
-    workspace = compiled.memory_analysis()
+    looked_up = spec.batch_size * (2 + spec.num_negatives) + spec.num_candidates
+    numbers = 6 * (spec.batch_size * spec.num_candidates + looked_up * spec.dim)
+    return 3 * _bytes(state) + 2 * _bytes(state.params) + 4 * numbers
 
-    def size(tree):
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
-    return 3 * size(state) + 2 * size(state.params) + (workspace.temp_size_in_bytes if workspace else 0)
+def _bytes(tree: PyTree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -39,7 +39,7 @@ class Member:
         run: its workdir.
         manager: of its checkpoints.
         say: prints a line of its log.
-        state: where it stands; whoever trains it takes the state and may donate its buffers.
+        state: where it stands, until somebody takes it to train it.
         best: its best parameters so far.
         total: steps of the whole run.
         records: its reports so far.
@@ -55,13 +55,25 @@ class Member:
     run: rundir.Run
     manager: ocp.CheckpointManager
     say: Callable[[str], None]
-    state: TrainState
+    state: TrainState | None
     best: checkpoint.Best
     total: int
     valid_users: np.ndarray
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     unreported: dict[str, Any] | None = None
     summary: dict[str, Any] | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps done, before it is trained."""
+        assert self.state is not None
+        return int(self.state.step)
+
+    def take_state(self) -> TrainState:
+        """The state, which is no longer kept here, so that its memory can be reused."""
+        state, self.state = self.state, None
+        assert state is not None
+        return state
 
     def add_steps(self, step: int, losses: np.ndarray, no_negative: int, throughput: float) -> None:
         """Notes the report of the steps since the last one; `report` evaluates and writes it.

@@ -18,7 +18,6 @@ from absl import flags
 from cml_jax.errors import UserError
 from experiments import cli
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.", required=True)
 _IGNORED = ("seed", "dataset.path", "checkpoint.every_steps", "checkpoint.keep", "sharding.num_shards")
 
 
@@ -203,16 +202,21 @@ def save_figure(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def main() -> None:
-    """Runs with the flags' values."""
-    workdir = Path(_WORKDIR.value)
+def write_report(workdir: Path) -> str:
+    """Writes report.md, results.csv and report.png into a folder of runs; returns the text."""
     rows = collect(workdir)
     text = as_markdown(rows)  # before anything is written, since it may refuse
     (workdir / "report.md").write_text(text)
     as_frame(rows).write_csv(workdir / "results.csv")
     save_figure(rows, workdir / "report.png")
-    print(text)
+    return text
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Runs with the flags' values."""
+    print(write_report(Path(flags.FLAGS.workdir)))
+
+
+if __name__ == "__main__":  # flags too, since a sweep imports this and has a --workdir of its own
+    flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.", required=True)
     cli.run(main)

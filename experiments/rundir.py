@@ -68,7 +68,7 @@ class Run(NamedTuple):
                     f"{path}, line {number}: not a report; choose another --workdir, or delete this one."
                 ) from error
         if self.writes:
-            _write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
+            write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
         return records
 
     def append_record(self, record: dict[str, Any]) -> None:
@@ -81,7 +81,8 @@ class Run(NamedTuple):
         """Writes config.json: every key with its value, and the digest of the data."""
         values = to_json(config)
         if self.writes:
-            _write_atomically(
+            (self.folder / "failed.json").unlink(missing_ok=True)
+            write_atomically(
                 self.folder / "config.json", json.dumps(values | {"data_sha256": data_sha256}, indent=2) + "\n"
             )
 
@@ -110,25 +111,25 @@ class Run(NamedTuple):
     def remove_results(self) -> None:
         """Removes what an earlier run left, when a run starts anew."""
         if self.writes:
-            for name in ("summary.json", "per_user.npz", "failed.json"):
+            for name in ("summary.json", "per_user.npz"):
                 (self.folder / name).unlink(missing_ok=True)
 
     def write_failure(self, reason: str) -> None:
         """Writes failed.json: why the run cannot go on."""
         if self.writes:
-            _write_atomically(self.folder / "failed.json", json.dumps({"reason": reason}, indent=2) + "\n")
+            write_atomically(self.folder / "failed.json", json.dumps({"reason": reason}, indent=2) + "\n")
 
     def write_per_user(self, result: Evaluation) -> None:
         """Writes per_user.npz: the users that were scored, by number, and for each metric a value a user."""
         if self.writes:
             buffer = io.BytesIO()
             np.savez(buffer, allow_pickle=False, users=result.users, **result.per_user)
-            _write_atomically(self.folder / "per_user.npz", buffer.getvalue())
+            write_atomically(self.folder / "per_user.npz", buffer.getvalue())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Writes summary.json: the result of the number of steps that it names; a longer run replaces it."""
         if self.writes:
-            _write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+            write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
 
 
 @contextlib.contextmanager
@@ -142,20 +143,31 @@ def open_run(workdir: str | os.PathLike[str], config: Config, data_sha256: str, 
         DataError: the workdir holds a run on other data.
         UserError: the workdir cannot be written, or another run is writing to it.
     """
-    folder = Path(workdir)
-    with _errors_named(folder), contextlib.ExitStack() as on_exit:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-        on_exit.callback(os.close, handle)
-        if writes:
-            with _refusal_named(folder):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it however the process ends
+    with locked(workdir, wanted=writes) as folder:
         run = Run(folder, [], writes)
         if run.checkpoints.exists() and not run.checkpoints.is_dir():
             raise UserError(f"{run.checkpoints} is not a folder; choose another --workdir, or delete it.")
         if run.has_checkpoints():
             run.changes.extend(_check_same_run(run.read_json("config.json"), config, data_sha256, folder))
         yield run
+
+
+@contextlib.contextmanager
+def locked(workdir: str | os.PathLike[str], wanted: bool = True) -> Iterator[Path]:
+    """Makes a folder and, if wanted, keeps other processes out of it.
+
+    Raises:
+        UserError: it cannot be written, or another process keeps it.
+    """
+    folder = Path(workdir)
+    with _errors_named(folder), contextlib.ExitStack() as on_exit:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        on_exit.callback(os.close, handle)
+        if wanted:
+            with _refusal_named(folder):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it however the process ends
+        yield folder
 
 
 @contextlib.contextmanager
@@ -205,7 +217,7 @@ def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str
     return changes
 
 
-def _write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes beside and renames, so that a reader or a crash never sees half a file."""
     beside = path.with_suffix(path.suffix + ".part")
     try:

@@ -1,6 +1,5 @@
 """The training loop: steps, evaluation, checkpoints, summary; of one run, or of the members of a population."""
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +54,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
         data = dataset.train.to_device()
         with open_member(config, dataset, data_sha256, workdir, data, say) as member:
             if member.summary is None:
-                start, writes = int(member.state.step), member.run.writes
+                start, writes = member.step, member.run.writes
                 with tqdm(total=member.total, initial=start, unit="step", mininterval=0.5, disable=not writes) as bar:
                     train_members([member], data, watch, _to_bar(bar), _raise)
             assert member.summary is not None
@@ -195,22 +194,20 @@ def _grouped(members: Sequence[Member], data: DeviceInteractions) -> _Group:
         (member,) = members
         hparams, data = sharding.everywhere((member.hparams, data), spec.num_shards)
         return _Group(
-            state=member.state,
+            state=member.take_state(),
             advance=_compiled(training.run_steps, data, hparams, spec),
             settled=lambda state: training.settled(state, hparams, spec=spec),
             params_of=lambda params, index: params,
             state_of=lambda state, index: state,
         )
-    states = population.stacked([dataclasses.replace(member.state, step=None) for member in members])
+    states = [member.take_state() for member in members]
     hparams = population.stacked([member.hparams for member in members])
     return _Group(
-        state=dataclasses.replace(states, step=members[0].state.step),
+        state=population.stacked_states(states),
         advance=_compiled(population.run_population_steps, data, hparams, spec),
         settled=lambda state: population.settled_population(state, hparams, spec=spec),
         params_of=population.member,
-        state_of=lambda state, index: dataclasses.replace(
-            population.member(dataclasses.replace(state, step=None), index), step=state.step
-        ),
+        state_of=population.member_state,
     )
 
 

@@ -11,7 +11,7 @@ Last.fm; RESULTS.md has the table and the figure. Without a rung it is 6-cutoff.
 
 from experiments.config import Config, default_config
 
-_RUNGS = {
+CHANGES = {
     "1-uniform": {"sampler.name": "uniform", "model.constraint": "none"},
     "2-sphere": {"model.constraint": "sphere"},
     "3-popularity": {"sampler.name": "popularity"},
@@ -20,16 +20,17 @@ _RUNGS = {
     "6-cutoff": {"sampler.similarity_cutoff": 0.1},
     "7-gor": {"model.gor_weight": 1.0},
 }
+RUNGS = tuple(CHANGES)
 
 
 def get_config(rung: str = "6-cutoff") -> Config:
     """The config of a rung: its own change and those of all rungs below."""
-    if rung not in _RUNGS:
-        raise ValueError(f"'{rung}' is not a rung; choose one of {', '.join(_RUNGS)}.")
+    if rung not in CHANGES:
+        raise ValueError(f"'{rung}' is not a rung; choose one of {', '.join(CHANGES)}.")
     config = default_config()
     config.model.dim = 128
     config.model.init_scale = 0.8
-    for name, changes in _RUNGS.items():
+    for name, changes in CHANGES.items():
         config.update_from_flattened_dict(changes)
         if name == rung:
             return config

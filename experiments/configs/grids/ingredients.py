@@ -1,0 +1,20 @@
+"""What each ingredient is worth: the rungs of configs/ladder.py, over seeds, on HetRec Last.fm.
+
+python -m experiments.sweep --config=experiments/configs/grids/ingredients.py --workdir=runs/ingredients \
+    --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
+"""
+
+from experiments import grid
+from experiments.config import Config
+from experiments.configs import ladder
+
+
+def get_config() -> Config:
+    """The rungs, each with all changes of those below."""
+    base = ladder.get_config(ladder.RUNGS[0])
+    base.dataset.name = "lastfm"
+    points, changes = [], {}
+    for rung in ladder.RUNGS:
+        changes |= ladder.CHANGES[rung]
+        points.append({"name": rung} | changes)
+    return grid.make_grid(base, axes={"seed": (0, 1, 2)}, points=points, baseline=ladder.RUNGS[0])

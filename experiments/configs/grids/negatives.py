@@ -1,0 +1,17 @@
+"""Number of negatives of a triplet, the closest of which counts, for uniform and two-stage, on HetRec Last.fm.
+
+python -m experiments.sweep --config=experiments/configs/grids/negatives.py --workdir=runs/negatives \
+    --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
+"""
+
+from experiments import grid
+from experiments.config import Config
+from experiments.configs import two_stage
+
+
+def get_config() -> Config:
+    """One to sixteen negatives x two samplers x two seeds."""
+    base = two_stage.get_config()
+    base.dataset.name = "lastfm"
+    axes = {"sampler.name": ("uniform", "two_stage"), "model.num_negatives": (1, 2, 4, 16), "seed": (0, 1)}
+    return grid.make_grid(base, axes, baseline="uniform,num_negatives=1")

@@ -1,0 +1,161 @@
+"""Trains a grid of runs; those that can share a compiled program are trained together, as a population.
+
+python -m experiments.sweep --config=experiments/configs/grids/GRID.py --workdir=DIR [--dry_run] \
+    [--config.sweep.axes.a.b="(value, value)"] [--axis=a.b=value,value] [--config.a.b=value ...]
+
+Any config is a grid with --axis. Every run has a workdir of its own below DIR, as if it had been started alone. Started
+again, a sweep leaves out what is finished and goes on with the rest.
+"""
+
+import ast
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+from ml_collections import config_flags
+from tqdm import tqdm
+
+from cml_jax.errors import ConfigError, TrainingError, UserError
+from experiments import cli, grid, planning, preemption, processes, report, rundir, train
+from experiments.config import Config
+from experiments.console import say, show
+from experiments.member import Member, open_member
+from experiments.planning import Group
+from experiments.preemption import Preempted
+
+_STOPPED = "Stopped by SIGTERM; start again to go on."
+
+
+def run_sweep(config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]] | None = None) -> None:
+    """Trains what is not finished yet, and writes the report.
+
+    Args:
+        config: of a grid, see `grid.make_grid`.
+        workdir: folder for the runs' workdirs, sweep.json and the report.
+        more_axes: dotted key -> values.
+
+    Raises:
+        UserError: before any work where the grid, a config or the data cannot be used; after it where all runs failed.
+        Preempted: SIGTERM came; checkpoints hold what was done.
+    """
+    with preemption.watch() as watch, rundir.locked(workdir) as folder:
+        with preemption.stoppable(watch, _STOPPED):
+            plan = planning.make_plan(config, more_axes)
+        for line in plan.notes:
+            say(line)
+        rundir.write_atomically(
+            folder / "sweep.json",
+            json.dumps({"baseline": config.sweep.baseline, "runs": [run.folder for run in plan.runs]}, indent=2) + "\n",
+        )
+        unfinished = [run for run in plan.runs if not _is_over(run, folder)]
+        total = sum(run.total * run.spec.batch_size for run in unfinished)
+        groups = planning.grouped(unfinished, config.sweep.memory_budget_mb)
+        say(f"{len(plan.runs)} runs, {len(unfinished)} of them to be trained, in {len(groups)} groups.")
+        with tqdm(total=total, unit="triplet", unit_scale=True, mininterval=0.5) as bar:
+            for number, group in enumerate(groups, start=1):
+                bar.set_description(f"group {number} of {len(groups)}")
+                _train_group(group, folder, watch, bar)
+                if watch.requested:
+                    raise Preempted(_STOPPED)
+        failed = [run.folder for run in plan.runs if (folder / run.folder / "failed.json").exists()]
+        if failed:
+            say(f"{len(failed)} of {len(plan.runs)} runs failed: {', '.join(failed)}; failed.json in them says why.")
+        show(report.write_report(folder))
+
+
+def _is_over(run: planning.Planned, folder: Path) -> bool:
+    """Whether a run is finished, or has failed."""
+    with rundir.open_run(folder / run.folder, run.config, run.data_sha256) as opened:
+        failure = opened.read_json("failed.json")
+        if failure is not None:
+            say(f"{opened.folder} has failed before ({failure.get('reason')}) Delete its failed.json to try again.")
+        return failure is not None or opened.is_finished(run.total)
+
+
+def _train_group(group: Group, folder: Path, watch: preemption.Watch, bar: tqdm) -> None:
+    """Trains runs that share a program; of those left by an interrupted sweep, the ones at the same step together."""
+    data = group[0].dataset.train.to_device()
+    batch_size = group[0].spec.batch_size
+
+    def advanced(num_steps: int, text: str) -> None:
+        bar.update(num_steps * batch_size)
+        bar.set_postfix_str(text)
+
+    def failed(member: Member, error: TrainingError) -> None:
+        say(f"{member.run.folder} failed: {error}")
+        member.run.write_failure(str(error))
+
+    with contextlib.ExitStack() as stack:
+        members = []
+        for run in group:
+            opened = open_member(
+                run.config, run.dataset, run.data_sha256, folder / run.folder, data, say=lambda text: None
+            )
+            member = stack.enter_context(opened)
+            bar.total -= member.step * batch_size
+            members.append(member)
+        bar.refresh()
+        members.sort(key=lambda member: member.step)
+        for _, at_one_step in itertools.groupby(members, key=lambda member: member.step):
+            some = list(at_one_step)
+            train.train_members(some, data, watch, advanced, failed)
+            for member in some:
+                if member.summary is not None:
+                    metric = max(member.summary["valid"], key=lambda name: (name.startswith("ndcg@"), len(name), name))
+                    say(f"{member.run.folder}: valid {metric} {member.summary['valid'][metric]:.4f}")
+
+
+def _axes_of_flags(arguments: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """Values of --axis=KEY=VALUE,VALUE; values are Python literals, and what is none is a string."""
+    axes = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals or not text:
+            raise ConfigError(f"--axis={argument} must be KEY=VALUE,VALUE, such as --axis=seed=0,1,2.")
+        try:
+            values = ast.literal_eval(f"({text},)")
+        except (ValueError, SyntaxError):
+            values = tuple(_literal(value) for value in text.split(","))
+        axes[key] = values
+    return axes
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as experiments/configs/grids/cutoff.py.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the runs; an unfinished sweep in it goes on.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan, with measured times, and train nothing.")
+_AXIS = flags.DEFINE_multi_string("axis", [], "KEY=VALUE,VALUE: one more axis of the product, such as seed=0,1,2.")
+flags.mark_flag_as_required("config")
+
+
+def main() -> None:
+    """Runs with the flags' values."""
+    processes.initialize()
+    if jax.process_count() > 1:
+        raise UserError("A sweep is one process; start several with parts of the grid, in a --workdir each.")
+    config, axes = _CONFIG.value, _axes_of_flags(_AXIS.value)
+    if "sweep" not in config:
+        if not axes:
+            raise ConfigError("--config has no `sweep` section; give a grid's config, or --axis=KEY=VALUE,VALUE.")
+        config = grid.make_grid(config, {})
+    if _DRY_RUN.value:
+        planning.show_plan(planning.make_plan(config, axes), config.sweep.memory_budget_mb)
+        return
+    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    run_sweep(config, Path(_WORKDIR.value or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"), axes)
+
+
+if __name__ == "__main__":
+    cli.run(main)

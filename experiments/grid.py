@@ -48,7 +48,9 @@ def make_grid(
         *sections, name = key.split(".")
         inner: Config = config.sweep.axes
         for section in sections:
-            inner = inner.setdefault(section, ConfigDict())
+            if section not in inner:
+                inner[section] = ConfigDict()
+            inner = inner[section]
         inner[name] = tuple(values)
     config.sweep.points = tuple(dict(point) for point in points)
     config.sweep.memory_budget_mb = 4096.0  # for the members that are trained together
@@ -94,6 +96,11 @@ def points(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None)
         if folder in found:
             raise ConfigError(f"config.sweep has two points for the folder {folder}; give the points a 'name' each.")
         found[folder] = Point(folder, own)
+    labels = list(dict.fromkeys(os.path.dirname(folder) for folder in found))
+    if config.sweep.baseline not in (None, *labels):
+        raise ConfigError(
+            f"config.sweep.baseline = {config.sweep.baseline!r} is not a label of this grid; choose one of {labels}."
+        )
     return list(found.values())
 
 

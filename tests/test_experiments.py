@@ -124,7 +124,7 @@ def test_ladder_changes_one_thing_a_rung():
     from experiments.config import flatten
     from experiments.configs import ladder
 
-    configs = [dict(flatten(ladder.get_config(rung))) for rung in ladder._RUNGS]
+    configs = [dict(flatten(ladder.get_config(rung))) for rung in ladder.CHANGES]
     for below, above in itertools.pairwise(configs):
         changed = {key for key in above if above[key] != below[key]}
         assert 1 <= len(changed) <= 3 and len({key.split(".")[0] for key in changed}) == 1

@@ -3,7 +3,7 @@
 python -m experiments.sweep --config=experiments/configs/grids/batch_size.py:passes --workdir=runs/batch_size_passes \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
-`:passes` gives every batch size 16 passes over the data, so that a large batch makes few steps; `:steps` gives every one
+`:passes` gives every batch size 16 passes over the data, so that a large batch makes few steps; `:steps` gives each
 the 4,032 steps that B = 256 makes in 16 passes, so that a large batch sees more data. All else is equal, the learning
 rate too: 36 runs of d = 128 on the sphere.
 """

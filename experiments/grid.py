@@ -1,5 +1,6 @@
 """Grids: the points that a config's `sweep` section declares, and the folder of each."""
 
+import copy
 import itertools
 import json
 import os
@@ -41,7 +42,7 @@ def make_grid(
         baseline: label of the runs that a report compares the others with; a label is what stands in a folder's name
             before the seed.
     """
-    config = base.copy_and_resolve_references().unlock()
+    config = copy.deepcopy(base).unlock()  # keeps the types of keys without a value
     config.sweep = ConfigDict()
     config.sweep.axes = ConfigDict()  # nested as the keys are, so --config.sweep.axes.seed="(0, 1)" changes one
     for key, values in axes.items():
@@ -72,7 +73,7 @@ def points(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None)
     axes = dict(flatten(config.sweep.axes)) | dict(more_axes or {})
     listed = [_plain(point) for point in config.sweep.points] or [{}]
     _check(axes, listed)
-    base = config.copy_and_resolve_references().unlock()
+    base = copy.deepcopy(config).unlock()
     del base["sweep"]
     changes = [
         point | dict(zip(axes, values, strict=True)) for point in listed for values in itertools.product(*axes.values())
@@ -80,7 +81,7 @@ def points(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None)
     varying = [key for key in _keys(changes) if len({json.dumps(_value(c, key, base)) for c in changes}) > 1]
     found: dict[str, Point] = {}
     for change in changes:
-        own = base.copy_and_resolve_references()
+        own = copy.deepcopy(base).lock()
         name = change.pop("name", "")
         for key, value in change.items():
             try:
@@ -89,9 +90,9 @@ def points(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None)
                 raise ConfigError(
                     f"config.sweep: {key} = {value!r} cannot be set ({' '.join(str(error).split())})."
                 ) from error
-        parts = [_part(key, change[key]) for key in varying if key in change and key != "seed"]
-        if name:
-            parts = [name] + [_part(key, change[key]) for key in axes if key in varying and key != "seed"]
+        shown = [key for key in varying if key in change and key != "seed" and not (name and key not in axes)]
+        shown.sort(key=lambda key: not key.endswith(".name"))  # strategies first
+        parts = [name] * bool(name) + [_part(key, change[key]) for key in shown]
         folder = os.path.join(",".join(parts), str(own.seed))
         if folder in found:
             raise ConfigError(f"config.sweep has two points for the folder {folder}; give the points a 'name' each.")

@@ -92,6 +92,9 @@ def default_config() -> Config:
     config.checkpoint.every_steps = 1000
     config.checkpoint.keep = 2
 
+    config.log = ConfigDict()
+    config.log.tensorboard = False  # event files in the workdir's folder tensorboard
+
     config.sharding = ConfigDict()
     # Devices that the tables are split over; divides the batch size. None: 1, or all those of several processes.
     config.sharding.num_shards = config_dict.placeholder(int)

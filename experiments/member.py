@@ -20,7 +20,7 @@ from cml_jax.errors import ConfigError
 from cml_jax.statistics import bootstrap_intervals
 from cml_jax.types import DeviceInteractions, HParams, Params, Spec, TrainState
 from experiments import config as config_lib
-from experiments import guards, processes, run_report, rundir, scoring
+from experiments import events, guards, processes, run_report, rundir, scoring
 from experiments.config import Config
 
 _VERSIONS_OF = ("cml_jax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
@@ -39,6 +39,7 @@ class Member:
         run: its workdir.
         manager: of its checkpoints.
         say: prints a line of its log.
+        log: writes a report elsewhere, too.
         state: where it stands, until somebody takes it to train it.
         best: its best parameters so far.
         total: steps of the whole run.
@@ -55,6 +56,7 @@ class Member:
     run: rundir.Run
     manager: ocp.CheckpointManager
     say: Callable[[str], None]
+    log: Callable[[dict[str, Any]], None]
     state: TrainState | None
     best: checkpoint.Best
     total: int
@@ -114,6 +116,7 @@ class Member:
                 self.best = checkpoint.make_best(params, record["step"], selected)
             self.say(run_report.format_record(record, self.config.eval.ks))
         self.run.append_record(record)
+        self.log(record)
         self.records.append(record)
         self.unreported = None
 
@@ -188,6 +191,7 @@ def open_member(
     with (
         rundir.open_run(workdir, config, data_sha256, writes=processes.is_first()) as run,
         checkpoint.open_manager(run.checkpoints, config.checkpoint.keep) as manager,
+        contextlib.ExitStack() as stack,
     ):
         for line in run.changes:
             say(line)
@@ -204,6 +208,7 @@ def open_member(
             run=run,
             manager=manager,
             say=say,
+            log=lambda record: None,
             state=progress.state,
             best=progress.best,
             total=total,
@@ -227,6 +232,8 @@ def open_member(
         run.write_config(config, data_sha256)
         say(f"Writing to {run.folder}.")
         member.records = run.keep_records(until=done - (member.unreported is not None))
+        if config.log.tensorboard and run.writes:
+            member.log = stack.enter_context(events.open_events(run.folder / "tensorboard", member.records))
         yield member
 
 

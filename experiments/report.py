@@ -18,7 +18,14 @@ from absl import flags
 from cml_jax.errors import UserError
 from experiments import cli
 
-_IGNORED = ("seed", "dataset.path", "checkpoint.every_steps", "checkpoint.keep", "sharding.num_shards")
+_IGNORED = (
+    "seed",
+    "dataset.path",
+    "checkpoint.every_steps",
+    "checkpoint.keep",
+    "log.tensorboard",
+    "sharding.num_shards",
+)
 
 
 class Row(NamedTuple):

@@ -25,6 +25,7 @@ _FREE_KEYS = (
     "checkpoint.every_steps",
     "checkpoint.keep",
     "dataset.path",
+    "log.tensorboard",
     "sharding.num_shards",
 )
 

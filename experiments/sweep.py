@@ -111,6 +111,15 @@ def _train_group(group: Group, folder: Path, watch: preemption.Watch, bar: tqdm)
                     say(f"{member.run.folder}: valid {metric} {member.summary['valid'][metric]:.4f}")
 
 
+def _as_grid(config: Config, axes: dict[str, Sequence[Any]]) -> Config:
+    """The config, or a grid of it that has nothing but the axes of the command line."""
+    if "sweep" in config:
+        return config
+    if not axes:
+        raise ConfigError("--config has no `sweep` section; give a grid's config, or --axis=KEY=VALUE,VALUE.")
+    return grid.make_grid(config, {})
+
+
 def _axes_of_flags(arguments: Sequence[str]) -> dict[str, Sequence[Any]]:
     """Values of --axis=KEY=VALUE,VALUE; values are Python literals, and what is none is a string."""
     axes = {}
@@ -145,11 +154,8 @@ def main() -> None:
     processes.initialize()
     if jax.process_count() > 1:
         raise UserError("A sweep is one process; start several with parts of the grid, in a --workdir each.")
-    config, axes = _CONFIG.value, _axes_of_flags(_AXIS.value)
-    if "sweep" not in config:
-        if not axes:
-            raise ConfigError("--config has no `sweep` section; give a grid's config, or --axis=KEY=VALUE,VALUE.")
-        config = grid.make_grid(config, {})
+    axes = _axes_of_flags(_AXIS.value)
+    config = _as_grid(_CONFIG.value, axes)
     if _DRY_RUN.value:
         planning.show_plan(planning.make_plan(config, axes), config.sweep.memory_budget_mb)
         return

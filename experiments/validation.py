@@ -14,6 +14,7 @@ from cml_jax.errors import ConfigError
 from cml_jax.geometry import CONSTRAINTS
 from cml_jax.rowwise import ROW_MODES
 from experiments import config as config_lib
+from experiments import events
 from experiments.config import Config, default_config, flatten, num_distinct
 
 _AT_LEAST_0 = (lambda v: v >= 0, "must be 0 or more")
@@ -111,6 +112,8 @@ def validate(config: Config) -> None:
             f"config.optimizer.rows = 'catch_up' is for config.optimizer.name = 'adam', not '{config.optimizer.name}'; "
             f"rows without a gradient stand still with the others, so 'lazy' does the same."
         )
+    if config.log.tensorboard and not events.is_installed():
+        raise ConfigError("config.log.tensorboard = True needs pip install -e '.[tensorboard]'; or leave it out.")
     _check_shards(config)
     draws_in_two_stages = config.sampler.name == "two_stage" and config.model.loss == "triplet"
     for key, has_effect, needed in (
@@ -165,6 +168,8 @@ def unknown_key(keys: Iterable[str]) -> str | None:
     for key in keys:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
+            if key.split(".")[0] == "sweep":
+                return f"config.{key} is a key of grids; python -m experiments.sweep runs them."
             hint = f"did you mean config.{close[0]}?" if close else "see experiments/config.py for all of them."
             return f"config.{key} is not a config key; {hint}"
     return None

@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from experiments import train
+from experiments import planning, train
 from tests.runs import ROOT, command, read_records, tiny_config
 
 _CONFIG_FOLDER = ROOT / "experiments" / "configs"
 CONFIGS = sorted(str(path.relative_to(_CONFIG_FOLDER)) for path in _CONFIG_FOLDER.rglob("[a-z]*.py"))
+GRIDS = [name for name in CONFIGS if name.startswith("grids/")]
 
 
 FROZEN = {"sampler__name": "two_stage", "sampler__refresh_every": 0}
@@ -106,8 +107,8 @@ def test_config_reaches_the_step():
                 assert getattr(spec, section if field == "name" else field) == value
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_config_runs_when_shrunk(name, tmp_path):
+def shrunk_config(name):
+    """The config of a file for a run of seconds, and its module."""
     module = importlib.import_module(f"experiments.configs.{name.removesuffix('.py').replace('/', '.')}")
     config = module.get_config()
     assert f"--config=experiments/configs/{name}" in str(module.__doc__)
@@ -116,8 +117,42 @@ def test_every_config_runs_when_shrunk(name, tmp_path):
         config[key] = shrunk[key]
     config.model.dim, config.sampler.num_candidates, config.train.batch_size = 8, 30, 40
     config.train.num_steps = 20
+    return config
+
+
+@pytest.mark.parametrize("name", sorted({*CONFIGS} - {*GRIDS}))
+def test_every_config_runs_when_shrunk(name, tmp_path):
+    config = shrunk_config(name)
     summary = train.train_and_evaluate(config, tmp_path)
     assert all(np.isfinite(list(summary["test"].values())))
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_grid_runs_when_shrunk(name, tmp_path):
+    """One run of every group; all runs are checked against the data."""
+    config = shrunk_config(name)
+    config.sweep.axes.seed = (0,)
+    points = []
+    for point in config.sweep.points:
+        batch_size = min(point.get("train.batch_size", 40), 100)  # those above are the same, but for their names
+        points.append(
+            point | {"eval.every_steps": 20} | ({"train.batch_size": batch_size} if "B=" in str(point) else {})
+        )
+    config.sweep.points = tuple(points)
+    plan = planning.make_plan(config)
+    first = {run.spec: run for run in reversed(plan.runs)}
+    for run in first.values():
+        summary = train.train_and_evaluate(run.config, tmp_path / run.folder)
+        assert all(np.isfinite(list(summary["test"].values())))
+
+
+def test_batch_size_grid_has_two_budgets():
+    from experiments.configs.grids import batch_size
+
+    by_passes, by_steps = (batch_size.get_config(budget) for budget in ("passes", "steps"))
+    assert (by_passes.train.num_steps, by_steps.train.num_steps) == (None, 4032)
+    with pytest.raises(ValueError, match="'seconds' is not a budget; choose one of passes, steps"):
+        batch_size.get_config("seconds")
 
 
 def test_ladder_changes_one_thing_a_rung():

@@ -18,4 +18,4 @@ def get_config() -> Config:
         "sampler.popularity_exponent": (0.0, 0.5, 1.0),
         "seed": (0, 1),
     }
-    return grid.make_grid(base, axes, baseline="similarity_cutoff=1,popularity_exponent=1")
+    return grid.make_grid(base, axes, baseline="popularity_exponent=1,similarity_cutoff=1")

@@ -1,12 +1,14 @@
-"""How sure the metrics are: bootstrap over users, host side."""
+"""How sure the metrics are: bootstrap over users, Student's t over seeds; host side."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
 
 _NUM_RESAMPLES = 1000
+_NUM_RESAMPLES_OF_A_TEST = 9999  # so that the least p-value is 1 / 10,000
 _MEMORY = 2**27  # bytes of resampled values held at once
 
 
@@ -40,3 +42,92 @@ def bootstrap_intervals(per_user: Mapping[str, np.ndarray], level: float = 0.95)
         rng=np.random.default_rng(0),
     ).confidence_interval
     return {name: (float(low), float(high)) for name, low, high in zip(per_user, found.low, found.high, strict=True)}
+
+
+class PairedTest(NamedTuple):
+    """What the means of two systems over the same users differ by.
+
+    Attributes:
+        difference: of the means, first minus second.
+        low: lower end of its percentile bootstrap interval.
+        high: upper end.
+        p_value: two-sided, above 0.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def paired_bootstrap(
+    first: np.ndarray, second: np.ndarray, level: float = 0.95, num_resamples: int = _NUM_RESAMPLES_OF_A_TEST
+) -> PairedTest:
+    """Tests whether two systems have the same mean over users, of whom these are a sample.
+
+    The hypothesis is that the difference, whose mean is d here, is 0 in the mean over all users of the kind. Users are
+    resampled with both their values, by a fixed seed; where r of n resampled means are |d| or more away from d, the
+    p-value is (r + 1) / (n + 1). Nothing is said about other seeds of the training.
+
+    Args:
+        first: ndarray[n], one value a user.
+        second: ndarray[n], of the same users in the same order.
+        level: probability that the interval is meant to hold.
+        num_resamples: how often users are drawn.
+
+    Returns:
+        The difference, its interval and the p-value; p is 1 and the interval the difference where n is 1.
+    """
+    differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    mean = float(differences.mean())
+    if len(differences) < 2:
+        return PairedTest(mean, mean, mean, 1.0)
+    found = scipy.stats.bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=num_resamples,
+        batch=max(1, math.floor(_MEMORY / differences.nbytes)),
+        vectorized=True,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    num_extreme = np.count_nonzero(np.abs(found.bootstrap_distribution - mean) >= abs(mean))
+    low, high = found.confidence_interval
+    return PairedTest(mean, float(low), float(high), float((num_extreme + 1) / (num_resamples + 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number by Holm's step-down method.
+
+    Rejecting those below a rate keeps the chance of any false alarm among all of them below it, however they depend on
+    each other.
+
+    Args:
+        p_values: of the tests, in any order.
+
+    Returns:
+        The corrected ones, in the same order; none is above 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    count = len(order)
+    stepped = np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * np.arange(count, 0, -1))
+    corrected = np.empty(count)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected.tolist()
+
+
+def student_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """The interval of the mean by Student's t, for a few values that scatter normally, such as those of seeds.
+
+    Args:
+        values: two or more.
+        level: probability that the interval is meant to hold.
+
+    Returns:
+        (low, high).
+    """
+    count = len(values)
+    half = scipy.stats.t.ppf(0.5 + level / 2, count - 1) * np.std(values, ddof=1) / math.sqrt(count)
+    mean = np.mean(values)
+    return float(mean - half), float(mean + half)

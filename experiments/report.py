@@ -1,180 +1,179 @@
 """Tables and figures of all runs below a folder, from their files alone.
 
-python -m experiments.report --workdir=DIR
+python -m experiments.report --workdir=DIR [--baseline=LABEL]
 
-Runs whose configs differ in the seed alone are one row. Writes report.md, results.csv and report.png into DIR.
+Runs whose configs differ in the seed alone are one row. Writes report.md, results.csv and the figures that the rows
+allow into DIR; README.md lists them.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib.figure
-import numpy as np
 import polars as pl
 from absl import flags
 
-from cml_jax.errors import UserError
-from experiments import cli
+from cml_jax.statistics import student_interval
+from experiments import cli, comparison, learning_curves, plots
+from experiments import rows as rows_lib
+from experiments.drawing import Drawing, written
+from experiments.rows import Row, shown_metrics
 
-_IGNORED = (
-    "seed",
-    "dataset.path",
-    "checkpoint.every_steps",
-    "checkpoint.keep",
-    "log.tensorboard",
-    "sharding.num_shards",
-)
+_LEAST_P = 0.0002  # below it the number of resamples decides
 
 
-class Row(NamedTuple):
-    """Runs that differ in the seed alone, one a seed.
+class Section(NamedTuple):
+    """What the report says about one data set and part.
 
     Attributes:
-        label: from the runs' folders.
-        data: name and digest of the data set.
-        part: 'test', or 'valid' where the runs leave test alone.
-        values: metric -> one value a run.
-        seeds: of the runs, in the same order.
-        summaries: of the runs.
+        rows: that can be compared.
+        comparison: of the rows with a baseline; none where there is one row.
+        drawings: file name -> figure.
     """
 
-    label: str
-    data: tuple[str, str]
-    part: str
-    values: dict[str, list[float]]
-    seeds: list[int]
-    summaries: list[dict[str, Any]]
+    rows: list[Row]
+    comparison: comparison.Comparison | None
+    drawings: dict[str, Drawing]
 
 
-def collect(workdir: Path) -> list[Row]:
-    """Reads every finished run below a folder.
+def make_sections(rows: Sequence[Row], baseline: str | None = None) -> list[Section]:
+    """A section a data set and part, with tests against the baseline and the figures that its rows allow.
 
     Raises:
-        UserError: there is none, or a file of one cannot be read.
+        UserError: rows have no cut-off in common, or a file of a run is damaged.
     """
-    groups: dict[str, list[tuple[Path, dict, dict]]] = {}
-    for path in sorted(workdir.rglob("summary.json")):
-        config, summary = _read(path.with_name("config.json")), _read(path)
-        try:
-            part = "test" if summary["test"] else "valid"
-            key = json.dumps([_without(config, _IGNORED), summary["dataset"]["sha256"], part], sort_keys=True)
-            is_new = all(config["seed"] != other["seed"] for _, other, _ in groups.get(key, []))
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path}: not the summary of a run; remove the run's folder or repair it.") from error
-        if not is_new:
-            continue  # the same run again
-        groups.setdefault(key, []).append((path.parent.relative_to(workdir), config, summary))
-    if not groups:
-        raise UserError(f"{workdir}: no finished run is there; each leaves a summary.json in its --workdir.")
-    rows = []
-    for runs in groups.values():
-        summaries = [summary for *_, summary in runs]
-        part = "test" if summaries[0]["test"] else "valid"
-        rows.append(
-            Row(
-                label=_label([path for path, *_ in runs], workdir),
-                data=(runs[0][1]["dataset"]["name"], summaries[0]["dataset"]["sha256"]),
-                part=part,
-                values={name: [summary[part][name] for summary in summaries] for name in summaries[0][part]},
-                seeds=[config["seed"] for _, config, _ in runs],
-                summaries=summaries,
+    groups = rows_lib.comparable(rows)
+    suffixes = _suffixes(groups)
+    sections = []
+    for group, suffix in zip(groups, suffixes, strict=True):
+        drawings = [
+            plots.bars(group),
+            plots.batch_size(group),
+            plots.bias(group),
+            learning_curves.learning(group),
+            plots.heatmap(group),
+        ]
+        sections.append(
+            Section(
+                rows=group,
+                comparison=comparison.compare(group, baseline) if len(group) > 1 else None,
+                drawings={f"{drawing.name}{suffix}.png": drawing for drawing in drawings if drawing is not None},
             )
         )
-    return sorted(rows, key=lambda row: (row.data, row.part, row.label))
+    return sections
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON; remove the run's folder or repair it.") from error
-    return values
+def _suffixes(groups: Sequence[Sequence[Row]]) -> list[str]:
+    """Nothing for a single group, else the data set's name, with as much beside it as tells groups apart."""
+    if len(groups) == 1:
+        return [""]
+    names = [re.sub(r"[^\w.-]", "_", group[0].data[0]) for group in groups]
+    digests = [
+        {group[0].data[1] for group, other in zip(groups, names, strict=True) if other == name} for name in names
+    ]
+    return [
+        f"-{name}"
+        + (f"-{group[0].data[1][:8]}" if len(same_name) > 1 else "")
+        + ("-valid" if group[0].part == "valid" else "")
+        for group, name, same_name in zip(groups, names, digests, strict=True)
+    ]
 
 
-def _without(config: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    copy = json.loads(json.dumps(config))
-    for key in keys:
-        *sections, name = key.split(".")
-        inner = copy
-        for section in sections:
-            inner = inner.get(section, {})
-        inner.pop(name, None)
-    return copy
-
-
-def _label(folders: Sequence[Path], workdir: Path) -> str:
-    """The folder's name; of a run per seed in folders 0, 1 ..., that of the folder around them."""
-    first = folders[0]
-    found = first.parent if len(folders) > 1 or first.name.isdigit() else first
-    return str(found) if found.name else workdir.resolve().name
-
-
-def shown_metrics(group: Sequence[Row]) -> list[str]:
-    """NDCG, MAP, recall, MMR and coverage at the cut-offs that all rows have: the largest, for recall the smallest.
-
-    Raises:
-        UserError: they have none in common.
-    """
-    common = set.intersection(*({int(name.split("@")[1]) for name in row.values} for row in group))
-    if not common:
-        raise UserError(
-            f"{group[0].label} and {group[-1].label} have no cut-off of config.eval.ks in common; report them apart."
-        )
-    low, high = min(common), max(common)
-    return [f"ndcg@{high}", f"map@{high}", f"recall@{low}", f"mmr@{high}", f"coverage@{high}"]
-
-
-def as_markdown(rows: Sequence[Row]) -> str:
-    """One table a data set and part: mean and, of several seeds, standard deviation; the best mean NDCG in bold."""
+def as_markdown(sections: Sequence[Section], failures: Sequence[tuple[str, str]] = (), note: str = "") -> str:
+    """The report's text: for each section a table, the comparison and the figures; at the end the runs that failed."""
     lines = []
-    for group in _groups(rows):
-        data, part = group[0].data, group[0].part
-        sizes = group[0].summaries[0]["dataset"]
-        lines += [
-            f"## {data[0]}"
-            + ("" if part == "test" else ", validation scores of the selected step, which are optimistic"),
-            "",
-            f"{sizes['users']:,} users, {sizes['items']:,} items, {sizes['train']:,} / {sizes['valid']:,} / "
-            f"{sizes['test']:,} pairs; digest {data[1][:12]}. Mean ± standard deviation over seeds; "
-            f"the interval is the mean 95 % bootstrap interval over users.",
-            "",
-        ]
-        names = shown_metrics(group)
-        lines.append("| run | seeds | " + " | ".join([names[0], "interval", *names[1:]]) + " | steps | seconds |")
-        lines.append("|" + "---|" * (len(names) + 5))
-        best = max(np.mean(row.values[names[0]]) for row in group)
-        for row in group:
-            cells = [_mean_and_deviation(row.values[name], name) for name in names]
-            if np.mean(row.values[names[0]]) == best:
-                cells[0] = f"**{cells[0]}**"
-            low, high = np.mean([summary["intervals"][part][names[0]] for summary in row.summaries], axis=0)
-            cells.insert(1, f"{low:.4f} to {high:.4f}")
-            seconds = np.mean([summary["wall_seconds"] for summary in row.summaries])
-            cells += [f"{row.summaries[0]['steps']:,}", f"{seconds:.0f}"]
-            lines.append(f"| {row.label} | {len(row.seeds)} | " + " | ".join(cells) + " |")
-        lines.append("")
+    for section in sections:
+        lines += [*_heading(section.rows), *_table(section.rows)]
+        if section.comparison is not None:
+            lines += _comparison(section.comparison, note)
+        for name, drawing in section.drawings.items():
+            lines += [f"![{drawing.name}]({name})", "", drawing.caption, ""]
+    if failures:
+        lines += ["## Runs that failed", "", *(f"- {folder}: {reason}" for folder, reason in failures), ""]
     return "\n".join(lines)
 
 
-def _groups(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that can be compared: of one data set and part."""
-    keys = dict.fromkeys((row.data, row.part) for row in rows)
-    return [[row for row in rows if (row.data, row.part) == key] for key in keys]
+def _heading(group: Sequence[Row]) -> list[str]:
+    (name, digest), part, sizes = group[0].data, group[0].part, group[0].summaries[0]["dataset"]
+    return [
+        f"## {name}" + ("" if part == "test" else ", validation scores of the selected step, which are optimistic"),
+        "",
+        f"{sizes['users']:,} users, {sizes['items']:,} items, {sizes['train']:,} / {sizes['valid']:,} / "
+        f"{sizes['test']:,} pairs; digest {digest[:12]}. Mean ± standard deviation over seeds, the best in bold but "
+        f"for MMR. The interval over seeds is Student's, of 95 %; that over users the mean 95 % bootstrap interval.",
+        "",
+    ]
 
 
-def _mean_and_deviation(values: Sequence[float], name: str) -> str:
+def _table(group: Sequence[Row]) -> list[str]:
+    names = shown_metrics(group)
+    heads = ["run", "seeds", names[0], "over seeds", "over users", *names[1:], "steps", "seconds"]
+    lines = [_line(heads), "|" + "---|" * len(heads)]
+    best = {name: max(row.mean(name) for row in group) for name in names if not name.startswith("mmr")}
+    for row in group:
+        cells = [_mean_and_deviation(row, name) for name in names]
+        cells = [
+            f"**{cell}**" if row.mean(name) == best.get(name) else cell for cell, name in zip(cells, names, strict=True)
+        ]
+        values = row.values[names[0]]
+        over_seeds = _interval(*student_interval(values)) if len(values) > 1 else "one seed"
+        intervals = [summary["intervals"][row.part][names[0]] for summary in row.summaries]
+        over_users = _interval(*(sum(ends) / len(ends) for ends in zip(*intervals, strict=True)))
+        seconds = sum(summary["wall_seconds"] for summary in row.summaries) / len(row.summaries)
+        steps = f"{row.summaries[0]['steps']:,}"
+        first = [row.label, str(len(row.seeds)), cells[0], over_seeds, over_users]
+        lines.append(_line([*first, *cells[1:], steps, f"{seconds:.0f}"]))
+    return [*lines, ""]
+
+
+def _comparison(found: comparison.Comparison, note: str) -> list[str]:
+    lines = [f"### Against {found.baseline.label}", ""]
+    if note:
+        lines += [note, ""]
+    if found.differences:
+        lines += [
+            f"Difference of {written(found.metric)} from {found.baseline.label}, paired by user, each with the mean "
+            f"over the seeds named; 95 % interval and two-sided p-value of a bootstrap over users, about other users "
+            f"and not about other seeds. The last column is corrected for the number of rows, "
+            f"{len(found.differences)}, by Holm's method.",
+            "",
+            _line(["run", "seeds", "difference", "interval", "p", "p, corrected"]),
+            "|" + "---|" * 6,
+        ]
+    for row, seeds, test, corrected in found.differences:
+        interval = f"{test.low:+.4f} to {test.high:+.4f}"
+        lines.append(_line([row.label, seeds, f"{test.difference:+.4f}", interval, _p(test.p_value), _p(corrected)]))
+    if found.differences:
+        lines.append("")
+    if found.untested:
+        lines += [f"No test is possible without a per_user.npz: {', '.join(found.untested)}.", ""]
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _mean_and_deviation(row: Row, name: str) -> str:
     digits = 1 if name.startswith("mmr") else 4
-    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.{digits}f}{deviation}"
+    deviation = f" ± {row.deviation(name):.{digits}f}" if len(row.seeds) > 1 else ""
+    return f"{row.mean(name):.{digits}f}{deviation}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.4f} to {high:.4f}"
+
+
+def _p(value: float) -> str:
+    return f"< {_LEAST_P}" if value < _LEAST_P else f"{value:.4f}"
 
 
 def as_frame(rows: Sequence[Row]) -> pl.DataFrame:
     """One line a run and metric: run, dataset, sha256, seed, part, metric, value."""
     return pl.DataFrame(
         [
-            (row.label, *row.data, seed, row.part, name, value)
+            (row.label, *row.data, seed, row.part, name, float(value))
             for row in rows
             for name, values in row.values.items()
             for seed, value in zip(row.seeds, values, strict=True)
@@ -184,46 +183,36 @@ def as_frame(rows: Sequence[Row]) -> pl.DataFrame:
     )
 
 
-def save_figure(rows: Sequence[Row], path: Path) -> None:
-    """NDCG and MMR of every row, a pair of panels a data set: a point a seed, a bar to the mean."""
-    groups = _groups(rows)
-    heights = [0.32 * len(group) + 0.9 for group in groups]
-    figure = matplotlib.figure.Figure(figsize=(9, sum(heights)), layout="constrained")
-    panels = figure.subplots(len(groups), 2, squeeze=False, height_ratios=heights)
-    for group, (left, right) in zip(groups, panels, strict=True):
-        ndcg, *_, mmr, _ = shown_metrics(group)
-        places = np.arange(len(group))[::-1]
-        for axes, metric in ((left, ndcg), (right, mmr)):
-            means = [np.mean(row.values[metric]) for row in group]
-            axes.barh(places, means, color="0.82", height=0.6)
-            for place, row, mean in zip(places, group, means, strict=True):
-                axes.plot(row.values[metric], [place] * len(row.seeds), "o", color="tab:blue", markersize=3.5)
-                written = f"  {mean:.3f}" if axes is left else f"  {mean:.0f}"
-                axes.text(max(row.values[metric]), place, written, va="center", fontsize=8)
-            axes.set(
-                xlabel=f"{group[0].data[0]}, {group[0].part} {metric.replace('ndcg', 'NDCG').replace('mmr', 'MMR')}"
-            )
-            axes.set_yticks(places, [Path(row.label).name for row in group] if axes is left else [])
-            axes.set_xlim(0, 1.15 * max(max(row.values[metric]) for row in group) or 1)
-            axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+def write_report(workdir: Path, baseline: str | None = None) -> str:
+    """Writes report.md, results.csv and the figures into a folder of runs; returns the text of report.md.
 
+    Args:
+        workdir: the folder.
+        baseline: label of the row that others are compared with.
 
-def write_report(workdir: Path) -> str:
-    """Writes report.md, results.csv and report.png into a folder of runs; returns the text."""
-    rows = collect(workdir)
-    text = as_markdown(rows)  # before anything is written, since it may refuse
+    Raises:
+        UserError: no run is finished, or a file of one cannot be read.
+    """
+    rows = rows_lib.collect(workdir)
+    chosen = comparison.chosen_baseline(workdir, baseline, rows)
+    sections = make_sections(rows, chosen.label)
+    text = as_markdown(sections, rows_lib.failures(workdir), chosen.note)  # before anything is written: it may refuse
     (workdir / "report.md").write_text(text)
     as_frame(rows).write_csv(workdir / "results.csv")
-    save_figure(rows, workdir / "report.png")
+    for section in sections:
+        for name, drawing in section.drawings.items():
+            drawing.figure.savefig(workdir / name)
     return text
 
 
 def main() -> None:
     """Runs with the flags' values."""
-    print(write_report(Path(flags.FLAGS.workdir)))
+    print(write_report(Path(flags.FLAGS.workdir), flags.FLAGS.baseline))
 
 
 if __name__ == "__main__":  # flags too, since a sweep imports this and has a --workdir of its own
     flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.", required=True)
+    flags.DEFINE_string(
+        "baseline", None, "Label of the row that others are compared with; default: that of sweep.json, else uniform's."
+    )
     cli.run(main)

@@ -142,26 +142,24 @@ def _literal(text: str) -> Any:
         return text
 
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as experiments/configs/grids/cutoff.py.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the runs; an unfinished sweep in it goes on.")
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan, with measured times, and train nothing.")
-_AXIS = flags.DEFINE_multi_string("axis", [], "KEY=VALUE,VALUE: one more axis of the product, such as seed=0,1,2.")
-flags.mark_flag_as_required("config")
-
-
 def main() -> None:
     """Runs with the flags' values."""
     processes.initialize()
     if jax.process_count() > 1:
         raise UserError("A sweep is one process; start several with parts of the grid, in a --workdir each.")
-    axes = _axes_of_flags(_AXIS.value)
-    config = _as_grid(_CONFIG.value, axes)
-    if _DRY_RUN.value:
+    axes = _axes_of_flags(flags.FLAGS.axis)
+    config = _as_grid(flags.FLAGS.config, axes)
+    if flags.FLAGS.dry_run:
         planning.show_plan(planning.make_plan(config, axes), config.sweep.memory_budget_mb)
         return
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    run_sweep(config, Path(_WORKDIR.value or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"), axes)
+    run_sweep(config, Path(flags.FLAGS.workdir or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"), axes)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags too, so that a notebook can import this beside others with a --workdir
+    config_flags.DEFINE_config_file("config", None, "Config file, such as experiments/configs/grids/cutoff.py.")
+    flags.DEFINE_string("workdir", None, "Folder for the runs; an unfinished sweep in it goes on.")
+    flags.DEFINE_bool("dry_run", False, "Print the plan, with measured times, and train nothing.")
+    flags.DEFINE_multi_string("axis", [], "KEY=VALUE,VALUE: one more axis of the product, such as seed=0,1,2.")
+    flags.mark_flag_as_required("config")
     cli.run(main)

@@ -6,18 +6,19 @@ A member's draws are those of the same run alone. On accelerators the members ar
 their embeddings are those of runs alone but for rounding; a draw on the border between two candidates may then fall on
 the other side. On CPU the program takes a chunk of steps of one member after the other: a batch axis is not faster
 there (0.9 to 1.2 times the time, two-stage, B = 64 and 256, M = 4 to 16), and this way the results are those of runs
-alone to the bit.
+alone to the bit. (Slicing and stacking the members' states makes it a fourth slower than runs in turn with M = 16 and a
+hundred steps a dispatch, so on CPU `experiments.sweep` calls the program of one member for each instead.)
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from cml_jax import training
-from cml_jax.types import Array, DeviceInteractions, HParams, Params, PyTree, Spec, StepMetrics, TrainState
+from cml_jax.types import Array, DeviceInteractions, HParams, PyTree, Spec, StepMetrics, TrainState
 
 # The step is one for all, so that what happens every n steps stays a branch: under a batch axis both sides would run.
 _STATE_AXES = TrainState(step=None, seed=0, params=0, opt_state=0, sampler_state=0, snapshot=0)  # pyright: ignore
@@ -36,7 +37,12 @@ def init_population(data: DeviceInteractions, hparams: HParams, seeds: Array, *,
     Returns:
         A TrainState whose leaves but `step` are Array[M, ...].
     """
-    states = _each(lambda m: training.init_state(spec, data, *m), (hparams, seeds))
+
+    def init(one):
+        return training.init_state(spec, data, *one)
+
+    one_by_one = functools.partial(jax.lax.map, init)
+    states = jax.lax.platform_dependent((hparams, seeds), cpu=one_by_one, default=jax.vmap(init))
     return dataclasses.replace(states, step=jnp.int32(0))
 
 
@@ -69,23 +75,6 @@ def run_population_steps(
         return dataclasses.replace(after, step=states.step + num_steps), metrics
 
     return jax.lax.platform_dependent(states, hparams, cpu=in_turn, default=together)
-
-
-@functools.partial(jax.jit, static_argnames="spec")
-def settled_population(states: TrainState, hparams: HParams, *, spec: Spec) -> Params:
-    """`training.settled` of every member: tables of Array[M, ...]."""
-
-    def settle(one):
-        state, hparams = one
-        return training.settled(dataclasses.replace(state, step=states.step), hparams, spec=spec)
-
-    return _each(settle, (dataclasses.replace(states, step=None), hparams))
-
-
-def _each(function: Callable[[PyTree], PyTree], members: PyTree) -> PyTree:
-    """The function of every member, as the module's docstring says."""
-    one_by_one = functools.partial(jax.lax.map, function)
-    return jax.lax.platform_dependent(members, cpu=one_by_one, default=jax.vmap(function))
 
 
 def member(tree: PyTree, index: int) -> PyTree:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from cml_jax import checkpoint, population, sharding, training
 from cml_jax.data import datasets
 from cml_jax.errors import TrainingError
-from cml_jax.types import DeviceInteractions, Params, StepMetrics, TrainState
+from cml_jax.types import DeviceInteractions, Spec, StepMetrics, TrainState
 from experiments import config as config_lib
 from experiments import preemption, processes, run_report, validation
 from experiments.config import Config
@@ -94,8 +94,9 @@ def train_members(
     Raises:
         Preempted: SIGTERM came; checkpoints hold what was done.
     """
-    started, group = time.perf_counter(), _grouped(members, data)
-    first, spec, running = members[0], members[0].spec, dict(enumerate(members))
+    started, first, spec, running = time.perf_counter(), members[0], members[0].spec, dict(enumerate(members))
+    start = step = first.step
+    group = _grouped(members, data)
     trained_seconds, trained_steps = 0.0, 0
 
     def for_each(act: Callable[[int, Member], None]) -> None:
@@ -115,34 +116,26 @@ def train_members(
             checkpoint.wait(member.manager)
         others = f" and {len(members) - 1} more" if len(members) > 1 else ""
         raise Preempted(
-            f"Stopped by SIGTERM after step {int(state.step)}, saved in {first.run.folder}{others}; "
-            f"start again to go on."
+            f"Stopped by SIGTERM after step {step}, saved in {first.run.folder}{others}; start again to go on."
         )
 
-    def report() -> None:
-        is_due = due(int(state.step), first.total, first.config.eval.every_steps)
-        params = group.settled(state) if is_due else None
-
-        def report_one(index: int, member: Member) -> None:
-            if member.unreported is None:
-                return
-            if params is None:
-                member.report()
-                return
-            own = group.params_of(params, index)
-            try:
-                with watch.interruptible():
-                    values = member.evaluate(own)
-            except Preempted:
-                stop()
-            member.report(own, values)
-
-        for_each(report_one)
+    def report(index: int, member: Member) -> None:
+        if member.unreported is None:
+            return
+        if not due(step, first.total, first.config.eval.every_steps):
+            member.report()
+            return
+        params = training.settled(group.state_of(state, index), member.hparams, spec=spec)
+        try:
+            with watch.interruptible():
+                values = member.evaluate(params)
+        except Preempted:
+            stop()
+        member.report(params, values)
 
     state = group.state
-    if any(member.unreported for member in members):
-        report()
-    for step, num_steps in _chunks(int(state.step), first.total, first.config):
+    for_each(report)
+    for step, num_steps in _chunks(start, first.total, first.config):
         state, metrics, seconds = group.advance(state, num_steps)
         losses, no_negative = (np.asarray(values).reshape(len(members), num_steps) for values in metrics)
         trained_seconds, trained_steps = trained_seconds + seconds, trained_steps + num_steps
@@ -152,7 +145,7 @@ def train_members(
             f"loss {np.mean([losses[index].mean() for index in running]):.4f}, {throughput:,.0f} triplets/s",
         )
         for_each(lambda i, member: member.add_steps(step, losses[i], int(no_negative[i].sum()), throughput))  # noqa: B023
-        report()
+        for_each(report)
         if not running:
             return
         if processes.any_of_all(watch.requested):
@@ -176,46 +169,41 @@ class _Group(NamedTuple):
     Attributes:
         state: of all.
         advance: (state, steps) -> (state, metrics, seconds without compilation).
-        settled: state -> the parameters to be evaluated.
-        params_of: (those, which member) -> its parameters.
         state_of: (state, which member) -> its state.
     """
 
-    state: TrainState
-    advance: Callable[[TrainState, int], tuple[TrainState, StepMetrics, float]]
-    settled: Callable[[TrainState], Params]
-    params_of: Callable[[Params, int], Params]
-    state_of: Callable[[TrainState, int], TrainState]
+    state: Any
+    advance: Callable[[Any, int], tuple[Any, StepMetrics, float]]
+    state_of: Callable[[Any, int], TrainState]
 
 
 def _grouped(members: Sequence[Member], data: DeviceInteractions) -> _Group:
-    spec = members[0].spec
-    if len(members) == 1:
-        (member,) = members
-        hparams, data = sharding.everywhere((member.hparams, data), spec.num_shards)
+    spec, states = members[0].spec, [member.take_state() for member in members]
+    hparams, data = sharding.everywhere(([member.hparams for member in members], data), spec.num_shards)
+    if len(members) > 1 and jax.default_backend() != "cpu":
+        advance = _compiled(population.run_population_steps, data, spec)
+        stacked = population.stacked(hparams)
         return _Group(
-            state=member.take_state(),
-            advance=_compiled(training.run_steps, data, hparams, spec),
-            settled=lambda state: training.settled(state, hparams, spec=spec),
-            params_of=lambda params, index: params,
-            state_of=lambda state, index: state,
+            state=population.stacked_states(states),
+            advance=lambda states, num_steps: advance(states, stacked, num_steps),
+            state_of=population.member_state,
         )
-    states = [member.take_state() for member in members]
-    hparams = population.stacked([member.hparams for member in members])
-    return _Group(
-        state=population.stacked_states(states),
-        advance=_compiled(population.run_population_steps, data, hparams, spec),
-        settled=lambda state: population.settled_population(state, hparams, spec=spec),
-        params_of=population.member,
-        state_of=population.member_state,
-    )
+    # One program for all, a chunk of steps of one after the other: on CPU a batch axis is not faster, and this way the
+    # results are those of runs alone to the bit.
+    advance = _compiled(training.run_steps, data, spec)
+
+    def in_turn(states, num_steps):
+        after, metrics, seconds = zip(*map(advance, states, hparams, [num_steps] * len(states)), strict=True)
+        return list(after), jax.tree.map(lambda *each: np.stack(each), *metrics), sum(seconds)
+
+    return _Group(state=states, advance=in_turn, state_of=lambda states, index: states[index])
 
 
-def _compiled(run: Any, data: DeviceInteractions, hparams: Any, spec: Any) -> Callable:
-    """A function (state, number of steps) -> (state, metrics, seconds) whose seconds leave out compilation."""
+def _compiled(run: Any, data: DeviceInteractions, spec: Spec) -> Callable:
+    """A function (state, hparams, steps) -> (state, metrics, seconds) whose seconds leave out compilation."""
     compiled = {}
 
-    def advance(state, num_steps):
+    def advance(state, hparams, num_steps):
         if num_steps not in compiled:
             compiled[num_steps] = run.lower(state, data, hparams, spec=spec, num_steps=num_steps).compile()
         before = time.perf_counter()

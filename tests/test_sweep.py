@@ -57,6 +57,19 @@ def test_members_are_as_if_run_alone(workdir, tmp_path):
             assert float(one["ndcg@5"].mean()) == pytest.approx(ours["test"]["ndcg@5"])
 
 
+def test_members_as_one_population_are_as_if_run_alone(workdir, tmp_path, monkeypatch):
+    """As on an accelerator, but for the program itself, which on CPU takes one member after the other."""
+    monkeypatch.setattr(train.jax, "default_backend", lambda: "an accelerator")
+    config = grid.make_grid(tiny_config(), AXES | {"sampler.name": ("two_stage",)})
+    sweep.run_sweep(config, tmp_path)
+    for rate in ("0.001", "0.01"):
+        for seed in "01":
+            ours, theirs = tmp_path / f"learning_rate={rate}" / seed, workdir / f"two_stage,learning_rate={rate}" / seed
+            assert read_records(ours) == read_records(theirs)
+            for one, other in zip(last_params(ours), last_params(theirs), strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
 def test_runs_that_share_a_program_are_one_group_and_the_budget_splits_it():
     plan = planning.make_plan(grid.make_grid(tiny_config(), AXES))
     first, second = planning.grouped(plan.runs, 4096.0)

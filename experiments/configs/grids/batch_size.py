@@ -5,7 +5,10 @@ python -m experiments.sweep --config=experiments/configs/grids/batch_size.py:pas
 
 `:passes` gives every batch size 16 passes over the data, so that a large batch makes few steps; `:steps` gives each
 the 4,032 steps that B = 256 makes in 16 passes, so that a large batch sees more data. All else is equal, the learning
-rate too: 36 runs of d = 128 on the sphere.
+rate too: 36 runs of d = 128 on the sphere, about 10 minutes on two CPU cores for either budget.
+
+Test NDCG@50 of two-stage at B = 256 is 0.308, of uniform at B = 4096 0.249 with equal passes and 0.297 with equal
+steps. RESULTS.md has the tables and the figures.
 """
 
 from experiments import grid

@@ -2,6 +2,9 @@
 
 python -m experiments.sweep --config=experiments/configs/grids/cutoff.py --workdir=runs/cutoff \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
+
+30 runs, about 7 minutes on two CPU cores. Test NDCG@50 is best, 0.309, at exponent 0.5 with cut-off 0.2, and collapses
+without a cut-off at every exponent (0.053 to 0.129); see RESULTS.md.
 """
 
 from experiments import grid

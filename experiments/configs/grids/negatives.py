@@ -2,6 +2,9 @@
 
 python -m experiments.sweep --config=experiments/configs/grids/negatives.py --workdir=runs/negatives \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
+
+16 runs, about 4 minutes on two CPU cores. Test NDCG@50 of uniform rises from 0.243 with one negative to 0.307 with
+sixteen, that of two-stage falls from 0.309 to 0.080; see RESULTS.md.
 """
 
 from experiments import grid

@@ -142,7 +142,7 @@ def heatmap(group: Sequence[Row]) -> Drawing | None:
     high, wide = (max(len(found[axis]) for found in tables.values()) for axis in (0, 1))
     num_columns = min(3, len(shown))
     num_rows = -(-len(shown) // num_columns)
-    size = (num_columns * (0.75 * wide + 0.9) + 1.2, num_rows * (0.5 * high + 1.1))
+    size = (num_columns * (0.75 * wide + 0.9) + 1.2, num_rows * (0.5 * max(high, 3) + 1.1))
     figure = Figure(figsize=size, dpi=drawing.DPI, layout="constrained")
     everywhere = np.concatenate([values[np.isfinite(values)] for *_, values in tables.values()])
     colours = matplotlib.colormaps["cividis"].with_extremes(bad="0.92")

@@ -46,9 +46,10 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
 
     Args:
         config: from a config file; see `experiments.config.default_config` for its keys.
-        workdir: folder for config.json, metrics.jsonl, summary.json, curves.png and checkpoints/. An unfinished run of
-            the same config in it goes on, and so does a finished one that is asked for more steps; otherwise a finished
-            one is reported again. The last step is always evaluated, whether eval.every_steps divides it or not.
+        workdir: folder for config.json, dataset.npz, metrics.jsonl, summary.json, curves.png and checkpoints/. An
+            unfinished run of the same config in it goes on, and so does a finished one that is asked for more steps;
+            otherwise a finished one is reported again. The last step is always evaluated, whether eval.every_steps
+            divides it or not.
 
     Returns:
         What summary.json holds.
@@ -138,6 +139,7 @@ def _run(job: _Job) -> dict[str, Any]:
         else:
             run.remove_summary()
         run.write_config(job.config, job.data_sha256)
+        run.write_dataset(dataset, job.data_sha256)
         say(f"Writing to {run.folder}.")
 
         started = time.perf_counter()

@@ -92,6 +92,20 @@ class Dataset(NamedTuple):
         return digest.hexdigest()
 
 
+def padded_rows(interactions: Interactions, users: np.ndarray) -> np.ndarray:
+    """ndarray[c, length] int32 of the users' items, filled up with I, which is no item.
+
+    The length is the smallest power of two that holds the longest row, which bounds the number of compiled shapes.
+    """
+    degrees = interactions.degrees[users]
+    column = np.arange(1 << max(0, int(degrees.max()) - 1).bit_length())
+    place = interactions.indptr[users][:, None] + column
+    inside = column < degrees[:, None]
+    padded = np.full(place.shape, interactions.num_items, np.int32)
+    padded[inside] = interactions.items[place[inside]]
+    return padded
+
+
 def from_pairs(users: np.ndarray, items: np.ndarray, num_users: int, num_items: int) -> Interactions:
     """CSR of (user, item) row numbers; equal pairs become one.
 

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from cml_jax.data.interactions import Interactions, padded_rows
-from cml_jax.geometry import CONSTRAINTS
+from cml_jax.geometry import CONSTRAINTS, to_ball
 from cml_jax.types import Array
 
 # Chosen on validation items of Last.fm users left out of training.
@@ -96,6 +96,10 @@ def _solve(items: Array, log_weights: Array, histories: Array, margin: Array, *,
     def loss(row, history):
         return history_loss(embed(row), items, history, log_weights, _TEMPERATURE * margin)
 
+    def bounded(rows):
+        # Without a constraint the softmax would push users outwards for ever.
+        return scale * to_ball(rows / scale) if constraint == "none" else rows
+
     def mean_item(history):
         known = items.at[history].get(mode="fill", fill_value=0.0)
         return embed(jnp.sum(known, axis=0) / jnp.sum(history < items.shape[0]))
@@ -103,7 +107,7 @@ def _solve(items: Array, log_weights: Array, histories: Array, margin: Array, *,
     def step(carry, _):
         rows, state = carry
         updates, state = optimizer.update(jax.vmap(jax.grad(loss))(rows, histories), state)
-        return (project(optax.apply_updates(rows, updates)), state), None
+        return (project(bounded(rows + jnp.asarray(updates))), state), None
 
     start = jax.vmap(mean_item)(histories)
     (rows, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=_NUM_STEPS)

@@ -117,6 +117,7 @@ def _run(job: _Job) -> dict[str, Any]:
         say(line)
     say(f"{job.config.dataset.name}: " + ", ".join(f"{count:,} {name}" for name, count in _sizes(dataset).items()))
 
+    run.write_dataset(dataset, job.data_sha256)
     progress = checkpoint.start(training.init_state(job.spec, job.data, job.hparams, job.config.seed))
     with checkpoint.open_manager(run.checkpoints, job.config.checkpoint.keep) as manager:
         restored = checkpoint.restore(manager, progress)
@@ -139,7 +140,6 @@ def _run(job: _Job) -> dict[str, Any]:
         else:
             run.remove_summary()
         run.write_config(job.config, job.data_sha256)
-        run.write_dataset(dataset, job.data_sha256)
         say(f"Writing to {run.folder}.")
 
         started = time.perf_counter()

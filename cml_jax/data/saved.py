@@ -66,7 +66,9 @@ def load_dataset(path: Path) -> SavedDataset:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             user_ids, item_ids = (_unpacked_ids(name, arrays) for name in ("user_ids", "item_ids"))
-            parts = [Interactions(arrays[f"{name}_indptr"], arrays[f"{name}_items"], len(item_ids)) for name in _PARTS]
+            train, valid = (
+                Interactions(arrays[f"{name}_indptr"], arrays[f"{name}_items"], len(item_ids)) for name in _PARTS
+            )
             sha256 = arrays["sha256"].tobytes().decode()
     except FileNotFoundError as error:
         raise DataError(
@@ -76,11 +78,11 @@ def load_dataset(path: Path) -> SavedDataset:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path) from error
-    for part in parts:
+    for part in (train, valid):
         whole = len(part.indptr) == len(user_ids) + 1 and part.indptr[0] == 0 and part.indptr[-1] == len(part.items)
         if not whole or np.any(part.degrees < 0) or not np.all((part.items >= 0) & (part.items < len(item_ids))):
             raise _damaged(path)
-    return SavedDataset(*parts, user_ids, item_ids, sha256)
+    return SavedDataset(train, valid, user_ids, item_ids, sha256)
 
 
 def _damaged(path: Path) -> DataError:

@@ -13,6 +13,7 @@ from cml_jax.types import Array, Params
 
 _MAX_CHUNK = 1024  # users a call; more gains nothing and makes the last, padded chunk wasteful
 _CACHE_BYTES = {"cpu": 2**25}  # scores of the users that are ranked at once, where more is slower
+_LEAST_AT_ONCE = 32  # users at once, in the cache or not; reading all items for fewer is what would take the time
 _BLOCK = 64  # L of `_top_k`
 _BYTES_PER_SCORE = 12  # scores, their masked copy and what is selected from
 
@@ -50,7 +51,7 @@ def ranked_chunks(
     """
     num_shards = sharding.num_shards_of(params.items)
     bytes_per_user = _BYTES_PER_SCORE * params.items.shape[0] // num_shards
-    in_cache = _CACHE_BYTES.get(jax.default_backend(), 2**28) // bytes_per_user
+    in_cache = max(_LEAST_AT_ONCE, _CACHE_BYTES.get(jax.default_backend(), 2**28) // bytes_per_user)
     at_once = max(1, int(min(memory_budget_mb * 2**20 / bytes_per_user, in_cache, _MAX_CHUNK, len(users))))
     size = min(_MAX_CHUNK // at_once, -(-len(users) // at_once)) * at_once
     rank = _ranker(params, seen.num_items, k, at_once)

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from cml_jax.data.interactions import Interactions, padded_rows
-from cml_jax.geometry import CONSTRAINTS, to_ball
+from cml_jax.geometry import to_ball, to_sphere
 from cml_jax.types import Array
 
 # Chosen on validation items of Last.fm users left out of training.
@@ -89,26 +89,29 @@ def history_loss(user: Array, items: Array, history: Array, log_weights: Array, 
 @functools.partial(jax.jit, static_argnames="constraint")
 def _solve(items: Array, log_weights: Array, histories: Array, margin: Array, *, constraint: str) -> Array:
     """Points Array[c, D] of the users with histories Array[c, length], from the means of their items."""
-    embed, project = CONSTRAINTS[constraint]
     scale = jnp.sqrt(jnp.mean(jnp.sum(jnp.square(items), axis=1)))
     optimizer = optax.adam(_STEP_SIZE * scale)
 
-    def loss(row, history):
-        return history_loss(embed(row), items, history, log_weights, _TEMPERATURE * margin)
+    def point(rows):
+        if constraint == "sphere":
+            return to_sphere(rows)
+        # A parametrisation, because Adam with a projection after each step stops at the wrong place of the ball.
+        # Without a constraint the ball is that of the items: the softmax would push users outwards for ever.
+        radius = 1.0 if constraint == "ball" else scale
+        return radius * to_ball(rows / radius)
 
-    def bounded(rows):
-        # Without a constraint the softmax would push users outwards for ever.
-        return scale * to_ball(rows / scale) if constraint == "none" else rows
+    def loss(row, history):
+        return history_loss(point(row), items, history, log_weights, _TEMPERATURE * margin)
 
     def mean_item(history):
         known = items.at[history].get(mode="fill", fill_value=0.0)
-        return embed(jnp.sum(known, axis=0) / jnp.sum(history < items.shape[0]))
+        return point(jnp.sum(known, axis=0) / jnp.sum(history < items.shape[0]))
 
     def step(carry, _):
         rows, state = carry
         updates, state = optimizer.update(jax.vmap(jax.grad(loss))(rows, histories), state)
-        return (project(bounded(rows + jnp.asarray(updates))), state), None
+        return (rows + jnp.asarray(updates), state), None
 
     start = jax.vmap(mean_item)(histories)
     (rows, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=_NUM_STEPS)
-    return embed(rows)
+    return point(rows)

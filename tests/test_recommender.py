@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ TRAIN = from_pairs(RNG.integers(0, U, 160), RNG.integers(0, I, 160), U, I)
 VALID = from_pairs(RNG.integers(0, U, 40), RNG.integers(0, I, 40), U, I)
 USER_NAMES = np.array([f"u{n:02}" for n in range(U)], object)
 ITEM_NAMES = np.arange(I) * 10 + 5
+NO_COUNT: Any = 2.0
 MODEL = Recommender(
     points=Params(jnp.asarray(USERS), jnp.asarray(ITEMS)),
     user_ids=RawIds(USER_NAMES, "user"),
@@ -118,7 +120,7 @@ def test_new_user_by_point_and_by_items():
         (lambda: MODEL.recommend([]), "no user is given"),
         (lambda: MODEL.recommend(2.5), r"2\.5 is neither a raw id nor a list"),
         (lambda: MODEL.recommend("u01", 0), "k = 0 must be"),
-        (lambda: MODEL.recommend("u01", 2.0), r"k = 2\.0 must be"),
+        (lambda: MODEL.recommend("u01", NO_COUNT), r"k = 2\.0 must be"),
         (lambda: MODEL.recommend("u01", True), "k = True must be"),
         (lambda: MODEL.similar_items([5, 15]), "neighbours are those of one item, not of 2"),
         (lambda: MODEL.similar_users("nobody"), "user 'nobody' is unknown"),

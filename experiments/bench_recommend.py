@@ -26,12 +26,17 @@ from cml_jax.errors import UserError
 from cml_jax.lists import ranked_lists
 from experiments import ann, cli
 
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.", required=True)
-_ITEMS = flags.DEFINE_integer("items", 1_000_000, "Items.", lower_bound=100)
-_USERS = flags.DEFINE_integer("users", 2000, "Users that are ranked.", lower_bound=2)
-_BUDGET = flags.DEFINE_float("memory_budget_mb", 512.0, "Bound on the scores held at once.", lower_bound=1.0)
-_M = flags.DEFINE_integer("hnsw_m", 32, "Links of a node.", lower_bound=2)
-_CONSTRUCTION = flags.DEFINE_integer("hnsw_ef_construction", 80, "Candidates when a node is linked.", lower_bound=1)
+FLAGS = flags.FlagValues()  # its own, since commands share names
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.", required=True, flag_values=FLAGS)
+_ITEMS = flags.DEFINE_integer("items", 1_000_000, "Items.", lower_bound=100, flag_values=FLAGS)
+_USERS = flags.DEFINE_integer("users", 2000, "Users that are ranked.", lower_bound=2, flag_values=FLAGS)
+_BUDGET = flags.DEFINE_float(
+    "memory_budget_mb", 512.0, "Bound on the scores held at once.", lower_bound=1.0, flag_values=FLAGS
+)
+_M = flags.DEFINE_integer("hnsw_m", 32, "Links of a node.", lower_bound=2, flag_values=FLAGS)
+_CONSTRUCTION = flags.DEFINE_integer(
+    "hnsw_ef_construction", 80, "Candidates when a node is linked.", lower_bound=1, flag_values=FLAGS
+)
 _DIM, _K, _SEEN, _CLUSTERS = 64, 50, 40, 2000
 _SEARCHES = (64, 128, 256, 512, 1024, 2048)
 
@@ -125,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, FLAGS)

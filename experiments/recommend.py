@@ -29,25 +29,40 @@ from cml_jax.raw_ids import RawIds
 from cml_jax.recommender import Recommender
 from experiments import ann, cli, export, table_files
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a run; it is only read.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "FILE.csv, .jsonl or .parquet; without it a few rows are printed.")
-_K = flags.DEFINE_integer("k", 20, "Length of a list.", lower_bound=1)
-_USERS = flags.DEFINE_list("users", None, "Raw ids of users; default: all.")
-_USERS_FILE = flags.DEFINE_string("users_file", None, "File of raw ids of users, one a line.")
-_HISTORY = flags.DEFINE_string("history", None, "File with columns user and item: new users, who are folded in.")
-_SIMILAR_ITEMS = flags.DEFINE_string("similar_items", None, "Raw id of an item, whose neighbours are listed.")
-_SIMILAR_USERS = flags.DEFINE_string("similar_users", None, "Raw id of a user, whose neighbours are listed.")
-_EXPORT = flags.DEFINE_string("export", None, "New folder for points, ids and search indexes.")
-_EXCLUDE_SEEN = flags.DEFINE_boolean("exclude_seen", True, "Leave out items of training, validation or history.")
-_ALLOW = flags.DEFINE_string("allow", None, "File of raw ids of the only items to list, one a line.")
-_DENY = flags.DEFINE_string("deny", None, "File of raw ids of items not to list, one a line.")
-_UNKNOWN = flags.DEFINE_enum("unknown", "refuse", ["refuse", "skip"], "What is done with ids that are unknown.")
-_BUDGET = flags.DEFINE_float("memory_budget_mb", 512.0, "Bound on the scores held at once, in MiB.")
-_M = flags.DEFINE_integer("hnsw_m", 32, "For --export: links of a node.", lower_bound=2)
-_CONSTRUCTION = flags.DEFINE_integer(
-    "hnsw_ef_construction", 80, "For --export: candidates when a node is linked.", lower_bound=1
+FLAGS = flags.FlagValues()  # its own, since commands share names
+_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a run; it is only read.", required=True, flag_values=FLAGS)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "FILE.csv, .jsonl or .parquet; without it a few rows are printed.", flag_values=FLAGS
 )
-_SEARCH = flags.DEFINE_integer("hnsw_ef_search", 128, "For --export: candidates of a search.", lower_bound=1)
+_K = flags.DEFINE_integer("k", 20, "Length of a list.", lower_bound=1, flag_values=FLAGS)
+_USERS = flags.DEFINE_list("users", None, "Raw ids of users; default: all.", flag_values=FLAGS)
+_USERS_FILE = flags.DEFINE_string("users_file", None, "File of raw ids of users, one a line.", flag_values=FLAGS)
+_HISTORY = flags.DEFINE_string(
+    "history", None, "File with columns user and item: new users, who are folded in.", flag_values=FLAGS
+)
+_SIMILAR_ITEMS = flags.DEFINE_string(
+    "similar_items", None, "Raw id of an item, whose neighbours are listed.", flag_values=FLAGS
+)
+_SIMILAR_USERS = flags.DEFINE_string(
+    "similar_users", None, "Raw id of a user, whose neighbours are listed.", flag_values=FLAGS
+)
+_EXPORT = flags.DEFINE_string("export", None, "New folder for points, ids and search indexes.", flag_values=FLAGS)
+_EXCLUDE_SEEN = flags.DEFINE_boolean(
+    "exclude_seen", True, "Leave out items of training, validation or history.", flag_values=FLAGS
+)
+_ALLOW = flags.DEFINE_string("allow", None, "File of raw ids of the only items to list, one a line.", flag_values=FLAGS)
+_DENY = flags.DEFINE_string("deny", None, "File of raw ids of items not to list, one a line.", flag_values=FLAGS)
+_UNKNOWN = flags.DEFINE_enum(
+    "unknown", "refuse", ["refuse", "skip"], "What is done with ids that are unknown.", flag_values=FLAGS
+)
+_BUDGET = flags.DEFINE_float("memory_budget_mb", 512.0, "Bound on the scores held at once, in MiB.", flag_values=FLAGS)
+_M = flags.DEFINE_integer("hnsw_m", 32, "For --export: links of a node.", lower_bound=2, flag_values=FLAGS)
+_CONSTRUCTION = flags.DEFINE_integer(
+    "hnsw_ef_construction", 80, "For --export: candidates when a node is linked.", lower_bound=1, flag_values=FLAGS
+)
+_SEARCH = flags.DEFINE_integer(
+    "hnsw_ef_search", 128, "For --export: candidates of a search.", lower_bound=1, flag_values=FLAGS
+)
 
 _PRINTED_USERS = 20
 _TASKS = ("users", "users_file", "history", "similar_items", "similar_users", "export")
@@ -80,12 +95,12 @@ def main() -> None:
 
 def _check_flags() -> None:
     """Flags that do not go together are refused before anything is read."""
-    given = [name for name in _TASKS if flags.FLAGS[name].value is not None]
+    given = [name for name in _TASKS if FLAGS[name].value is not None]
     if len(given) > 1:
         raise UserError(f"--{given[0]} and --{given[1]} do not go together; give one of them.")
     if given and given[0] in _NO_LISTS:
         for name in ("allow", "deny"):
-            if flags.FLAGS[name].value is not None:
+            if FLAGS[name].value is not None:
                 raise UserError(f"--{name} has no effect with --{given[0]}; leave it out.")
     if _EXPORT.value is not None and _OUTPUT.value is not None:
         raise UserError("--export names the folder that is written; leave out --output.")
@@ -208,4 +223,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, FLAGS)

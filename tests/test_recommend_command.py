@@ -5,8 +5,6 @@ import sys
 
 import polars as pl
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 import cml_jax
 from cml_jax import UserError
@@ -17,13 +15,14 @@ USER = "user, {} ü"
 
 
 @pytest.fixture
-def run(trained):
+def run(trained, monkeypatch):
     """The command, in this process."""
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(["test", "--workdir=unset"])
+    recommend.FLAGS.mark_as_parsed()
 
     def run_with(**values):
-        with flagsaver.flagsaver(**{"workdir": str(trained)} | values):
+        with monkeypatch.context() as patch:
+            for name, value in ({"workdir": str(trained)} | values).items():
+                patch.setattr(recommend.FLAGS[name], "value", value)
             recommend.main()
 
     return run_with

@@ -57,7 +57,7 @@ def evaluate(
     per_user: dict[str, np.ndarray] = {}
 
     chunks = ranking.ranked_chunks(params, users, seen, ks[-1], memory_budget_mb=memory_budget_mb)
-    for places, ids in chunks:
+    for places, ids, _ in chunks:
         scores = _score(relevant, popularity, jnp.asarray(users[places], jnp.int32), ids, ks)
         for name, values in scores.items():
             per_user.setdefault(name, np.empty(len(users), np.float32))[places] = values

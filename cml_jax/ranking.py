@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from cml_jax import sharding
-from cml_jax.data.interactions import Interactions
+from cml_jax.data.interactions import Interactions, padded_rows
 from cml_jax.types import Array, Params
 
 _MAX_CHUNK = 1024  # users a call; more gains nothing and makes the last, padded chunk wasteful
 _CACHE_BYTES = {"cpu": 2**25}  # scores of the users that are ranked at once, where more is slower
+_LEAST_AT_ONCE = 32  # users at once, in the cache or not; reading all items for fewer is what would take the time
 _BLOCK = 64  # L of `_top_k`
 _BYTES_PER_SCORE = 12  # scores, their masked copy and what is selected from
 
@@ -33,22 +34,24 @@ def top_k(
         ndarray[n, K] int32; -1 where fewer than K unseen items exist.
     """
     ranked = np.empty((len(users), k), np.int32)
-    for places, ids in ranked_chunks(params, users, seen, k, memory_budget_mb=memory_budget_mb):
+    for places, ids, _ in ranked_chunks(params, users, seen, k, memory_budget_mb=memory_budget_mb):
         ranked[places] = ids
     return ranked
 
 
 def ranked_chunks(
     params: Params, users: np.ndarray, seen: Interactions, k: int, *, memory_budget_mb: float = 512.0
-) -> Iterator[tuple[np.ndarray, Array]]:
-    """Yields (places ndarray[c] in `users`, ids Array[c, K]) until every user is ranked; arguments as for `top_k`.
+) -> Iterator[tuple[np.ndarray, Array, Array]]:
+    """Yields (places ndarray[c] in `users`, ids Array[c, K], scores Array[c, K]) until every user is ranked.
+
+    Arguments and ids as for `top_k`. Scores are -||u - i||^2 + ||u||^2, and -infinity where the id is -1.
 
     Users come in order of the number of items they have seen, so that the padded lists of a chunk are about equally
     long; lengths are rounded up to powers of two, which bounds the number of compiled shapes.
     """
     num_shards = sharding.num_shards_of(params.items)
     bytes_per_user = _BYTES_PER_SCORE * params.items.shape[0] // num_shards
-    in_cache = _CACHE_BYTES.get(jax.default_backend(), 2**28) // bytes_per_user
+    in_cache = max(_LEAST_AT_ONCE, _CACHE_BYTES.get(jax.default_backend(), 2**28) // bytes_per_user)
     at_once = max(1, int(min(memory_budget_mb * 2**20 / bytes_per_user, in_cache, _MAX_CHUNK, len(users))))
     size = min(_MAX_CHUNK // at_once, -(-len(users) // at_once)) * at_once
     rank = _ranker(params, seen.num_items, k, at_once)
@@ -57,23 +60,13 @@ def ranked_chunks(
     for start in range(0, len(users), size):
         places = order[start : start + size]
         padded = np.resize(places, size)  # the last chunk repeats users, to keep the shape
-        length = 1 << max(0, int(degrees[padded].max() - 1)).bit_length()
-        ids = rank(jnp.asarray(users[padded], jnp.int32), jnp.asarray(_padded_rows(seen, users[padded], length)))
-        yield places, ids[: len(places)]
+        mask = padded_rows(seen, users[padded])
+        scores, ids = rank(jnp.asarray(users[padded], jnp.int32), jnp.asarray(mask))
+        yield places, ids[: len(places)], scores[: len(places)]
 
 
-def _padded_rows(seen: Interactions, users: np.ndarray, length: int) -> np.ndarray:
-    """ndarray[c, length] int32 of the users' items, filled up with I, which is no item."""
-    column = np.arange(length)
-    place = seen.indptr[users][:, None] + column
-    inside = column < seen.degrees[users][:, None]
-    padded = np.full(place.shape, seen.num_items, np.int32)
-    padded[inside] = seen.items[place[inside]]
-    return padded
-
-
-def _ranker(params: Params, num_items: int, k: int, at_once: int) -> Callable[[Array, Array], Array]:
-    """A function (users Array[c], mask Array[c, length]) -> ids Array[c, K]; prepares the items, once."""
+def _ranker(params: Params, num_items: int, k: int, at_once: int) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """A function (users Array[c], mask Array[c, length]) -> scores and ids Array[c, K]; prepares the items, once."""
     num_shards = sharding.num_shards_of(params.items)
     if num_shards == 1:
         items = jax.jit(_with_norms)(params.items)
@@ -97,7 +90,9 @@ def _ranker(params: Params, num_items: int, k: int, at_once: int) -> Callable[[A
         )
     )
     # By way of the host, since what follows is the business of each process alone.
-    return lambda users, mask: jnp.asarray(np.asarray(ranked(params.users, users, params.items, items, mask)))
+    return lambda users, mask: jax.tree.map(
+        lambda part: jnp.asarray(np.asarray(part)), ranked(params.users, users, params.items, items, mask)
+    )
 
 
 def _with_norms(items: Array) -> Array:
@@ -111,14 +106,16 @@ def _with_norms(items: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames=("num_items", "k", "at_once"))
-def _rank_here(table: Array, users: Array, items: Array, mask: Array, *, num_items: int, k: int, at_once: int) -> Array:
-    """ids Array[c, K] where one device holds everything; `table` is the users'."""
-    return _rank(table[users], items, mask, num_items, k, at_once)[1]
+def _rank_here(
+    table: Array, users: Array, items: Array, mask: Array, *, num_items: int, k: int, at_once: int
+) -> tuple[Array, Array]:
+    """Scores and ids Array[c, K] where one device holds everything; `table` is the users'."""
+    return _rank(table[users], items, mask, num_items, k, at_once)
 
 
 def _rank_by_parts(
     table: Array, users: Array, part: Array, items: Array, mask: Array, *, num_items: int, k: int, at_once: int
-) -> Array:
+) -> tuple[Array, Array]:
     """The same inside `shard_map`: every device ranks its own items, then the lists of all are merged.
 
     `table` and `part` are this device's rows of users and items, `items` is `_with_norms(part)`.
@@ -132,7 +129,8 @@ def _rank_by_parts(
     ids = jnp.where(ids >= 0, ids + first, -1)
     best, ids = (jax.lax.all_gather(x, sharding.AXIS, axis=1, tiled=True) for x in (best, ids))
     # In the order of the devices, so that of equal scores the smaller id comes first here too.
-    return jnp.take_along_axis(ids, jax.lax.top_k(best, k)[1], axis=1)
+    best, place = jax.lax.top_k(best, k)
+    return best, jnp.take_along_axis(ids, place, axis=1)
 
 
 def _rank(

@@ -16,8 +16,16 @@ from experiments import validation
 from experiments.preemption import Preempted
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags and calls main; a user's error is printed without a traceback, and the exit status is 1."""
+def run(main: Callable[[], None], own: flags.FlagValues | None = None) -> None:
+    """Parses the flags and calls main; a user's error is printed without a traceback, and the exit status is 1.
+
+    Args:
+        main: the command.
+        own: its flags, where it keeps them apart from those of other commands.
+    """
+    if own is not None:
+        flags.FLAGS.append_flag_values(own)
+        own.mark_as_parsed()  # through flags.FLAGS, which has the same flags
 
     def wrapped(argv: Sequence[str]) -> None:
         if len(argv) > 1:

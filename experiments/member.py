@@ -195,6 +195,7 @@ def open_member(
     ):
         for line in run.changes:
             say(line)
+        run.write_dataset(dataset, data_sha256)
         restored = checkpoint.restore(manager, progress)
         for line in restored.damaged:
             say(f"Warning: {line}")

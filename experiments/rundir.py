@@ -1,4 +1,4 @@
-"""The files of a run's workdir: config.json, metrics.jsonl, summary.json, per_user.npz, checkpoints/."""
+"""The files of a run's workdir: config.json, dataset.npz, metrics.jsonl, summary.json, per_user.npz, checkpoints/."""
 
 import contextlib
 import fcntl
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cml_jax.data.interactions import Dataset
+from cml_jax.data.saved import save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.evaluation import Evaluation
 from experiments.config import Config, flatten, to_json
@@ -86,6 +88,11 @@ class Run(NamedTuple):
             write_atomically(
                 self.folder / "config.json", json.dumps(values | {"data_sha256": data_sha256}, indent=2) + "\n"
             )
+
+    def write_dataset(self, dataset: Dataset, data_sha256: str) -> None:
+        """Writes dataset.npz: what recommending needs of the data set."""
+        if self.writes:
+            save_dataset(self.folder / "dataset.npz", dataset, data_sha256)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """What a JSON file of the workdir holds, or None where it is not there.

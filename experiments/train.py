@@ -28,10 +28,10 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
 
     Args:
         config: from a config file; see `experiments.config.default_config` for its keys.
-        workdir: folder for config.json, metrics.jsonl, summary.json, per_user.npz, curves.png and checkpoints/. An
-            unfinished run of the same config in it goes on, and so does a finished one that is asked for more steps;
-            otherwise a finished one is reported again. The last step is always evaluated, whether eval.every_steps
-            divides it or not.
+        workdir: folder for config.json, dataset.npz, metrics.jsonl, summary.json, per_user.npz, curves.png and
+            checkpoints/. An unfinished run of the same config in it goes on, and so does a finished one that is asked
+            for more steps; otherwise a finished one is reported again. The last step is always evaluated, whether
+            eval.every_steps divides it or not.
 
     Returns:
         What summary.json holds.

@@ -46,6 +46,31 @@ def ragged():
     return from_pairs(users, np.concatenate(rows), 7, 11)
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The workdir of a short run on 30 users and 45 items with ids of all kinds; its data set is gone."""
+    from experiments import train
+    from tests.runs import tiny_config
+
+    folder = tmp_path_factory.mktemp("trained")
+    rng = np.random.default_rng(5)
+    pairs = {
+        (u, int(i)) for u in range(30) for i in rng.choice(45, 6 + u % 9, replace=False, p=np.arange(1, 46) / 1035)
+    }
+    rows = [f'"user, {u} \u00fc","item {i:03}"' for u, i in sorted(pairs)]
+    (folder / "data.csv").write_text("user,item\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    config = tiny_config(
+        dataset__name="mine",
+        dataset__format="csv",
+        dataset__path=str(folder / "data.csv"),
+        sampler__num_candidates=20,
+        train__batch_size=16,
+    )
+    train.train_and_evaluate(config, folder / "run")
+    (folder / "data.csv").unlink()
+    return folder / "run"
+
+
 def pytest_sessionfinish(session):
     if not hasattr(session.config, "workerinput"):
         shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

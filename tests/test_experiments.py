@@ -46,7 +46,8 @@ def test_workdir_holds_what_is_promised(tmp_path, capsys):
     returned = train.train_and_evaluate(tiny_config(), tmp_path / "a" / "b")
     folder = tmp_path / "a" / "b"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "summary.json", "per_user.npz", "curves.png", "checkpoints"}
+    run_files = {"config.json", "dataset.npz", "metrics.jsonl", "summary.json", "per_user.npz", "curves.png"}
+    assert names == run_files | {"checkpoints"}
     summary = json.loads((folder / "summary.json").read_text())
     assert summary == json.loads(json.dumps(returned))
     assert set(summary) == {

@@ -92,6 +92,42 @@ class Dataset(NamedTuple):
         return digest.hexdigest()
 
 
+def nothing(num_users: int, num_items: int) -> Interactions:
+    """No pair."""
+    return Interactions(np.zeros(num_users + 1, np.int64), np.zeros(0, np.int32), num_items)
+
+
+def keep_users(interactions: Interactions, users: np.ndarray) -> Interactions:
+    """The rows of these users, ndarray[n], in their order; a user may come several times."""
+    degrees = interactions.degrees[users]
+    indptr = np.concatenate([[0], np.cumsum(degrees)])
+    place = np.repeat(interactions.indptr[users] - indptr[:-1], degrees) + np.arange(indptr[-1])
+    return Interactions(indptr, interactions.items[place], interactions.num_items)
+
+
+def keep_items(interactions: Interactions, items: np.ndarray) -> Interactions:
+    """The pairs of these items, ndarray[n] of ascending numbers, which are numbered anew in their order."""
+    number = np.full(interactions.num_items, -1, np.int32)
+    number[items] = np.arange(len(items))
+    kept = number[interactions.items] >= 0
+    indptr = np.concatenate([[0], np.cumsum(kept)])[interactions.indptr]
+    return Interactions(indptr, number[interactions.items[kept]], len(items))
+
+
+def padded_rows(interactions: Interactions, users: np.ndarray) -> np.ndarray:
+    """ndarray[c, length] int32 of the users' items, filled up with I, which is no item.
+
+    The length is the smallest power of two that holds the longest row, which bounds the number of compiled shapes.
+    """
+    degrees = interactions.degrees[users]
+    column = np.arange(1 << max(0, int(degrees.max()) - 1).bit_length())
+    place = interactions.indptr[users][:, None] + column
+    inside = column < degrees[:, None]
+    padded = np.full(place.shape, interactions.num_items, np.int32)
+    padded[inside] = interactions.items[place[inside]]
+    return padded
+
+
 def from_pairs(users: np.ndarray, items: np.ndarray, num_users: int, num_items: int) -> Interactions:
     """CSR of (user, item) row numbers; equal pairs become one.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.figure
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def plane(points: np.ndarray) -> np.ndarray:
@@ -14,7 +15,7 @@ def plane(points: np.ndarray) -> np.ndarray:
 
 
 def draw_item_map(
-    points: np.ndarray, popularity: np.ndarray, marked: Sequence[int] = (), names: Sequence[str] = ()
+    points: ArrayLike, popularity: np.ndarray, marked: Sequence[int] = (), names: Sequence[str] = ()
 ) -> matplotlib.figure.Figure:
     """Every item as a dot, the darker the more training users it has.
 
@@ -24,7 +25,7 @@ def draw_item_map(
         marked: items drawn with a ring and a name.
         names: of the marked items.
     """
-    places = plane(points)
+    places = plane(np.asarray(points))
     figure = matplotlib.figure.Figure(figsize=(6.5, 5.5), layout="constrained")
     axes = figure.subplots()
     order = np.argsort(popularity)  # popular items on top

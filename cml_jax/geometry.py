@@ -36,6 +36,17 @@ def unchanged(rows: Array) -> Array:
     return rows
 
 
+def points_of_inner_products(users: Array, items: Array) -> tuple[Array, Array]:
+    """Points whose distances rank items as inner products do: Array[U, D], Array[I, D] -> Array[U, D + 1], [I, D + 1].
+
+    With (u, 0) and (i, sqrt(R^2 - ||i||^2)), R the largest norm of an item, the squared distance is
+    ||u||^2 + R^2 - 2 <u, i> (Bachrach et al. 2014).
+    """
+    squared = jnp.sum(jnp.square(items), axis=1, keepdims=True)
+    last = jnp.sqrt(jnp.max(squared) - squared)
+    return jnp.pad(users, ((0, 0), (0, 1))), jnp.concatenate([items, last], axis=1)
+
+
 class Constraint(NamedTuple):
     """How a norm constraint is kept; both functions map Array[..., D] to Array[..., D].
 

@@ -49,6 +49,25 @@ def softmax_loss(user: Array, positive: Array, candidates: Array, valid: Array, 
     return jnp.logaddexp(own, jax.nn.logsumexp(others)) - own
 
 
+def bpr_loss(user: Array, positive: Array, negatives: Array, l2_weight: Array | float) -> Array:
+    """Bayesian personalised ranking of inner products (Rendle et al. 2009, BPR-OPT): what CML is compared with.
+
+    mean_n -log sigma(<u, p> - <u, n>) + w / 2 (||u||^2 + ||p||^2 + mean_n ||n||^2).
+
+    Args:
+      user: Array[D].
+      positive: Array[D].
+      negatives: Array[N, D].
+      l2_weight: w.
+
+    Returns:
+      Scalar.
+    """
+    pairs = jax.nn.softplus(negatives @ user - jnp.dot(user, positive))
+    sizes = jnp.dot(user, user) + jnp.dot(positive, positive) + jnp.mean(jnp.sum(jnp.square(negatives), axis=1))
+    return jnp.mean(pairs) + 0.5 * l2_weight * sizes
+
+
 def gor(products: Array, weights: Array, dim: int, total: Callable[[Array], Array] = jnp.sum) -> Array:
     """Global Orthogonal Regularisation of non-matching pairs, in mean form (Zhang et al. 2017, section 3.2).
 

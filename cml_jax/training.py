@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from cml_jax import csr, losses, sampling, sharding
-from cml_jax.geometry import CONSTRAINTS
+from cml_jax.geometry import CONSTRAINTS, points_of_inner_products
 from cml_jax.rowwise import ROW_MODES, TableOptimizer
 from cml_jax.types import Array, DeviceInteractions, HParams, Params, Spec, StepMetrics, TrainState
 
-LOSSES = ("triplet", "softmax")
+LOSSES = ("triplet", "softmax", "bpr")
 LOSS_REDUCTIONS = ("mean", "sum")
 GOR_FORMS = ("mean", "sum")
 _NO_ROW = 2**31 - 1
@@ -116,8 +116,13 @@ def settled(state: TrainState, hparams: HParams, *, spec: Spec) -> Params:
     return Params(*map(optimizer.settle, state.opt_state, state.params))
 
 
-def embeddings(params: Params, constraint: str) -> Params:
-    """The points of the metric space that the tables stand for; what is ranked, evaluated and exported."""
+def embeddings(params: Params, constraint: str, loss: str) -> Params:
+    """The points of the metric space that the tables stand for; what is ranked, evaluated and exported.
+
+    Array[U, D] and Array[I, D]; of a model of inner products, loss 'bpr', D + 1, see `points_of_inner_products`.
+    """
+    if loss == "bpr":
+        return Params(*points_of_inner_products(*params))
     embed = CONSTRAINTS[constraint].embed
     return Params(embed(params.users), embed(params.items))
 
@@ -205,7 +210,7 @@ def _batch_loss(rows: tuple[Array, Array], drawn: _Drawn, spec: Spec, hparams: H
         rows: users Array[B, D] and items Array[B + B N, D] or Array[B + C, D], the positives first.
         drawn: what the rows are.
         spec: loss, loss_reduction, gor, constraint and dim are used.
-        hparams: margin, temperature, gor_weight.
+        hparams: margin, temperature, l2_weight, gor_weight.
     """
     embed = CONSTRAINTS[spec.constraint].embed
     users, items = embed(rows[0]), embed(rows[1])
@@ -220,6 +225,8 @@ def _batch_loss(rows: tuple[Array, Array], drawn: _Drawn, spec: Spec, hparams: H
         each = jax.vmap(losses.softmax_loss, in_axes=(0, 0, None, 0, None))(
             users, positives, others, valid, hparams.temperature
         )
+    elif spec.loss == "bpr":
+        each = jax.vmap(losses.bpr_loss, in_axes=(0, 0, 0, None))(users, positives, others, hparams.l2_weight)
     else:
         each = jax.vmap(losses.triplet_loss, in_axes=(0, 0, 0, None))(users, positives, others, hparams.margin)
     loss = total(jnp.where(trained, each, 0.0))

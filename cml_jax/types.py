@@ -83,7 +83,7 @@ class Spec:
         released code does, 'uniform_draw' over all candidates, see `sampling.two_stage`.
       known_positives: what two_stage does with known positives of the user: 'exclude' them, or 'retry_then_keep'.
       without_replacement: whether the sampler popularity draws the negatives of a batch without replacement.
-      loss: 'triplet' or 'softmax'.
+      loss: 'triplet', 'softmax' or 'bpr'.
       loss_reduction: 'mean' or 'sum' over the batch.
       gor: 'none', or the form of the GOR term, 'mean' or 'sum', see `losses.gor` and `losses.gor_sum`.
       constraint: 'sphere', 'ball' or 'none'.
@@ -119,6 +119,7 @@ class HParams(NamedTuple):
       margin: m of the triplet hinge, in units of squared distance.
       init_scale: root mean square norm of a fresh row; on the sphere, small values make the first steps large.
       temperature: divisor of the cosines in the softmax loss.
+      l2_weight: weight of the squared norms in the BPR loss.
       gor_weight: weight of the GOR term.
       popularity_exponent: beta; item i is drawn with probability proportional to popularity_i^beta.
       popularity_cap: counts above it are lowered to it; infinity for no cap.
@@ -129,6 +130,7 @@ class HParams(NamedTuple):
     margin: Array | float = 1.0
     init_scale: Array | float = 1.0
     temperature: Array | float = 0.1
+    l2_weight: Array | float = 0.0
     gor_weight: Array | float = 0.0
     popularity_exponent: Array | float = 1.0
     popularity_cap: Array | float = float("inf")

@@ -31,7 +31,7 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
     if not memory_budget_mb > 0 or math.isinf(memory_budget_mb):
         raise UserError(f"memory_budget_mb = {memory_budget_mb} must be a finite number above 0.")
     folder = Path(workdir)
-    constraint, margin, sha256 = _read_config(folder / "config.json")
+    constraint, margin, loss, sha256 = _read_config(folder / "config.json")
     dataset = load_dataset(folder / "dataset.npz")
     if dataset.sha256 != sha256:
         raise DataError(
@@ -45,7 +45,7 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
         )
     params = Params(*(jnp.asarray(table[:count]) for table, count in zip(best.params, counts, strict=True)))
     return Recommender(
-        points=training.embeddings(params, constraint),
+        points=training.embeddings(params, constraint, loss),
         user_ids=RawIds(dataset.user_ids, "user"),
         item_ids=RawIds(dataset.item_ids, "item"),
         train=dataset.train,
@@ -58,17 +58,20 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
     )
 
 
-def _read_config(path: Path) -> tuple[str, float, str]:
-    """The model's constraint and margin, and the digest of its data."""
+def _read_config(path: Path) -> tuple[str, float, str, str]:
+    """The model's constraint, margin and loss, and the digest of its data."""
     try:
         config: Any = json.loads(path.read_text())
-        constraint, margin, sha256 = config["model"]["constraint"], config["model"]["margin"], config["data_sha256"]
+        constraint, margin, loss = (config["model"][key] for key in ("constraint", "margin", "loss"))
+        sha256 = config["data_sha256"]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path}: no such file; give the --workdir of a run, which holds one.") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: not the config of a run; give the --workdir of a run.") from error
-    if constraint not in CONSTRAINTS or not isinstance(margin, float) or not margin > 0:
-        raise ConfigError(f"{path}: model.constraint or model.margin has no meaning; give the --workdir of a run.")
-    return constraint, margin, sha256
+    if constraint not in CONSTRAINTS or loss not in training.LOSSES or not isinstance(margin, float) or not margin > 0:
+        raise ConfigError(
+            f"{path}: model.constraint, model.loss or model.margin has no meaning; give the --workdir of a run."
+        )
+    return constraint, margin, loss, sha256

@@ -60,10 +60,11 @@ def default_config() -> Config:
 
     config.model = ConfigDict()
     config.model.dim = 64
-    config.model.loss = "triplet"  # triplet | softmax
+    config.model.loss = "triplet"  # triplet | softmax | bpr (inner products, for comparison)
     config.model.margin = 1.0
     config.model.temperature = 0.1  # of the softmax loss
-    config.model.num_negatives = 1  # of the triplet loss; the closest counts
+    config.model.num_negatives = 1  # of a triplet, the closest of which counts; of bpr, whose mean counts
+    config.model.l2_weight = 0.0  # of the bpr loss, on the squared norms of the rows looked up
     config.model.constraint = "sphere"  # ball | sphere | none
     config.model.init_scale = 1.0
     config.model.loss_reduction = "mean"  # mean | sum, over the batch
@@ -132,6 +133,7 @@ def make_hparams(config: Config) -> HParams:
         margin=config.model.margin,
         init_scale=config.model.init_scale,
         temperature=config.model.temperature,
+        l2_weight=config.model.l2_weight,
         gor_weight=config.model.gor_weight,
         popularity_exponent=config.sampler.popularity_exponent,
         popularity_cap=math.inf if cap is None else cap,

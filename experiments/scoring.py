@@ -23,7 +23,7 @@ def score(params: Params, dataset: Dataset, part: str, config: Config, users: np
     seen = dataset.train if part == "valid" else union(dataset.train, dataset.valid)
     held_out = dataset.valid if part == "valid" else dataset.test
     return evaluate(
-        training.embeddings(params, config.model.constraint),
+        training.embeddings(params, config.model.constraint, config.model.loss),
         dataset.train,
         seen,
         held_out,

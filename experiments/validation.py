@@ -52,6 +52,7 @@ _RANGES = {
     "model.loss": _one_of(training.LOSSES),
     "model.margin": _POSITIVE,
     "model.temperature": _POSITIVE,
+    "model.l2_weight": _FINITE_AT_LEAST_0,
     "model.num_negatives": _AT_LEAST_1,
     "model.constraint": _one_of(CONSTRAINTS),
     "model.init_scale": _POSITIVE,
@@ -107,6 +108,11 @@ def validate(config: Config) -> None:
             f"config.model.loss = 'softmax' weights the candidates of stage 1, so config.sampler.name = "
             f"'{config.sampler.name}' must be 'two_stage'."
         )
+    if config.model.loss == "bpr" and config.model.constraint != "none":
+        raise ConfigError(
+            f"config.model.loss = 'bpr' ranks by inner products, so config.model.constraint = "
+            f"'{config.model.constraint}' must be 'none'."
+        )
     if config.optimizer.rows == "catch_up" and config.optimizer.name != "adam":
         raise ConfigError(
             f"config.optimizer.rows = 'catch_up' is for config.optimizer.name = 'adam', not '{config.optimizer.name}'; "
@@ -115,10 +121,11 @@ def validate(config: Config) -> None:
     if config.log.tensorboard and not events.is_installed():
         raise ConfigError("config.log.tensorboard = True needs pip install -e '.[tensorboard]'; or leave it out.")
     _check_shards(config)
-    draws_in_two_stages = config.sampler.name == "two_stage" and config.model.loss == "triplet"
+    draws_in_two_stages = config.sampler.name == "two_stage" and config.model.loss != "softmax"
     for key, has_effect, needed in (
-        ("sampler.own_positive", draws_in_two_stages, "sampler.name = 'two_stage' with model.loss = 'triplet'"),
-        ("sampler.known_positives", draws_in_two_stages, "sampler.name = 'two_stage' with model.loss = 'triplet'"),
+        ("sampler.own_positive", draws_in_two_stages, "sampler.name = 'two_stage' and no model.loss = 'softmax'"),
+        ("sampler.known_positives", draws_in_two_stages, "sampler.name = 'two_stage' and no model.loss = 'softmax'"),
+        ("model.l2_weight", config.model.loss == "bpr", "model.loss = 'bpr'"),
         ("sampler.without_replacement", config.sampler.name == "popularity", "sampler.name = 'popularity'"),
         (
             "model.gor_form",

@@ -8,6 +8,14 @@ def triplet_loss(user, positive, negatives, margin):
     return max(0.0, margin + ((user - positive) ** 2).sum() - closest)
 
 
+def bpr_loss(user, positive, negatives, l2_weight):
+    total = 0.0
+    for negative in negatives:
+        difference = user @ positive - user @ negative
+        total += np.log(1.0 + np.exp(-difference)) + l2_weight / 2 * (negative**2).sum()
+    return total / len(negatives) + l2_weight / 2 * ((user**2).sum() + (positive**2).sum())
+
+
 def softmax_loss(user, positive, candidates, valid, temperature):
     def cosine(a, b):
         return a @ b / np.sqrt((a @ a) * (b @ b))

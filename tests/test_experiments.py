@@ -199,6 +199,7 @@ def test_released_config_runs_on_other_data_by_overrides(tmp_path):
     "overrides",
     [
         {"model__loss": "softmax", "model__constraint": "ball"},
+        {"model__loss": "bpr", "model__constraint": "none", "model__l2_weight": 0.01, "sampler__name": "uniform"},
         {"optimizer__rows": "dense", "optimizer__name": "adagrad", "model__num_negatives": 3},
         {"sampler__name": "popularity", "sampler__popularity_cap": 4.0, "model__gor_weight": 0.1},
         {"sampler__refresh_every": 7, "model__constraint": "none"},

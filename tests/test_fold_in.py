@@ -89,7 +89,7 @@ def test_users_left_out_of_training_reach_those_trained_in_full():
         spec = Spec(dim=16, batch_size=256, sampler="uniform")
         hparams, device = HParams(learning_rate=0.01), train.to_device()
         state, _ = run_steps(init_state(spec, device, hparams, 0), device, hparams, spec=spec, num_steps=600)
-        return embeddings(state.params, "sphere")
+        return embeddings(state.params, "sphere", "triplet")
 
     full, known = trained(data.train), trained(keep_users(data.train, others))
     histories = keep_users(data.train, strangers)

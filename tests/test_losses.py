@@ -20,6 +20,10 @@ def loss_softmax(user, positive, others):
     return losses.softmax_loss(user, positive, others, jnp.asarray(VALID), 0.3)
 
 
+def loss_bpr(user, positive, others):
+    return losses.bpr_loss(user, positive, others, 0.7)
+
+
 def loss_gor(user, positive, others):
     products = jnp.stack([others @ user, others @ positive])
     return losses.gor(products, jnp.stack([jnp.asarray(VALID, jnp.float32)] * 2), 5)
@@ -34,10 +38,11 @@ def loss_gor_sum(user, positive, others):
     return losses.gor_sum(products, jnp.asarray(SUM_WEIGHTS), 5)
 
 
-LOSSES = {"triplet": loss_triplet, "softmax": loss_softmax, "gor": loss_gor, "gor_sum": loss_gor_sum}
+LOSSES = {"triplet": loss_triplet, "softmax": loss_softmax, "bpr": loss_bpr, "gor": loss_gor, "gor_sum": loss_gor_sum}
 EXPECTED = {
     "triplet": oracles.triplet_loss(USER, POSITIVE, OTHERS, 1.5),
     "softmax": oracles.softmax_loss(USER, POSITIVE, OTHERS, VALID, 0.3),
+    "bpr": oracles.bpr_loss(USER, POSITIVE, OTHERS, 0.7),
     "gor": oracles.gor(np.stack([OTHERS @ USER, OTHERS @ POSITIVE]), np.stack([VALID, VALID]), 5),
     "gor_sum": oracles.gor_sum([OTHERS[:2] @ USER, OTHERS[2:] @ USER, OTHERS[:2] @ POSITIVE], SUM_WEIGHTS, 5),
 }

@@ -17,6 +17,7 @@ CASES = [
     *(dataclasses.replace(BASE, constraint=name) for name in geometry.CONSTRAINTS),
     dataclasses.replace(BASE, loss="softmax"),
     dataclasses.replace(BASE, loss="softmax", gor="mean"),
+    dataclasses.replace(BASE, loss="bpr", constraint="none", sampler="uniform"),
     dataclasses.replace(BASE, gor="mean"),
     dataclasses.replace(BASE, gor="sum", loss_reduction="sum"),
     dataclasses.replace(BASE, own_positive="uniform_draw", known_positives="retry_then_keep"),
@@ -183,7 +184,7 @@ def test_gor_term_of_a_step_is_that_of_its_pairs(ragged, loss):
     state = training.init_state(plain, data, HPARAMS, 3)
     draw = training._draw_candidates if loss == "softmax" else training._draw_negatives
     drawn = draw(plain, data, HPARAMS, state, state.params)
-    points = training.embeddings(state.params, "sphere")
+    points = training.embeddings(state.params, "sphere", "triplet")
     users, positives = np.asarray(points.users[drawn.users]), np.asarray(points.items[drawn.positives])
     others = np.asarray(points.items[drawn.others])
     each = "bd,cd->bc" if loss == "softmax" else "bd,bnd->bn"

@@ -44,7 +44,7 @@ def default_config() -> Config:
     config.dataset.split = config_dict.placeholder(str)  # none: given where there are parts, else ratio
     config.dataset.split_ratio = (3, 1, 1)  # train, validation, test
     config.dataset.split_seed = 0
-    config.dataset.valid_fraction = 0.1  # share of train that becomes validation where there is none
+    config.dataset.valid_fraction = 0.1  # of train, to validation where there is none; 0: do without
 
     config.sampler = ConfigDict()
     config.sampler.name = "two_stage"  # uniform | popularity | two_stage

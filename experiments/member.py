@@ -103,6 +103,8 @@ class Member:
         """
         assert self.unreported is not None
         guards.check_params(params, self.unreported["step"], self.config)
+        if not scoring.is_possible(self.dataset):
+            return {}
         return scoring.score(params, self.dataset, "valid", self.config, self.valid_users).values
 
     def report(self, params: Params | None = None, values: dict[str, float] | None = None) -> None:
@@ -111,10 +113,12 @@ class Member:
         record: dict[str, Any] = self.unreported
         if params is not None and values is not None:
             record = record | {"metrics": values}
-            selected = values[run_report.selection_metric(self.config.eval.ks)]
-            if np.float32(selected) > self.best.value:
+            # Without validation there is nothing to choose by, and the last step counts.
+            selected = values[run_report.selection_metric(self.config.eval.ks)] if values else 0.0
+            if np.float32(selected) > self.best.value or not values:
                 self.best = checkpoint.make_best(params, record["step"], selected)
-            self.say(run_report.format_record(record, self.config.eval.ks))
+            if values:
+                self.say(run_report.format_record(record, self.config.eval.ks))
         self.run.append_record(record)
         self.log(record)
         self.records.append(record)
@@ -140,11 +144,11 @@ class Member:
         """
         started, config = time.perf_counter(), self.config
         parts = ("valid",) if config.eval.final_split == "valid" else ("valid", "test")
+        parts = parts if scoring.is_possible(self.dataset) else ("test",)
         final = {part: scoring.score(self.best.params, self.dataset, part, config) for part in parts}
         self.run.write_per_user(final[parts[-1]])
         self.summary = {
-            "valid": final["valid"].values,
-            "test": final["test"].values if "test" in final else {},
+            **{part: final[part].values if part in final else {} for part in ("valid", "test")},
             "intervals": {part: bootstrap_intervals(result.per_user) for part, result in final.items()},
             "best_step": int(self.best.step),
             "steps": self.total,

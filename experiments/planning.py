@@ -94,7 +94,7 @@ def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = No
                 counts = ", ".join(f"{count:,} {name}" for name, count in sizes(dataset).items())
                 notes += [*dataset.notes, f"{resolved.dataset.name}: {counts}"]
             dataset, data_sha256 = loaded[key]
-            validation.validate_against(resolved, dataset.train)
+            validation.validate_against(resolved, dataset.train, dataset.valid.num_pairs)
             spec = config_lib.make_spec(resolved, dataset.train)
             total = config_lib.num_steps(resolved, dataset.train.num_pairs)
             runs.append(Planned(point.folder, resolved, dataset, data_sha256, spec, total))

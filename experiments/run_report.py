@@ -25,13 +25,15 @@ def format_record(record: dict[str, Any], ks: Sequence[int]) -> str:
 def format_summary(summary: dict[str, Any]) -> str:
     """The table at the end of a run."""
     names = [*metrics.USER_METRICS, "mmr", "coverage", "gini"]
-    ks = sorted({int(key.split("@")[1]) for key in summary["valid"]})
+    parts = [part for part in ("valid", "test") if summary[part]]
+    ks = sorted({int(key.split("@")[1]) for key in summary[parts[-1]]})
     lines = [f"Best step {summary['best_step']} of {summary['steps']}, selected on validation."]
+    if not summary["valid"]:
+        lines = [f"No validation part: the parameters of the last step, {summary['best_step']}."]
     if not summary["test"]:
         lines.append(
             "eval.final_split = valid: the validation score of the selected step, which is optimistic; no test."
         )
-    parts = [part for part in ("valid", "test") if summary[part]]
     lines.append(f"{'metric':<12}" + "".join(f"{f'{part} @{k}':>12}" for part in parts for k in ks))
     for name in names:
         cells = [summary[part][f"{name}@{k}"] for part in parts for k in ks]

@@ -18,6 +18,11 @@ def validation_users(dataset: Dataset, config: Config) -> np.ndarray:
     return np.sort(np.random.default_rng(config.dataset.split_seed).choice(users, limit, replace=False))
 
 
+def is_possible(dataset: Dataset) -> bool:
+    """Whether there is validation to select parameters on; else those of the last step are the result."""
+    return dataset.valid.num_pairs > 0
+
+
 def score(params: Params, dataset: Dataset, part: str, config: Config, users: np.ndarray | None = None) -> Evaluation:
     """Metrics on 'valid' with train masked, or on 'test' with train and valid masked."""
     seen = dataset.train if part == "valid" else union(dataset.train, dataset.valid)

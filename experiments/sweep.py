@@ -22,7 +22,7 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from cml_jax.errors import ConfigError, TrainingError, UserError
-from experiments import cli, grid, planning, preemption, processes, report, rundir, train
+from experiments import cli, grid, planning, preemption, processes, report, run_report, rundir, train
 from experiments.config import Config
 from experiments.console import say, show
 from experiments.member import Member, open_member
@@ -107,8 +107,9 @@ def _train_group(group: Group, folder: Path, watch: preemption.Watch, bar: tqdm)
             train.train_members(some, data, watch, advanced, failed)
             for member in some:
                 if member.summary is not None:
-                    metric = max(member.summary["valid"], key=lambda name: (name.startswith("ndcg@"), len(name), name))
-                    say(f"{member.run.folder}: valid {metric} {member.summary['valid'][metric]:.4f}")
+                    part, metric = "valid", run_report.selection_metric(member.config.eval.ks)
+                    part = part if member.summary[part] else "test"
+                    say(f"{member.run.folder}: {part} {metric} {member.summary[part][metric]:.4f}")
 
 
 def _as_grid(config: Config, axes: dict[str, Sequence[Any]]) -> Config:

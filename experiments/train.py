@@ -45,7 +45,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             validation.validate(config)
             config = config_lib.resolve(config)
             dataset = datasets.load(**config.dataset)
-            validation.validate_against(config, dataset.train)
+            validation.validate_against(config, dataset.train, dataset.valid.num_pairs)
             data_sha256 = dataset.sha256()
             processes.check_same_data(data_sha256)
         for line in dataset.notes:

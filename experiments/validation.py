@@ -38,7 +38,7 @@ _RANGES = {
         lambda v: len(v) == 3 and all(type(s) is int and 0 <= s <= 1000 for s in v) and v[0] > 0 and v[2] > 0,
         "must be three integers up to 1000, for train, validation and test, and only that of validation may be 0",
     ),
-    "dataset.valid_fraction": (lambda v: 0 < v < 1, "must be above 0 and below 1"),
+    "dataset.valid_fraction": (lambda v: 0 <= v < 1, "must be 0 or more and below 1"),
     "dataset.split_seed": _AT_LEAST_0,
     "sampler.name": _one_of(sampling.SAMPLERS),
     "sampler.num_candidates": _AT_LEAST_1,
@@ -182,7 +182,7 @@ def unknown_key(keys: Iterable[str]) -> str | None:
     return None
 
 
-def validate_against(config: Config, train: Interactions) -> None:
+def validate_against(config: Config, train: Interactions, num_valid: int) -> None:
     """Checks what depends on the size of the data.
 
     Raises:
@@ -203,6 +203,10 @@ def validate_against(config: Config, train: Interactions) -> None:
         raise ConfigError(
             f"config.sampler.without_replacement needs {num_distinct(config)} negatives a step of the {num_drawable} "
             f"items with a training user; lower config.train.batch_size or config.model.num_negatives."
+        )
+    if num_valid == 0 and config.eval.final_split == "valid":
+        raise ConfigError(
+            "config.eval.final_split = 'valid' needs a validation part; raise config.dataset.valid_fraction."
         )
     per_pass = sampling.steps_per_pass(train.num_pairs, config.train.batch_size)
     if config.train.num_steps is None and config.train.num_passes * per_pass >= 2**31:

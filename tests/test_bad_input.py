@@ -69,7 +69,7 @@ BAD_CONFIGS = [
     ({"dataset__min_rating": -1.0}, r"config\.dataset\.min_rating = -1\.0 must be a finite number of 0 or more"),
     ({"seed": -1}, r"config\.seed = -1 must be"),
     ({"seed": 2**31}, r"config\.seed = 2147483648 must be 0 or more and below 2\^31"),
-    ({"dataset__valid_fraction": 1.0}, r"config\.dataset\.valid_fraction = 1\.0 must be above 0 and below 1"),
+    ({"dataset__valid_fraction": 1.0}, r"config\.dataset\.valid_fraction = 1\.0 must be 0 or more and below 1"),
     ({"dataset__min_user_items": -1}, r"config\.dataset\.min_user_items = -1 must be 0 or more"),
     ({"dataset__split_seed": -1}, r"config\.dataset\.split_seed = -1 must be 0 or more"),
     ({"dataset__path": "x" * 999}, r"xxx: cannot be read \(File name too long\)"),

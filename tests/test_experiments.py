@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from experiments import planning, train
-from tests.runs import ROOT, command, read_records, tiny_config
+from cml_jax.errors import ConfigError
+from experiments import grid, planning, sweep, train
+from tests.runs import ROOT, command, last_params, read_records, tiny_config
 
 _CONFIG_FOLDER = ROOT / "experiments" / "configs"
 CONFIGS = sorted(str(path.relative_to(_CONFIG_FOLDER)) for path in _CONFIG_FOLDER.rglob("[a-z]*.py"))
@@ -243,3 +244,24 @@ def test_command_line_trains_and_prints_the_table(tmp_path):
     (workdir,) = (tmp_path / "runs").glob("quickstart-*")  # the default workdir
     assert f"runs/{workdir.name}" in done.stderr
     assert json.loads((workdir / "summary.json").read_text())["steps"] == 20
+
+
+def test_without_validation_everything_is_trained_on_and_the_last_step_counts(tmp_path, capsys):
+    rows = [f"{u} " + " ".join(str((3 * u + 7 * j) % 40) for j in range(8)) for u in range(30)]
+    (tmp_path / "train.txt").write_text("\n".join(rows))
+    (tmp_path / "test.txt").write_text("\n".join(f"{u} {(3 * u + 56) % 40}" for u in range(30)))
+    config = tiny_config(dataset__name="mine", dataset__valid_fraction=0.0, train__num_steps=30)
+    config.dataset.path = str(tmp_path)
+    summary = train.train_and_evaluate(config, tmp_path / "run")
+    assert summary["valid"] == {} and summary["dataset"]["train"] == 240 and summary["dataset"]["valid"] == 0
+    assert summary["best_step"] == 30 and 0 < summary["test"]["ndcg@5"] <= 1
+    assert "No validation part: the parameters of the last step, 30." in capsys.readouterr().out
+    assert all(record["metrics"] == {} for record in read_records(tmp_path / "run"))
+    best = last_params(tmp_path / "run")
+    np.testing.assert_array_equal(best[0], best[2])
+    assert train.train_and_evaluate(config, tmp_path / "run") == json.loads(json.dumps(summary))
+    sweep.run_sweep(grid.make_grid(config, {"seed": (0, 1)}), tmp_path / "sweep")
+    assert json.loads((tmp_path / "sweep" / "0" / "summary.json").read_text())["test"] == summary["test"]
+    config.eval.final_split = "valid"
+    with pytest.raises(ConfigError, match=r"final_split = 'valid' needs a validation part"):
+        train.train_and_evaluate(config, tmp_path / "other")

@@ -72,7 +72,8 @@ def load(
         split: 'given', or a key of `splits.SPLITS`; by default 'given' where the data come in parts, else 'ratio'.
         split_ratio: of train, validation and test.
         split_seed: of what is random in the split; apart from the run's seed, so that runs over seeds share one split.
-        valid_fraction: share of each user's training items that become validation where there is no validation part.
+        valid_fraction: share of each user's training items that become validation where there is no validation part; 0
+            to do without.
 
     Raises:
         ConfigError: an option that is unknown or has no effect here, or neither a known name nor a path.
@@ -116,7 +117,7 @@ def load(
         dataset = splits.split(table, split or ("ratio" if table.parts is None else "given"), split_ratio, split_seed)
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
-    if dataset.valid.num_pairs == 0:
+    if dataset.valid.num_pairs == 0 and valid_fraction > 0:
         dataset = splits.carve_validation(dataset, valid_fraction, split_seed)
         if dataset.valid.num_pairs == 0:
             raise DataError(

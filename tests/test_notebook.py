@@ -19,7 +19,7 @@ def test_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
     shown = [kind for cell in notebook.cells for output in cell.get("outputs", []) for kind in output.get("data", {})]
     assert shown.count("image/png") == 4
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
-    assert "| two_stage | 3 |" in printed
+    assert "| two_stage | 2 |" in printed
     shutil.rmtree(tmp_path / "runs")
 
 

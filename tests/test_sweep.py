@@ -228,3 +228,10 @@ def test_a_grid_is_not_for_main_and_budgets_are_positive(tmp_path):
     config.sweep.memory_budget_mb = 0.0
     with pytest.raises(ConfigError, match=r"config\.sweep\.memory_budget_mb = 0\.0 must be above 0"):
         planning.make_plan(config)
+
+
+def test_plan_of_sharded_runs_is_timed_too(capsys):
+    config = grid.make_grid(tiny_config(sharding__num_shards=2), {"seed": (0, 1)})
+    planning.show_plan(planning.make_plan(config), 4096.0)
+    said = capsys.readouterr().out
+    assert "2 runs in 2 groups" in said and "minutes for all of it" in said

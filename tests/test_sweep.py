@@ -235,3 +235,12 @@ def test_plan_of_sharded_runs_is_timed_too(capsys):
     planning.show_plan(planning.make_plan(config), 4096.0)
     said = capsys.readouterr().out
     assert "2 runs in 2 groups" in said and "minutes for all of it" in said
+
+
+def test_a_refused_grid_leaves_sweep_json_as_it_was(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "other")
+    before = (tmp_path / "other" / "sweep.json").read_text()
+    changed = grid.make_grid(tiny_config(model__margin=0.7), AXES | {"seed": (1,)})
+    with pytest.raises(ConfigError, match=r"holds a run with config\.model\.margin = 1\.0, not 0\.7"):
+        sweep.run_sweep(changed, tmp_path / "other")
+    assert (tmp_path / "other" / "sweep.json").read_text() == before

@@ -131,6 +131,8 @@ def _axes_of_flags(arguments: Sequence[str]) -> dict[str, Sequence[Any]]:
             values = ast.literal_eval(f"({text},)")
         except (ValueError, SyntaxError):
             values = tuple(_literal(value) for value in text.split(","))
+        if key in axes:
+            raise ConfigError(f"--axis={key} is given twice; give all its values in one.")
         axes[key] = values
     return axes
 

@@ -193,6 +193,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     [
         (["--axis=seed"], "--axis=seed must be KEY=VALUE,VALUE, such as --axis=seed=0,1,2."),
         ([], "--config has no `sweep` section; give a grid's config, or --axis=KEY=VALUE,VALUE."),
+        (["--axis=seed=0,1", "--axis=seed=2"], "--axis=seed is given twice; give all its values in one."),
         (["--axis=model.dims=4,8"], "config.model.dims is not a config key; did you mean config.model.dim?"),
         (["--axis=sampler.name=unifrom,popularity"], "Run unifrom/0: config.sampler.name = 'unifrom' is unknown"),
         (

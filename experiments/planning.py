@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -76,8 +77,10 @@ def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = No
     Raises:
         UserError: the first thing that cannot be used, and in which run.
     """
-    if not config.sweep.memory_budget_mb > 0:
-        raise ConfigError(f"config.sweep.memory_budget_mb = {config.sweep.memory_budget_mb} must be above 0.")
+    if not 0 < config.sweep.memory_budget_mb < math.inf:
+        raise ConfigError(
+            f"config.sweep.memory_budget_mb = {config.sweep.memory_budget_mb} must be above 0 and finite."
+        )
     loaded: dict[str, tuple[Dataset, str]] = {}
     runs, notes = [], []
     points = grid.points(config, more_axes)

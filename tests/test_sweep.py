@@ -226,9 +226,12 @@ def test_a_grid_is_not_for_main_and_budgets_are_positive(tmp_path):
     config = grid.make_grid(tiny_config(), {"seed": (0,)})
     with pytest.raises(ConfigError, match=r"config\.sweep\.axes\.seed is a key of grids; python -m experiments\.sweep"):
         train.train_and_evaluate(config, tmp_path)
-    config.sweep.memory_budget_mb = 0.0
-    with pytest.raises(ConfigError, match=r"config\.sweep\.memory_budget_mb = 0\.0 must be above 0"):
-        planning.make_plan(config)
+    for budget in (0.0, float("inf"), float("nan")):
+        config.sweep.memory_budget_mb = budget
+        with pytest.raises(
+            ConfigError, match=rf"config\.sweep\.memory_budget_mb = {budget} must be above 0 and finite"
+        ):
+            planning.make_plan(config)
 
 
 def test_plan_of_sharded_runs_is_timed_too(capsys):

@@ -1,5 +1,6 @@
 """Whole sweeps on the checkerboard. CML_KILLS says how often one is killed."""
 
+import gc
 import json
 import os
 import random
@@ -8,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import numpy as np
 import pytest
 
+from cml_jax.data import datasets
 from cml_jax.errors import ConfigError, UserError
-from experiments import grid, planning, scoring, sweep, train
+from experiments import grid, member, planning, scoring, sweep, train
 from experiments.preemption import Preempted
 from tests.runs import ROOT, last_params, read_records, tiny_config
 
@@ -248,3 +251,13 @@ def test_a_refused_grid_leaves_sweep_json_as_it_was(workdir, tmp_path):
     with pytest.raises(ConfigError, match=r"holds a run with config\.model\.margin = 1\.0, not 0\.7"):
         sweep.run_sweep(changed, tmp_path / "other")
     assert (tmp_path / "other" / "sweep.json").read_text() == before
+
+
+def test_a_state_that_was_taken_is_held_by_nobody_else(tmp_path):
+    config = tiny_config()
+    dataset = datasets.load(**config.dataset)
+    data = dataset.train.to_device()
+    with member.open_member(config, dataset, dataset.sha256(), tmp_path, data, say=print) as opened:
+        users = weakref.ref(opened.take_state().params.users)
+        gc.collect()
+        assert users() is None

@@ -261,3 +261,16 @@ def test_a_state_that_was_taken_is_held_by_nobody_else(tmp_path):
         users = weakref.ref(opened.take_state().params.users)
         gc.collect()
         assert users() is None
+
+
+def test_a_member_that_failed_is_not_trained_any_more(tmp_path, monkeypatch):
+    original, rates = train._compiled, []
+
+    def counted(*arguments):
+        advance = original(*arguments)
+        return lambda state, hparams, n: (rates.append(float(hparams.learning_rate)), advance(state, hparams, n))[1]
+
+    monkeypatch.setattr(train, "_compiled", counted)
+    base = tiny_config(model__constraint="none", model__gor_weight=0.1)
+    sweep.run_sweep(grid.make_grid(base, {"optimizer.learning_rate": (1e30, 1e-2)}), tmp_path)
+    assert [rate > 1 for rate in rates] == [True, False, False, False, False]

@@ -95,7 +95,10 @@ def points(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None)
         parts = [name] * bool(name) + [_part(key, change[key]) for key in shown]
         folder = os.path.join(",".join(parts), str(own.seed))
         if folder in found:
-            raise ConfigError(f"config.sweep has two points for the folder {folder}; give the points a 'name' each.")
+            raise ConfigError(
+                f"config.sweep has two points for the folder {folder}; give each value once, and the points a 'name' "
+                f"each."
+            )
         found[folder] = Point(folder, own)
     labels = list(dict.fromkeys(os.path.dirname(folder) for folder in found))
     if config.sweep.baseline not in (None, *labels):
@@ -113,10 +116,26 @@ def _check(axes: Mapping[str, Any], listed: Iterable[dict[str, Any]]) -> None:
     for key, values in axes.items():
         if not isinstance(values, tuple | list) or not values:
             raise ConfigError(f"config.sweep.axes.{key} = {values!r} must be a tuple of one or more values.")
+        if key == "name":
+            raise ConfigError(f"config.sweep.axes.name = {values!r}: a 'name' is for points; leave the axis out.")
+        _check_values({key: values})
+    for point in listed:
+        _check_values(point)
+        name = point.get("name", "")
+        if not isinstance(name, str) or "/" in name or name in (".", ".."):
+            raise ConfigError(f"config.sweep.points: name = {name!r} must be text that a folder can have as its name.")
     for keys in (axes, *listed):
         stranger = validation.unknown_key(key for key in keys if key != "name")
         if stranger:
             raise ConfigError(f"config.sweep: {stranger}")
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        try:
+            json.dumps(value)
+        except TypeError as error:
+            raise ConfigError(f"config.sweep: {key} = {value!r} cannot be kept as JSON; give another value.") from error
 
 
 def _keys(changes: Sequence[dict[str, Any]]) -> list[str]:

@@ -219,12 +219,14 @@ def open_member(
             total=total,
             valid_users=scoring.validation_users(dataset, config),
         )
-        done = int(progress.state.step)
+        unreported = restored.about.get("unreported")
+        done, found = int(progress.state.step), restored.progress is not None
+        del progress, restored  # the member alone holds the state, or this would keep it for as long as it is open
         if done > total:
             raise ConfigError(
                 f"{run.folder} has done {done} steps, more than the {total} asked for; choose another --workdir."
             )
-        if restored.progress is None:
+        if not found:
             run.remove_results()
         elif run.is_finished(total) and done == total:
             member.summary = run.read_json("summary.json")
@@ -233,7 +235,7 @@ def open_member(
             return
         else:
             say(f"Going on from step {done} of {run.folder}.")
-        member.unreported = restored.about.get("unreported")
+        member.unreported = unreported
         run.write_config(config, data_sha256)
         say(f"Writing to {run.folder}.")
         member.records = run.keep_records(until=done - (member.unreported is not None))

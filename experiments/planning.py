@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax import population
+from cml_jax import population, sharding, training
 from cml_jax.data import datasets
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError, UserError
@@ -76,8 +77,10 @@ def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = No
     Raises:
         UserError: the first thing that cannot be used, and in which run.
     """
-    if not config.sweep.memory_budget_mb > 0:
-        raise ConfigError(f"config.sweep.memory_budget_mb = {config.sweep.memory_budget_mb} must be above 0.")
+    if not 0 < config.sweep.memory_budget_mb < math.inf:
+        raise ConfigError(
+            f"config.sweep.memory_budget_mb = {config.sweep.memory_budget_mb} must be above 0 and finite."
+        )
     loaded: dict[str, tuple[Dataset, str]] = {}
     runs, notes = [], []
     points = grid.points(config, more_axes)
@@ -153,12 +156,16 @@ def _estimate(group: Group) -> tuple[float, float]:
     spec, dataset, config = first.spec, first.dataset, first.config
     data = dataset.train.to_device()
     together = group if jax.default_backend() != "cpu" else group[:1]  # on CPU one after the other
-    hparams = population.stacked([run.hparams for run in together])
-    seeds = jnp.asarray([run.config.seed for run in together], jnp.int32)
     started = time.perf_counter()
-    states = population.init_population(data, hparams, seeds, spec=spec)
-    lowered = population.run_population_steps.lower(states, data, hparams, spec=spec, num_steps=_TIMED_STEPS)
-    run_steps = lowered.compile()
+    if spec.num_shards > 1:
+        hparams, data = sharding.everywhere((first.hparams, data), spec.num_shards)
+        states, program = training.init_state(spec, data, hparams, config.seed), training.run_steps
+    else:
+        hparams = population.stacked([run.hparams for run in together])
+        seeds = jnp.asarray([run.config.seed for run in together], jnp.int32)
+        states = population.init_population(data, hparams, seeds, spec=spec)
+        program = population.run_population_steps
+    run_steps = program.lower(states, data, hparams, spec=spec, num_steps=_TIMED_STEPS).compile()
     compilation = time.perf_counter() - started
     seconds = []
     for _ in range(3):
@@ -166,7 +173,7 @@ def _estimate(group: Group) -> tuple[float, float]:
         states, _ = jax.block_until_ready(run_steps(states, data, hparams))
         seconds.append(time.perf_counter() - before)
     step = sorted(seconds)[1] / _TIMED_STEPS * len(group) / len(together)
-    params = population.member(states.params, 0)
+    params = states.params if spec.num_shards > 1 else population.member(states.params, 0)
     users = scoring.validation_users(dataset, config)
     scoring.score(params, dataset, "valid", config, users)  # compiles
     before = time.perf_counter()

@@ -148,7 +148,7 @@ def _read_run(path: Path) -> tuple[_Run, str]:
         part = "test" if summary["test"] else "valid"
         run = _Run(path.parent, config["seed"], config, summary, part)
         common = {key: value for key, value in config.items() if key not in _IGNORED}
-        key = json.dumps([common, summary["dataset"]["sha256"], part], sort_keys=True)
+        key = json.dumps([common, summary["dataset"]["sha256"], part, summary["steps"]], sort_keys=True)
         for name in [*summary[part], *summary["intervals"][part]]:
             float(summary[part][name])
         _ = int(run.seed), config["dataset.name"], config["sampler.name"], config["train.batch_size"]

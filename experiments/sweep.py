@@ -49,11 +49,11 @@ def run_sweep(config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]]
             plan = planning.make_plan(config, more_axes)
         for line in plan.notes:
             say(line)
+        unfinished = [run for run in plan.runs if not _is_over(run, folder)]
         rundir.write_atomically(
             folder / "sweep.json",
             json.dumps({"baseline": config.sweep.baseline, "runs": [run.folder for run in plan.runs]}, indent=2) + "\n",
         )
-        unfinished = [run for run in plan.runs if not _is_over(run, folder)]
         total = sum(run.total * run.spec.batch_size for run in unfinished)
         groups = planning.grouped(unfinished, config.sweep.memory_budget_mb)
         say(f"{len(plan.runs)} runs, {len(unfinished)} of them to be trained, in {len(groups)} groups.")
@@ -132,6 +132,8 @@ def _axes_of_flags(arguments: Sequence[str]) -> dict[str, Sequence[Any]]:
             values = ast.literal_eval(f"({text},)")
         except (ValueError, SyntaxError):
             values = tuple(_literal(value) for value in text.split(","))
+        if key in axes:
+            raise ConfigError(f"--axis={key} is given twice; give all its values in one.")
         axes[key] = values
     return axes
 

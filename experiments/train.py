@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import jax
@@ -97,7 +97,7 @@ def train_members(
     started, first, spec, running = time.perf_counter(), members[0], members[0].spec, dict(enumerate(members))
     start = step = first.step
     group = _grouped(members, data)
-    trained_seconds, trained_steps = 0.0, 0
+    trained_seconds, trained_triplets = 0.0, 0
 
     def for_each(act: Callable[[int, Member], None]) -> None:
         for index, member in list(running.items()):
@@ -136,10 +136,11 @@ def train_members(
     state = group.state
     for_each(report)
     for step, num_steps in _chunks(start, first.total, first.config):
-        state, metrics, seconds = group.advance(state, num_steps)
+        state, metrics, seconds = group.advance(state, num_steps, running)
         losses, no_negative = (np.asarray(values).reshape(len(members), num_steps) for values in metrics)
-        trained_seconds, trained_steps = trained_seconds + seconds, trained_steps + num_steps
-        throughput = len(members) * num_steps * spec.batch_size / seconds
+        triplets = len(running) * num_steps * spec.batch_size
+        trained_seconds, trained_triplets = trained_seconds + seconds, trained_triplets + triplets
+        throughput = triplets / seconds
         advanced(
             num_steps * len(members),
             f"loss {np.mean([losses[index].mean() for index in running]):.4f}, {throughput:,.0f} triplets/s",
@@ -155,7 +156,7 @@ def train_members(
     for member in running.values():
         checkpoint.wait(member.manager)
 
-    overall = len(members) * trained_steps * spec.batch_size / trained_seconds if trained_steps else None
+    overall = trained_triplets / trained_seconds if trained_triplets else None
     share = (time.perf_counter() - started) / len(members)
     for member in running.values():
         sentence = f"Stopped after the last step of {member.run.folder}, which is saved; test was not scored."
@@ -168,12 +169,13 @@ class _Group(NamedTuple):
 
     Attributes:
         state: of all.
-        advance: (state, steps) -> (state, metrics, seconds without compilation).
+        advance: (state, steps, members still running) -> (state, metrics, seconds without compilation); what it returns
+            for the others has no meaning.
         state_of: (state, which member) -> its state.
     """
 
     state: Any
-    advance: Callable[[Any, int], tuple[Any, StepMetrics, float]]
+    advance: Callable[[Any, int, Collection[int]], tuple[Any, StepMetrics, float]]
     state_of: Callable[[Any, int], TrainState]
 
 
@@ -185,15 +187,17 @@ def _grouped(members: Sequence[Member], data: DeviceInteractions) -> _Group:
         stacked = population.stacked(hparams)
         return _Group(
             state=population.stacked_states(states),
-            advance=lambda states, num_steps: advance(states, stacked, num_steps),
+            advance=lambda states, num_steps, running: advance(states, stacked, num_steps),
             state_of=population.member_state,
         )
     # One program for all, a chunk of steps of one after the other: on CPU a batch axis is not faster, and this way the
     # results are those of runs alone to the bit.
     advance = _compiled(training.run_steps, data, spec)
 
-    def in_turn(states, num_steps):
-        after, metrics, seconds = zip(*map(advance, states, hparams, [num_steps] * len(states)), strict=True)
+    def in_turn(states, num_steps, running):
+        done = {index: advance(states[index], hparams[index], num_steps) for index in running}
+        left_out = (None, next(iter(done.values()))[1], 0.0)
+        after, metrics, seconds = zip(*(done.get(index, left_out) for index in range(len(states))), strict=True)
         return list(after), jax.tree.map(lambda *each: np.stack(each), *metrics), sum(seconds)
 
     return _Group(state=states, advance=in_turn, state_of=lambda states, index: states[index])

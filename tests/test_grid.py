@@ -58,7 +58,19 @@ def test_axes_can_be_replaced_and_the_grid_itself_is_left_alone():
         ({"model.dim": ("wide",)}, (), None, r"config\.sweep: model\.dim = 'wide' cannot be set"),
         ({"seed": (0, 0)}, (), None, "two points for the folder 0"),
         ({"seed": (0,)}, [{"model.depth": 3}], None, r"config\.model\.depth is not a config key"),
-        ({"seed": (0,)}, [{"model.dim": 3}, {"model.dim": 3}], None, "two points for the folder 0; give the points"),
+        (
+            {"seed": (0,)},
+            [{"model.dim": 3}, {"model.dim": 3}],
+            None,
+            "two points for the folder 0; give each value once",
+        ),
+        ({"seed": ({1, 2},)}, (), None, r"config\.sweep: seed = \(\{1, 2\},\) cannot be kept as JSON"),
+        ({"seed": (0,)}, [{"model.dim": b"x"}], None, r"config\.sweep: model\.dim = b'x' cannot be kept as JSON"),
+        ({"name": ("a", "b")}, (), None, r"config\.sweep\.axes\.name = \('a', 'b'\): a 'name' is for points"),
+        *(
+            ({"seed": (0,)}, [{"name": name}], None, r"config\.sweep\.points: name = .* must be text that a folder")
+            for name in ("../up", "/abs", "..", 5, None)
+        ),
         (
             {"model.dim": (3, 4)},
             (),

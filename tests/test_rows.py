@@ -106,3 +106,13 @@ def test_rows_without_a_common_cutoff_are_refused(tmp_path):
     assert rows.shown_metrics([first, second]) == ["ndcg@50", "map@50", "recall@20", "mmr@50", "coverage@50"]
     with pytest.raises(UserError, match=r"no cut-off of config\.eval\.ks in common"):
         rows.shown_metrics([first, second._replace(values={"ndcg@7": [0.5]})])
+
+
+def test_a_run_whose_longer_continuation_is_not_finished_is_a_row_of_its_own(tmp_path):
+    """Its config.json names the steps asked for, its summary.json those done."""
+    for seed in (0, 1):
+        write_run(tmp_path / "same" / str(seed), ndcg=0.2, seed=seed)
+    path = tmp_path / "same" / "1" / "summary.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps(summary | {"steps": summary["steps"] // 2}))
+    assert [(row.label, row.seeds) for row in rows.collect(tmp_path)] == [("same/0", [0]), ("same/1", [1])]

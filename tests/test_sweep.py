@@ -1,5 +1,6 @@
 """Whole sweeps on the checkerboard. CML_KILLS says how often one is killed."""
 
+import gc
 import json
 import os
 import random
@@ -8,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import numpy as np
 import pytest
 
+from cml_jax.data import datasets
 from cml_jax.errors import ConfigError, UserError
-from experiments import grid, planning, scoring, sweep, train
+from experiments import grid, member, planning, scoring, sweep, train
 from experiments.preemption import Preempted
 from tests.runs import ROOT, last_params, read_records, tiny_config
 
@@ -193,6 +196,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     [
         (["--axis=seed"], "--axis=seed must be KEY=VALUE,VALUE, such as --axis=seed=0,1,2."),
         ([], "--config has no `sweep` section; give a grid's config, or --axis=KEY=VALUE,VALUE."),
+        (["--axis=seed=0,1", "--axis=seed=2"], "--axis=seed is given twice; give all its values in one."),
         (["--axis=model.dims=4,8"], "config.model.dims is not a config key; did you mean config.model.dim?"),
         (["--axis=sampler.name=unifrom,popularity"], "Run unifrom/0: config.sampler.name = 'unifrom' is unknown"),
         (
@@ -225,6 +229,48 @@ def test_a_grid_is_not_for_main_and_budgets_are_positive(tmp_path):
     config = grid.make_grid(tiny_config(), {"seed": (0,)})
     with pytest.raises(ConfigError, match=r"config\.sweep\.axes\.seed is a key of grids; python -m experiments\.sweep"):
         train.train_and_evaluate(config, tmp_path)
-    config.sweep.memory_budget_mb = 0.0
-    with pytest.raises(ConfigError, match=r"config\.sweep\.memory_budget_mb = 0\.0 must be above 0"):
-        planning.make_plan(config)
+    for budget in (0.0, float("inf"), float("nan")):
+        config.sweep.memory_budget_mb = budget
+        with pytest.raises(
+            ConfigError, match=rf"config\.sweep\.memory_budget_mb = {budget} must be above 0 and finite"
+        ):
+            planning.make_plan(config)
+
+
+def test_plan_of_sharded_runs_is_timed_too(capsys):
+    config = grid.make_grid(tiny_config(sharding__num_shards=2), {"seed": (0, 1)})
+    planning.show_plan(planning.make_plan(config), 4096.0)
+    said = capsys.readouterr().out
+    assert "2 runs in 2 groups" in said and "minutes for all of it" in said
+
+
+def test_a_refused_grid_leaves_sweep_json_as_it_was(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "other")
+    before = (tmp_path / "other" / "sweep.json").read_text()
+    changed = grid.make_grid(tiny_config(model__margin=0.7), AXES | {"seed": (1,)})
+    with pytest.raises(ConfigError, match=r"holds a run with config\.model\.margin = 1\.0, not 0\.7"):
+        sweep.run_sweep(changed, tmp_path / "other")
+    assert (tmp_path / "other" / "sweep.json").read_text() == before
+
+
+def test_a_state_that_was_taken_is_held_by_nobody_else(tmp_path):
+    config = tiny_config()
+    dataset = datasets.load(**config.dataset)
+    data = dataset.train.to_device()
+    with member.open_member(config, dataset, dataset.sha256(), tmp_path, data, say=print) as opened:
+        users = weakref.ref(opened.take_state().params.users)
+        gc.collect()
+        assert users() is None
+
+
+def test_a_member_that_failed_is_not_trained_any_more(tmp_path, monkeypatch):
+    original, rates = train._compiled, []
+
+    def counted(*arguments):
+        advance = original(*arguments)
+        return lambda state, hparams, n: (rates.append(float(hparams.learning_rate)), advance(state, hparams, n))[1]
+
+    monkeypatch.setattr(train, "_compiled", counted)
+    base = tiny_config(model__constraint="none", model__gor_weight=0.1)
+    sweep.run_sweep(grid.make_grid(base, {"optimizer.learning_rate": (1e30, 1e-2)}), tmp_path)
+    assert [rate > 1 for rate in rates] == [True, False, False, False, False]

@@ -223,9 +223,7 @@ def open_member(
         done, found = int(progress.state.step), restored.progress is not None
         del progress, restored  # the member alone holds the state, or this would keep it for as long as it is open
         if done > total:
-            raise ConfigError(
-                f"{run.folder} has done {done} steps, more than the {total} asked for; choose another --workdir."
-            )
+            raise too_long(run, total)
         if not found:
             run.remove_results()
         elif run.is_finished(total) and done == total:
@@ -242,6 +240,13 @@ def open_member(
         if config.log.tensorboard and run.writes:
             member.log = stack.enter_context(events.open_events(run.folder / "tensorboard", member.records))
         yield member
+
+
+def too_long(run: rundir.Run, total: int) -> ConfigError:
+    """The error for a workdir whose run has done more steps than are asked for."""
+    return ConfigError(
+        f"{run.folder} has done {run.newest_step()} steps, more than the {total} asked for; choose another --workdir."
+    )
 
 
 def due(step: int, total: int, every: int) -> bool:

@@ -98,10 +98,15 @@ def _check_flags() -> None:
     given = [name for name in _TASKS if FLAGS[name].value is not None]
     if len(given) > 1:
         raise UserError(f"--{given[0]} and --{given[1]} do not go together; give one of them.")
-    if given and given[0] in _NO_LISTS:
-        for name in ("allow", "deny"):
-            if FLAGS[name].value is not None:
-                raise UserError(f"--{name} has no effect with --{given[0]}; leave it out.")
+    task = given[0] if given else "users"
+    without_effect = ["hnsw_m", "hnsw_ef_construction", "hnsw_ef_search"] if task != "export" else ["k"]
+    if task in _NO_LISTS:
+        without_effect += ["allow", "deny", "exclude_seen", "unknown"]
+    for name in without_effect:
+        if FLAGS[name].value != FLAGS[name].default:
+            raise UserError(
+                f"--{name} has no effect {f'with --{task}' if given else 'without --export'}; leave it out."
+            )
     if _EXPORT.value is not None and _OUTPUT.value is not None:
         raise UserError("--export names the folder that is written; leave out --output.")
     if _OUTPUT.value is not None:

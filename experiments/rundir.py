@@ -50,9 +50,10 @@ class Run(NamedTuple):
         """Folder of the checkpoints."""
         return self.folder / "checkpoints"
 
-    def has_checkpoints(self) -> bool:
-        """Whether there is anything to go on from."""
-        return self.checkpoints.is_dir() and any(path.name.isdigit() for path in self.checkpoints.iterdir())
+    def newest_step(self) -> int:
+        """The step of the newest checkpoint; 0 where there is none."""
+        names = [path.name for path in self.checkpoints.iterdir()] if self.checkpoints.is_dir() else []
+        return max((int(name) for name in names if name.isdigit()), default=0)
 
     def keep_records(self, until: int) -> list[dict[str, Any]]:
         """The reports in metrics.jsonl up to a step; later ones, which a continued run repeats, are removed."""
@@ -116,6 +117,12 @@ class Run(NamedTuple):
         summary = self.read_json("summary.json")
         return summary is not None and summary.get("steps") == num_steps
 
+    def failure(self, config: Config, data_sha256: str) -> str | None:
+        """Why this run failed before; None where it did not, or where that was with another config or other data."""
+        failure, old = self.read_json("failed.json"), self.read_json("config.json")
+        same = old == to_json(config) | {"data_sha256": data_sha256}
+        return str(failure.get("reason")) if failure is not None and same else None
+
     def remove_results(self) -> None:
         """Removes what an earlier run left, when a run starts anew."""
         if self.writes:
@@ -155,7 +162,7 @@ def open_run(workdir: str | os.PathLike[str], config: Config, data_sha256: str, 
         run = Run(folder, [], writes)
         if run.checkpoints.exists() and not run.checkpoints.is_dir():
             raise UserError(f"{run.checkpoints} is not a folder; choose another --workdir, or delete it.")
-        if run.has_checkpoints():
+        if run.newest_step():
             run.changes.extend(_check_same_run(run.read_json("config.json"), config, data_sha256, folder))
         yield run
 

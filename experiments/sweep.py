@@ -25,7 +25,7 @@ from cml_jax.errors import ConfigError, TrainingError, UserError
 from experiments import cli, grid, planning, preemption, processes, report, run_report, rundir, train
 from experiments.config import Config
 from experiments.console import say, show
-from experiments.member import Member, open_member
+from experiments.member import Member, open_member, too_long
 from experiments.planning import Group
 from experiments.preemption import Preempted
 
@@ -72,9 +72,11 @@ def run_sweep(config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]]
 def _is_over(run: planning.Planned, folder: Path) -> bool:
     """Whether a run is finished, or has failed."""
     with rundir.open_run(folder / run.folder, run.config, run.data_sha256) as opened:
-        failure = opened.read_json("failed.json")
+        if opened.newest_step() > run.total:
+            raise too_long(opened, run.total)
+        failure = opened.failure(run.config, run.data_sha256)
         if failure is not None:
-            say(f"{opened.folder} has failed before ({failure.get('reason')}) Delete its failed.json to try again.")
+            say(f"{opened.folder} has failed before ({failure}) Delete its failed.json to try again.")
         return failure is not None or opened.is_finished(run.total)
 
 
@@ -122,7 +124,7 @@ def _as_grid(config: Config, axes: dict[str, Sequence[Any]]) -> Config:
 
 
 def _axes_of_flags(arguments: Sequence[str]) -> dict[str, Sequence[Any]]:
-    """Values of --axis=KEY=VALUE,VALUE; values are Python literals, and what is none is a string."""
+    """Values of --axis=KEY=VALUE,VALUE; numbers, tuples, true, false, none, and else strings."""
     axes = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
@@ -139,6 +141,9 @@ def _axes_of_flags(arguments: Sequence[str]) -> dict[str, Sequence[Any]]:
 
 
 def _literal(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -176,7 +176,9 @@ def unknown_key(keys: Iterable[str]) -> str | None:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             if key.split(".")[0] == "sweep":
-                return f"config.{key} is a key of grids; python -m experiments.sweep runs them."
+                return (
+                    f"config.{key} is a key of a grid's config, see experiments/grid.py; experiments.sweep runs those."
+                )
             hint = f"did you mean config.{close[0]}?" if close else "see experiments/config.py for all of them."
             return f"config.{key} is not a config key; {hint}"
     return None

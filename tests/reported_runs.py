@@ -29,6 +29,7 @@ def write_run(folder, ndcg, mmr=50.0, seed=0, part="test", data="made", records=
         "steps": 100,
         "triplets_per_second": 1000.0,
         "wall_seconds": 10.0 + seed,
+        "members": 1,
         "dataset": SIZES | {"sha256": data * 5},
         "versions": {},
         "device": "",

@@ -108,11 +108,10 @@ def test_states_are_stacked_and_taken_apart():
         jax.tree.map(np.testing.assert_array_equal, population.member_state(together, m), state)
 
 
-@pytest.mark.parametrize("num_candidates", [30, 100])
-def test_data_are_shared_and_memory_is_estimated(num_candidates):
+def test_data_are_shared_and_memory_is_estimated():
     """Against the compiled program of one and of four members: arguments, results and workspace."""
     data = make_interactions(1000, 2000, 30_000).to_device()
-    spec = Spec(dim=32, batch_size=256, num_candidates=num_candidates, num_draws=0)
+    spec = Spec(dim=32, batch_size=256, num_candidates=100, num_draws=0)
     own = MEMBERS[0]
 
     def size(num_members):

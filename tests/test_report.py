@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -45,11 +44,9 @@ def workdir(real, tmp_path):
     return tmp_path
 
 
-def run_main(monkeypatch, workdir, baseline=None):
+def run_main(workdir, baseline=None):
     """What the command does once its flags are parsed."""
-    monkeypatch.setattr(report, "_WORKDIR", SimpleNamespace(value=str(workdir)))
-    monkeypatch.setattr(report, "_BASELINE", SimpleNamespace(value=baseline))
-    report.main()
+    print(report.write_report(workdir, baseline))
 
 
 def sections(workdir, baseline=None):
@@ -230,7 +227,7 @@ def test_failures_missing_scores_and_an_unfinished_baseline_are_said(tmp_path, m
     failed.mkdir(parents=True)
     (failed / "failed.json").write_text('{"reason": "The loss is not a number at step 3."}')
     (tmp_path / "sweep.json").write_text('{"baseline": "two_stage,batch_size=9"}')
-    run_main(monkeypatch, tmp_path)
+    run_main(tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "## Runs that failed\n\n- two_stage,batch_size=9/0: The loss is not a number at step 3." in text
     assert "The baseline of the sweep, two_stage,batch_size=9, has no finished run." in text
@@ -242,8 +239,8 @@ def test_failures_missing_scores_and_an_unfinished_baseline_are_said(tmp_path, m
 def test_nothing_is_written_where_the_report_refuses(tmp_path, monkeypatch):
     write_grid(tmp_path)
     with pytest.raises(UserError, match="--baseline=nobody is not the label of a row; choose one of two_stage,batch"):
-        run_main(monkeypatch, tmp_path, baseline="nobody")
+        run_main(tmp_path, baseline="nobody")
     (tmp_path / "uniform,batch_size=64" / "1" / "metrics.jsonl").write_text("{\n")
     with pytest.raises(UserError, match=r"64/1/metrics\.jsonl, line 1: not a report"):
-        run_main(monkeypatch, tmp_path)
+        run_main(tmp_path)
     assert not (tmp_path / "report.md").exists() and not list(tmp_path.glob("*.png"))

@@ -120,6 +120,11 @@ def test_a_run_that_diverges_is_marked_and_the_rest_go_on(tmp_path, capsys):
         assert read_records(tmp_path / "grid" / f"learning_rate={rate:g}" / "0") == read_records(alone)
     sweep.run_sweep(config, tmp_path / "grid")
     assert "has failed before (" in capsys.readouterr().err
+    of_another = tmp_path / "grid" / "learning_rate=1e+30" / "0" / "config.json"
+    of_another.write_text(of_another.read_text().replace('"margin": 1.0', '"margin": 2.0'))
+    sweep.run_sweep(config, tmp_path / "grid")
+    said = capsys.readouterr().err
+    assert "has failed before (" not in said and "learning_rate=1e+30/0 failed: " in said
     with pytest.raises(UserError, match="no finished run"):
         sweep.run_sweep(grid.make_grid(base, {"optimizer.learning_rate": (1e30,)}), tmp_path / "none")
 
@@ -216,18 +221,19 @@ def test_wrong_commands_are_one_sentence(tmp_path, monkeypatch, arguments, sente
 
 def test_values_of_an_axis_on_the_command_line():
     assert sweep._axes_of_flags(
-        ["seed=0,1", "sampler.name=uniform,two_stage", "eval.ks=(1,2),(5,)", "a.b=none,0.5"]
+        ["seed=0,1", "sampler.name=uniform,two_stage", "eval.ks=(1,2),(5,)", "a.b=none,0.5,x", "c=true,False"]
     ) == {
         "seed": (0, 1),
         "sampler.name": ("uniform", "two_stage"),
         "eval.ks": ((1, 2), (5,)),
-        "a.b": ("none", 0.5),
+        "a.b": (None, 0.5, "x"),
+        "c": (True, False),
     }
 
 
 def test_a_grid_is_not_for_main_and_budgets_are_positive(tmp_path):
     config = grid.make_grid(tiny_config(), {"seed": (0,)})
-    with pytest.raises(ConfigError, match=r"config\.sweep\.axes\.seed is a key of grids; python -m experiments\.sweep"):
+    with pytest.raises(ConfigError, match=r"config\.sweep\.axes\.seed is a key of a grid's config"):
         train.train_and_evaluate(config, tmp_path)
     for budget in (0.0, float("inf"), float("nan")):
         config.sweep.memory_budget_mb = budget
@@ -274,3 +280,11 @@ def test_a_member_that_failed_is_not_trained_any_more(tmp_path, monkeypatch):
     base = tiny_config(model__constraint="none", model__gor_weight=0.1)
     sweep.run_sweep(grid.make_grid(base, {"optimizer.learning_rate": (1e30, 1e-2)}), tmp_path)
     assert [rate > 1 for rate in rates] == [True, False, False, False, False]
+
+
+def test_fewer_steps_than_were_done_are_refused_before_anything_is_trained(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "grid")
+    config = grid.make_grid(tiny_config(train__num_steps=20), AXES | {"seed": (7, 1)})
+    with pytest.raises(ConfigError, match=r"has done 40 steps, more than the 20 asked for; choose another --workdir"):
+        sweep.run_sweep(config, tmp_path / "grid")
+    assert not list((tmp_path / "grid").glob("*/7/metrics.jsonl"))

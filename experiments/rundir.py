@@ -15,6 +15,7 @@ from cml_jax.data.interactions import Dataset
 from cml_jax.data.saved import save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.evaluation import Evaluation
+from cml_jax.files import replacing
 from experiments.config import Config, flatten, to_json
 
 # What may differ between a run and its continuation, because the steps done so far do not depend on it.
@@ -234,10 +235,5 @@ def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes beside and renames, so that a reader or a crash never sees half a file."""
-    beside = path.with_suffix(path.suffix + ".part")
-    try:
+    with replacing(path) as beside:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise

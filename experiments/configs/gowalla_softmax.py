@@ -3,7 +3,7 @@
 python -m experiments.main --config=experiments/configs/gowalla_softmax.py --workdir=runs/gowalla_softmax \
     --config.dataset.path=FOLDER_WITH_TRAIN_TEST
 
-With --config.dataset.valid_fraction=0 it is trained on all of train, as published rows are, and the last step is scored.
+With --config.dataset.valid_fraction=0 it is trained on all of train, as published rows are; the last step is scored.
 """
 
 from experiments.config import Config

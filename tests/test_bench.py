@@ -2,11 +2,13 @@ import json
 
 import jax
 import numpy as np
+import pytest
 
 from cml_jax import sampling
 from experiments import bench
 
 
+@pytest.mark.slow
 def test_bench_measures_everything_on_tiny_sizes(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "_CANDIDATES", 40)
     monkeypatch.setattr(bench, "_DIM", 8)

@@ -1,9 +1,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.runs import ROOT
 
 
+@pytest.mark.slow
 def test_generated_file_has_the_format_and_is_loaded_both_ways(tmp_path):
     command = [sys.executable, "-m", "experiments.echonest_scale", f"--folder={tmp_path}", "--lines=100000"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -130,6 +130,7 @@ def test_every_config_runs_when_shrunk(name, tmp_path):
     assert all(np.isfinite(list(summary["test"].values())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_grid_runs_when_shrunk(name, tmp_path):
     """The first and the last kind of run, of every kind with CML_ALL=1; all runs are checked against the data."""

@@ -48,6 +48,7 @@ def assert_same_end(workdir, other):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_ends_with_status_0_and_the_run_goes_on_exactly(tmp_path):
     process = start(tmp_path / "cut", "--config.train.num_steps=1000000")
     wait_for((tmp_path / "cut" / "metrics.jsonl").exists, process)
@@ -88,6 +89,7 @@ def test_sigterm_during_an_evaluation(tmp_path, monkeypatch, evaluation):
     }
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_ends_as_if_undisturbed(tmp_path):
     """SIGKILL at random moments, most of them soon after a checkpoint; CML_KILLS=100 does it a hundred times."""
     rng, kills = random.Random(0), int(os.environ.get("CML_KILLS", "1"))
@@ -126,6 +128,7 @@ def test_second_run_in_a_workdir_is_refused(tmp_path):
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [8, 60, 200] if os.environ.get("CML_ALL") else [8, 200])
 def test_full_disk_is_one_sentence_and_loses_nothing(tmp_path, kilobytes):
     """Full while the first files, the first checkpoint or the second is written; with room the run goes on."""

@@ -10,6 +10,7 @@ nbformat = pytest.importorskip("nbformat")
 NOTEBOOK = ROOT / "experiments" / "colab.ipynb"
 
 
+@pytest.mark.slow
 def test_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
     """On CPU, in a folder of its own, with the kernel of this Python."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

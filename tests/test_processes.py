@@ -56,6 +56,7 @@ def end_all(processes, seconds=120):
             process.kill()
 
 
+@pytest.mark.slow
 def test_processes_together_reach_the_metrics_of_one(tmp_path):
     steps = "--config.train.num_steps=100"
     ended = end_all(start_all(tmp_path / "many", steps))

@@ -129,6 +129,7 @@ def test_checkpoint_of_8_shards_goes_on_with_3_and_1(tmp_path):
                 assert not np.asarray(ours)[rows:].any() and not np.asarray(theirs)[rows:].any()
 
 
+@pytest.mark.slow
 def test_run_on_8_shards_gives_the_metrics_of_one_and_goes_on_with_2(tmp_path):
     config = {"dataset__name": "synthetic", "eval__ks": (5, 20), "model__init_scale": 0.5}
     one = train.train_and_evaluate(tiny_config(**config), tmp_path / "one")

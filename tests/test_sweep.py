@@ -151,6 +151,7 @@ def test_sigterm_during_an_evaluation_of_a_population(tmp_path, workdir, monkeyp
         assert read_records(tmp_path / path.parent.relative_to(workdir)) == read_records(path.parent)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_ends_with_the_same_results(tmp_path):
     """SIGKILL at random moments: while it starts, compiles, trains, saves or reports."""
     rng, kills = random.Random(1), int(os.environ.get("CML_KILLS", "1"))
@@ -180,6 +181,7 @@ def test_killed_again_and_again_ends_with_the_same_results(tmp_path):
         assert read_records(other) == read_records(path.parent)
 
 
+@pytest.mark.slow
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     done = subprocess.run(
         [*COMMAND, "--dry_run", f"--workdir={tmp_path / 'none'}"],

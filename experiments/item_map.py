@@ -30,7 +30,7 @@ def draw_item_map(
     axes = figure.subplots()
     order = np.argsort(popularity)  # popular items on top
     dots = axes.scatter(*places[order].T, c=np.log10(popularity[order] + 1), cmap="cividis_r", s=9, linewidths=0)
-    figure.colorbar(dots, label="log10(training users + 1)")
+    figure.colorbar(dots, label="log10(training users + 1)", shrink=0.7)
     axes.scatter(*places[list(marked)].T, facecolors="none", edgecolors="0.1", s=70, linewidths=1.2)
     for item, name in zip(marked, names, strict=True):
         axes.annotate(name, places[item], xytext=(5, 5), textcoords="offset points", fontsize=8)

@@ -18,7 +18,7 @@ def get_config() -> Config:
     config.model.temperature = 0.1
     config.sampler.num_candidates = 2000
     config.train.batch_size = 1024
-    config.train.num_passes = 24
+    config.train.num_passes = 32
     config.eval.every_steps = 2100
     config.eval.max_users = None
     return config

@@ -33,6 +33,7 @@ def assert_same_numbers(workdir):
         assert found[key] == pytest.approx(value, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_event_files_say_what_metrics_say_also_of_a_run_that_went_on(tmp_path):
     train.train_and_evaluate(tiny_config(log__tensorboard=True), tmp_path)
     assert_same_numbers(tmp_path)

@@ -78,6 +78,7 @@ def test_result_is_the_same_whatever_the_chunk_and_the_order():
     np.testing.assert_array_equal(together, again)
 
 
+@pytest.mark.slow
 def test_users_left_out_of_training_reach_those_trained_in_full():
     """100 of 600 users; the bound of 85 % of their NDCG is the one that holds on Last.fm, with room."""
     pairs = synthetic.taste_clusters(synthetic.make_taste_model(600, 300, 4, 4), mean_degree=25.0)

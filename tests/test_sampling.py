@@ -116,6 +116,7 @@ def test_two_stage_law_given_all_items_as_candidates(ragged, cutoff):
     assert num_checked >= 3
 
 
+@pytest.mark.slow
 def test_two_stage_law_over_both_stages(ragged):
     """C = 1 of independent candidates: the negative is the candidate, wherever that is usable."""
     sampler = make_sampler("two_stage", ragged.to_device(), 1, num_candidates=1, num_draws=64)

@@ -87,6 +87,7 @@ def test_runs_that_share_a_program_are_one_group_and_the_budget_splits_it():
     assert [len(group) for group in planning.grouped(steps.runs, 4096.0)] == [2, 2]
 
 
+@pytest.mark.slow
 def test_started_again_finished_runs_are_left_alone_and_new_ones_added(workdir, tmp_path, monkeypatch):
     shutil.copytree(workdir, tmp_path / "again")
     trained = []
@@ -129,6 +130,7 @@ def test_a_run_that_diverges_is_marked_and_the_rest_go_on(tmp_path, capsys):
         sweep.run_sweep(grid.make_grid(base, {"optimizer.learning_rate": (1e30,)}), tmp_path / "none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluation", [2, 6])
 def test_sigterm_during_an_evaluation_of_a_population(tmp_path, workdir, monkeypatch, evaluation):
     """Of one member while others have been evaluated: nobody's evaluation is lost or made twice."""

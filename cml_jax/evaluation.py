@@ -19,12 +19,30 @@ class Evaluation(NamedTuple):
     Attributes:
         values: name -> value, for example 'ndcg@50'; means over users, and 'coverage@k' and 'gini@k' of all lists.
         users: ndarray[n]; the users that were scored: those with at least one held-out item.
-        per_user: name -> ndarray[n]; what the means in `values` were taken of.
+        per_user: name -> ndarray[n]; what the means in `values` were taken of, not a number for users left out of one.
+        by_popularity: name -> a value for each tenth of the training pairs, that of the rarest items first, None where
+            nobody holds one out; see `popularity_tenths`. Empty where it was not asked for.
     """
 
     values: dict[str, float]
     users: np.ndarray
     per_user: dict[str, np.ndarray]
+    by_popularity: dict[str, list[float | None]]
+
+
+NUM_TENTHS = 10
+
+
+def popularity_tenths(popularity: np.ndarray) -> np.ndarray:
+    """Items in ten groups of ascending popularity, each with about a tenth of the training pairs.
+
+    ndarray[I] -> ndarray[I] int32 in [0, 10). Groups of equally many items would put nearly all pairs into the last.
+    """
+    order = np.argsort(popularity, kind="stable")
+    before = np.cumsum(popularity[order]) - popularity[order]
+    tenths = np.empty(len(popularity), np.int32)
+    tenths[order] = np.minimum(NUM_TENTHS * before // max(popularity.sum(), 1), NUM_TENTHS - 1)
+    return tenths
 
 
 def evaluate(
@@ -36,6 +54,8 @@ def evaluate(
     ks: Sequence[int],
     users: np.ndarray | None = None,
     memory_budget_mb: float = 512.0,
+    enough_held_out: bool = False,
+    by_popularity: bool = False,
 ) -> Evaluation:
     """Ranks the whole catalogue for each user, without the items seen, and compares with the items held out.
 
@@ -47,12 +67,18 @@ def evaluate(
         ks: cut-offs.
         users: ndarray of users to score; all by default. Users without a held-out item are left out.
         memory_budget_mb: see `ranking.top_k`.
+        enough_held_out: leaves users with fewer than k held-out items out of precision, recall, hit rate and NDCG at k,
+            as LibCML does. Where nobody has as many, there is no such metric.
+        by_popularity: NDCG at the largest cut-off of each tenth of the items too, see `popularity_tenths`: only the
+            held-out items of the tenth count as relevant, users without one are left out, the lists are the same.
     """
     users = np.arange(held_out.num_users) if users is None else users
     users = users[held_out.degrees[users] > 0]
     ks = tuple(sorted(set(ks)))
     relevant = held_out.to_device()
     popularity = jnp.asarray(train.popularity, jnp.float32)
+    tenths = popularity_tenths(train.popularity)
+    by_tenth: list[np.ndarray] = []
     exposure = {k: np.zeros(held_out.num_items, np.int64) for k in ks}
     per_user: dict[str, np.ndarray] = {}
 
@@ -61,15 +87,36 @@ def evaluate(
         scores = _score(relevant, popularity, jnp.asarray(users[places], jnp.int32), ids, ks)
         for name, values in scores.items():
             per_user.setdefault(name, np.empty(len(users), np.float32))[places] = values
+        if by_popularity:
+            by_tenth.append(np.asarray(_ndcg_by_group(relevant, tenths, jnp.asarray(users[places], jnp.int32), ids)))
         listed = np.asarray(ids)
         for k in ks:
             shown = listed[:, :k]
             exposure[k] += np.bincount(shown[shown >= 0], minlength=held_out.num_items)
 
-    values = {name: float(np.mean(array, dtype=np.float64)) for name, array in per_user.items()}
+    if enough_held_out:
+        per_user = _of_users_with_enough(per_user, held_out.degrees[users])
+    values = {name: float(np.nanmean(array, dtype=np.float64)) for name, array in per_user.items()}
     values |= {f"coverage@{k}": metrics.coverage(exposure[k]) for k in ks}
     values |= {f"gini@{k}": metrics.gini(exposure[k]) for k in ks}
-    return Evaluation(values, users, per_user)
+    groups = {f"ndcg@{ks[-1]}": [_mean_of_numbers(row) for row in np.vstack(by_tenth).T]} if by_tenth else {}
+    return Evaluation(values, users, per_user, groups)
+
+
+def _mean_of_numbers(values: np.ndarray) -> float | None:
+    values = values[~np.isnan(values)]
+    return float(values.mean(dtype=np.float64)) if len(values) else None
+
+
+def _of_users_with_enough(per_user: dict[str, np.ndarray], degrees: np.ndarray) -> dict[str, np.ndarray]:
+    """Not a number in the place of values at k of users with fewer than k held-out items."""
+    found = {}
+    for name, values in per_user.items():
+        kind, k = name.split("@")
+        enough = (degrees >= int(k)) | (kind not in metrics.OF_SETS)
+        if enough.any():
+            found[name] = np.where(enough, values, np.nan)
+    return found
 
 
 @functools.partial(jax.jit, static_argnames="ks")
@@ -85,3 +132,23 @@ def _score(
             scores[f"{name}@{k}"] = jax.vmap(metric)(hits[:, :k], num_relevant)
         scores[f"mmr@{k}"] = jax.vmap(metrics.median_popularity, in_axes=(0, None))(ids[:, :k], popularity)
     return scores
+
+
+@jax.jit
+def _ndcg_by_group(relevant: DeviceInteractions, groups: Array, users: Array, ids: Array) -> Array:
+    """NDCG of lists ids Array[c, K] with the relevant items of each group alone: Array[c, G], NaN where there is none.
+
+    groups Array[I] in [0, G) names the group of each item.
+    """
+    hits = (ids >= 0) & csr.contains(relevant, users[:, None], ids)
+    start = relevant.indptr[users][:, None]
+    place = start + jnp.arange(relevant.max_degree)[None, :]
+    real = place < relevant.indptr[users + 1][:, None]
+    own = groups[relevant.items[jnp.where(real, place, 0)]]  # [c, max_degree]
+
+    def ndcg(group):
+        count = jnp.sum(real & (own == group), axis=1)
+        value = jax.vmap(metrics.ndcg)(hits & (groups[ids] == group), count)
+        return jnp.where(count > 0, value, jnp.nan)
+
+    return jax.lax.map(ndcg, jnp.arange(NUM_TENTHS)).T

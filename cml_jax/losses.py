@@ -28,10 +28,20 @@ def triplet_loss(user: Array, positive: Array, negatives: Array, margin: Array |
     return jnp.maximum(0.0, margin + to_positive - to_negative)
 
 
-def softmax_loss(user: Array, positive: Array, candidates: Array, valid: Array, temperature: Array | float) -> Array:
+def softmax_loss(
+    user: Array,
+    positive: Array,
+    candidates: Array,
+    valid: Array,
+    temperature: Array | float,
+    decoupled: bool = False,
+) -> Array:
     """Soft second stage: every candidate weighted at once instead of one drawn.
 
     -log( exp(cos(u, p) / t) / (exp(cos(u, p) / t) + sum_c exp(cos(u, c) / t)) ), c over the valid candidates.
+
+    Decoupled, the positive is not in the sum (Yeh et al. 2022, "Decoupled Contrastive Learning", eq. 6): it is then
+    drawn to the user with the same force however near it already is.
 
     Args:
       user: Array[D].
@@ -39,14 +49,19 @@ def softmax_loss(user: Array, positive: Array, candidates: Array, valid: Array, 
       candidates: Array[C, D].
       valid: Array[C] bool; False for empty slots and the user's known positives.
       temperature: t.
+      decoupled: whether the positive is left out of the sum.
 
     Returns:
-      Scalar.
+      Scalar; 0 where no candidate is valid.
     """
     user, positive, candidates = to_sphere(user), to_sphere(positive), to_sphere(candidates)
     own = jnp.dot(user, positive) / temperature
     others = jnp.where(valid, candidates @ user / temperature, -jnp.inf)
-    return jnp.logaddexp(own, jax.nn.logsumexp(others)) - own
+    if not decoupled:
+        return jnp.logaddexp(own, jax.nn.logsumexp(others)) - own
+    some = jnp.any(valid)
+    others = jnp.where(some, others, 0.0)  # or the gradient of what does not count would not be finite
+    return jnp.where(some, jax.nn.logsumexp(others) - own, 0.0)
 
 
 def bpr_loss(user: Array, positive: Array, negatives: Array, l2_weight: Array | float) -> Array:

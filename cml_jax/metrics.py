@@ -62,6 +62,8 @@ def median_popularity(ids: Array, popularity: Array) -> Array:
     return jnp.nan_to_num(jnp.nanmedian(counts))
 
 
+OF_SETS = ("ndcg", "recall", "precision", "hit_rate")  # those that LibCML takes of users with k relevant items or more
+
 USER_METRICS = {
     "ndcg": ndcg,
     "map": average_precision,

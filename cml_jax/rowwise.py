@@ -146,7 +146,7 @@ def catch_up(
     Args:
         transform: `optax.adam` with its default decays and this learning rate.
         project: as for `lazy`.
-        learning_rate: constant over the steps.
+        learning_rate: of this step; where it changes over the steps, rows move by that of the step that moves them.
     """
     inner = lazy(transform, project)
     tail = jnp.asarray(_adam_tail())

@@ -19,7 +19,7 @@ def bootstrap_intervals(per_user: Mapping[str, np.ndarray], level: float = 0.95)
     metrics are resampled with the same users, by a fixed seed: the same values give the same intervals.
 
     Args:
-        per_user: name -> ndarray[n], one value a user.
+        per_user: name -> ndarray[n], one value a user; not a number for users who do not count.
         level: probability that an interval is meant to hold.
 
     Returns:
@@ -28,11 +28,11 @@ def bootstrap_intervals(per_user: Mapping[str, np.ndarray], level: float = 0.95)
     values = np.stack([np.asarray(array, np.float64) for array in per_user.values()])  # [metrics, n]
     num_users = values.shape[1]
     if num_users < 2:
-        means = values.mean(axis=1).tolist()
+        means = np.nanmean(values, axis=1).tolist()
         return {name: (mean, mean) for name, mean in zip(per_user, means, strict=True)}
     found = scipy.stats.bootstrap(
         (values,),
-        lambda resampled, axis: resampled.mean(axis=axis),
+        lambda resampled, axis: np.nanmean(resampled, axis=axis),
         n_resamples=_NUM_RESAMPLES,
         batch=max(1, math.floor(_MEMORY / values.nbytes)),
         vectorized=True,
@@ -70,7 +70,7 @@ def paired_bootstrap(
     p-value is (r + 1) / (n + 1). Nothing is said about other seeds of the training.
 
     Args:
-        first: ndarray[n], one value a user.
+        first: ndarray[n], one value a user; those that are not numbers, in either, are left out.
         second: ndarray[n], of the same users in the same order.
         level: probability that the interval is meant to hold.
         num_resamples: how often users are drawn.
@@ -79,6 +79,7 @@ def paired_bootstrap(
         The difference, its interval and the p-value; p is 1 and the interval the difference where n is 1.
     """
     differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    differences = differences[~np.isnan(differences)]
     mean = float(differences.mean())
     if len(differences) < 2:
         return PairedTest(mean, mean, mean, 1.0)

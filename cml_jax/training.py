@@ -56,7 +56,7 @@ def _init_state(spec: Spec, data: DeviceInteractions, hparams: HParams, seed: Ar
         return jnp.where(jnp.arange(rows)[:, None] < num_rows, table, 0.0)
 
     params = Params(random_table(user_key, data.num_users), random_table(item_key, data.num_items))
-    optimizer = _table_optimizer(spec, hparams)
+    optimizer = _table_optimizer(spec, hparams, jnp.int32(0))
     return TrainState(
         step=jnp.int32(0),
         seed=jnp.asarray(seed, jnp.int32),
@@ -82,7 +82,7 @@ def make_step(spec: Spec):
         drawn = draw(spec, data, hparams, state, seen)
 
         params = state.params
-        optimizer = _table_optimizer(spec, hparams)
+        optimizer = _table_optimizer(spec, hparams, state.step)
         item_ids = jnp.concatenate([drawn.positives, drawn.others.ravel()])
         user_read = optimizer.read(drawn.users, state.opt_state[0], params.users)
         item_read = optimizer.read(item_ids, state.opt_state[1], params.items)
@@ -112,7 +112,7 @@ def make_step(spec: Spec):
 @functools.partial(jax.jit, static_argnames="spec")
 def settled(state: TrainState, hparams: HParams, *, spec: Spec) -> Params:
     """The tables with what rows = 'catch_up' still owes to rows that were not touched lately; to be evaluated."""
-    optimizer = _table_optimizer(spec, hparams)
+    optimizer = _table_optimizer(spec, hparams, state.step)
     return Params(*map(optimizer.settle, state.opt_state, state.params))
 
 
@@ -153,9 +153,9 @@ def _stream(seed: Array | int, number: int) -> Array:
     return jax.random.fold_in(jax.random.key(seed), number)
 
 
-def _table_optimizer(spec: Spec, hparams: HParams) -> TableOptimizer:
-    transform = OPTIMIZERS[spec.optimizer](hparams.learning_rate)
-    optimizer = ROW_MODES[spec.rows](transform, CONSTRAINTS[spec.constraint].project, hparams.learning_rate)
+def _table_optimizer(spec: Spec, hparams: HParams, step: Array) -> TableOptimizer:
+    rate = hparams.learning_rate * jnp.maximum(0.0, 1.0 - step / hparams.decay_steps)
+    optimizer = ROW_MODES[spec.rows](OPTIMIZERS[spec.optimizer](rate), CONSTRAINTS[spec.constraint].project, rate)
     return sharding.split(optimizer) if spec.num_shards > 1 else optimizer
 
 
@@ -222,8 +222,8 @@ def _batch_loss(rows: tuple[Array, Array], drawn: _Drawn, spec: Spec, hparams: H
         others = others if others.ndim == 2 else sharding.my_part(others)
     users, positives, trained, valid = batch
     if spec.loss == "softmax":
-        each = jax.vmap(losses.softmax_loss, in_axes=(0, 0, None, 0, None))(
-            users, positives, others, valid, hparams.temperature
+        each = jax.vmap(losses.softmax_loss, in_axes=(0, 0, None, 0, None, None))(
+            users, positives, others, valid, hparams.temperature, spec.decoupled
         )
     elif spec.loss == "bpr":
         each = jax.vmap(losses.bpr_loss, in_axes=(0, 0, 0, None))(users, positives, others, hparams.l2_weight)

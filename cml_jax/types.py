@@ -84,6 +84,7 @@ class Spec:
       known_positives: what two_stage does with known positives of the user: 'exclude' them, or 'retry_then_keep'.
       without_replacement: whether the sampler popularity draws the negatives of a batch without replacement.
       loss: 'triplet', 'softmax' or 'bpr'.
+      decoupled: whether the softmax loss leaves the positive out of its sum, see `losses.softmax_loss`.
       loss_reduction: 'mean' or 'sum' over the batch.
       gor: 'none', or the form of the GOR term, 'mean' or 'sum', see `losses.gor` and `losses.gor_sum`.
       constraint: 'sphere', 'ball' or 'none'.
@@ -103,6 +104,7 @@ class Spec:
     known_positives: str = "exclude"
     without_replacement: bool = False
     loss: str = "triplet"
+    decoupled: bool = False
     loss_reduction: str = "mean"
     gor: str = "none"
     constraint: str = "sphere"
@@ -115,7 +117,8 @@ class HParams(NamedTuple):
     """Numbers that may differ between members of one compiled program; traced scalars.
 
     Attributes:
-      learning_rate: step size of the optimizer.
+      learning_rate: step size of the optimizer, at the first step.
+      decay_steps: steps in which it falls to 0, on a straight line; infinity for a constant one.
       margin: m of the triplet hinge, in units of squared distance.
       init_scale: root mean square norm of a fresh row; on the sphere, small values make the first steps large.
       temperature: divisor of the cosines in the softmax loss.
@@ -127,6 +130,7 @@ class HParams(NamedTuple):
     """
 
     learning_rate: Array | float
+    decay_steps: Array | float = float("inf")
     margin: Array | float = 1.0
     init_scale: Array | float = 1.0
     temperature: Array | float = 0.1

@@ -63,6 +63,7 @@ def default_config() -> Config:
     config.model.loss = "triplet"  # triplet | softmax | bpr (inner products, for comparison)
     config.model.margin = 1.0
     config.model.temperature = 0.1  # of the softmax loss
+    config.model.decoupled = False  # softmax; leaves the positive out of the sum
     config.model.num_negatives = 1  # of a triplet, the closest of which counts; of bpr, whose mean counts
     config.model.l2_weight = 0.0  # of the bpr loss, on the squared norms of the rows looked up
     config.model.constraint = "sphere"  # ball | sphere | none
@@ -74,6 +75,7 @@ def default_config() -> Config:
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = "constant"  # constant | linear: to 0 at the end of the run
     config.optimizer.rows = "lazy"  # lazy | dense | catch_up (adam: as dense, at about the cost of lazy)
 
     config.train = ConfigDict()
@@ -84,7 +86,10 @@ def default_config() -> Config:
 
     config.eval = ConfigDict()
     config.eval.every_steps = 500
-    config.eval.ks = (20, 50)  # NDCG at the largest selects the parameters
+    config.eval.ks = (20, 50)
+    config.eval.select = config_dict.placeholder(str)  # metric@k that selects the parameters; none: NDCG at the largest
+    config.eval.final_ks = ()  # more cut-offs, for the final scores alone
+    config.eval.enough_held_out = False  # users with fewer than k held-out items do not count in P, R, NDCG at k
     config.eval.max_users = config_dict.placeholder(int)  # validation users scored during training; none: all
     config.eval.final_split = "test"  # test | valid
     config.eval.memory_budget_mb = 512.0
@@ -125,11 +130,12 @@ def resolve(config: Config) -> Config:
     return config
 
 
-def make_hparams(config: Config) -> HParams:
-    """The traced numbers of a config."""
+def make_hparams(config: Config, total: float = math.inf) -> HParams:
+    """The traced numbers of a config for a run of so many steps."""
     cap = config.sampler.popularity_cap
     return HParams(
         learning_rate=config.optimizer.learning_rate,
+        decay_steps=math.inf if config.optimizer.schedule == "constant" else total,
         margin=config.model.margin,
         init_scale=config.model.init_scale,
         temperature=config.model.temperature,
@@ -165,6 +171,7 @@ def make_spec(config: Config, train: Interactions) -> Spec:
         known_positives=config.sampler.known_positives,
         without_replacement=config.sampler.without_replacement,
         loss=config.model.loss,
+        decoupled=config.model.decoupled,
         loss_reduction=config.model.loss_reduction,
         gor=config.model.gor_form if config.model.gor_weight > 0 else "none",
         constraint=config.model.constraint,

@@ -114,11 +114,12 @@ class Member:
         if params is not None and values is not None:
             record = record | {"metrics": values}
             # Without validation there is nothing to choose by, and the last step counts.
-            selected = values[run_report.selection_metric(self.config.eval.ks)] if values else 0.0
+            metric = scoring.selection_metric(self.config)
+            selected = values[metric] if values else 0.0
             if np.float32(selected) > self.best.value or not values:
                 self.best = checkpoint.make_best(params, record["step"], selected)
             if values:
-                self.say(run_report.format_record(record, self.config.eval.ks))
+                self.say(run_report.format_record(record, metric))
         self.run.append_record(record)
         self.log(record)
         self.records.append(record)
@@ -145,11 +146,12 @@ class Member:
         started, config = time.perf_counter(), self.config
         parts = ("valid",) if config.eval.final_split == "valid" else ("valid", "test")
         parts = parts if scoring.is_possible(self.dataset) else ("test",)
-        final = {part: scoring.score(self.best.params, self.dataset, part, config) for part in parts}
+        final = {part: scoring.score(self.best.params, self.dataset, part, config, final=True) for part in parts}
         self.run.write_per_user(final[parts[-1]])
         self.summary = {
             **{part: final[part].values if part in final else {} for part in ("valid", "test")},
             "intervals": {part: bootstrap_intervals(result.per_user) for part, result in final.items()},
+            "by_popularity": {part: result.by_popularity for part, result in final.items()},
             "best_step": int(self.best.step),
             "steps": self.total,
             "triplets_per_second": throughput,
@@ -160,7 +162,8 @@ class Member:
             "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
         }
         if self.run.writes:
-            run_report.save_curves(self.records, self.summary, config.eval.ks, self.run.folder / "curves.png")
+            metric = scoring.selection_metric(config)
+            run_report.save_curves(self.records, self.summary, metric, self.run.folder / "curves.png")
         self.run.write_summary(self.summary)
         return self.summary
 
@@ -188,9 +191,9 @@ def open_member(
         UserError: the workdir holds another run, or cannot be written.
     """
     spec = config_lib.make_spec(config, dataset.train)
-    hparams = jax.tree.map(jnp.float32, config_lib.make_hparams(config))
-    hparams, data = sharding.everywhere((hparams, data), spec.num_shards)
     total = config_lib.num_steps(config, dataset.train.num_pairs)
+    hparams = jax.tree.map(jnp.float32, config_lib.make_hparams(config, total))
+    hparams, data = sharding.everywhere((hparams, data), spec.num_shards)
     progress = checkpoint.start(training.init_state(spec, data, hparams, config.seed))
     with (
         rundir.open_run(workdir, config, data_sha256, writes=processes.is_first()) as run,

@@ -46,7 +46,7 @@ class Planned(NamedTuple):
     @property
     def hparams(self) -> HParams:
         """Its traced numbers."""
-        return jax.tree.map(jnp.float32, config_lib.make_hparams(self.config))
+        return jax.tree.map(jnp.float32, config_lib.make_hparams(self.config, self.total))
 
     @property
     def program(self) -> tuple[Any, ...]:
@@ -97,7 +97,7 @@ def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = No
                 counts = ", ".join(f"{count:,} {name}" for name, count in sizes(dataset).items())
                 notes += [*dataset.notes, f"{resolved.dataset.name}: {counts}"]
             dataset, data_sha256 = loaded[key]
-            validation.validate_against(resolved, dataset.train, dataset.valid.num_pairs)
+            validation.validate_against(resolved, dataset)
             spec = config_lib.make_spec(resolved, dataset.train)
             total = config_lib.num_steps(resolved, dataset.train.num_pairs)
             runs.append(Planned(point.folder, resolved, dataset, data_sha256, spec, total))

@@ -152,6 +152,7 @@ def _read_run(path: Path) -> tuple[_Run, str]:
         for name in [*summary[part], *summary["intervals"][part]]:
             float(summary[part][name])
         _ = int(run.seed), config["dataset.name"], config["sampler.name"], config["train.batch_size"]
+        _ = [int(k) for k in config["eval.ks"]]
         _ = int(summary["steps"]), float(summary["wall_seconds"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not the summary of a run; remove the run's folder or repair it.") from error
@@ -196,7 +197,7 @@ def shown_metrics(group: Sequence[Row]) -> list[str]:
     Raises:
         UserError: they have none in common.
     """
-    common = set.intersection(*({int(name.split("@")[1]) for name in row.values} for row in group))
+    common = set.intersection(*({int(k) for k in row.config["eval.ks"]} for row in group))
     if not common:
         raise UserError(
             f"{group[0].label} and {group[-1].label} have no cut-off of config.eval.ks in common; report them apart."

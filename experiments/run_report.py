@@ -7,27 +7,24 @@ from typing import Any
 import matplotlib.figure
 
 from cml_jax import metrics
+from experiments.drawing import written
 
 
-def selection_metric(ks: Sequence[int]) -> str:
-    """The metric that selects the parameters: NDCG at the largest cut-off."""
-    return f"ndcg@{max(ks)}"
-
-
-def format_record(record: dict[str, Any], ks: Sequence[int]) -> str:
-    """One line for an evaluation during training."""
-    names = [f"{name}@{max(ks)}" for name in ("ndcg", "map", "recall", "mmr")]
+def format_record(record: dict[str, Any], selected: str) -> str:
+    """One line for an evaluation during training, at the cut-off of the metric that selects the parameters."""
+    names = [selected] + [f"{name}@{selected.split('@')[1]}" for name in ("ndcg", "map", "recall", "mmr")]
+    names = list(dict.fromkeys(name for name in names if name in record["metrics"]))
     values = ", ".join(f"{name} {record['metrics'][name]:.4g}" for name in names)
     without = f", {record['no_negative']} pairs without a negative" if record["no_negative"] else ""
     return f"step {record['step']} (pass {record['pass']:.2f}): loss {record['loss']:.4f}{without}, valid {values}"
 
 
-def format_summary(summary: dict[str, Any]) -> str:
-    """The table at the end of a run."""
+def format_summary(summary: dict[str, Any], metric: str) -> str:
+    """The table at the end of a run; the metric is the one that selected the parameters."""
     names = [*metrics.USER_METRICS, "mmr", "coverage", "gini"]
     parts = [part for part in ("valid", "test") if summary[part]]
     ks = sorted({int(key.split("@")[1]) for key in summary[parts[-1]]})
-    lines = [f"Best step {summary['best_step']} of {summary['steps']}, selected on validation."]
+    lines = [f"Best step {summary['best_step']} of {summary['steps']}, selected on validation by {metric}."]
     if not summary["valid"]:
         lines = [f"No validation part: the parameters of the last step, {summary['best_step']}."]
     if not summary["test"]:
@@ -36,9 +33,9 @@ def format_summary(summary: dict[str, Any]) -> str:
         )
     lines.append(f"{'metric':<12}" + "".join(f"{f'{part} @{k}':>12}" for part in parts for k in ks))
     for name in names:
-        cells = [summary[part][f"{name}@{k}"] for part in parts for k in ks]
-        lines.append(f"{name:<12}" + "".join(f"{cell:>12.4f}" for cell in cells))
-    metric, last = selection_metric(ks), parts[-1]
+        cells = [summary[part].get(f"{name}@{k}") for part in parts for k in ks]
+        lines.append(f"{name:<12}" + "".join(f"{'-' if cell is None else f'{cell:.4f}':>12}" for cell in cells))
+    last = parts[-1]
     low, high = summary["intervals"][last][metric]
     lines.append(f"{last} {metric}: 95 % bootstrap interval over users {low:.4f} to {high:.4f}")
     speed = summary["triplets_per_second"]
@@ -47,9 +44,8 @@ def format_summary(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def save_curves(records: Sequence[dict[str, Any]], summary: dict[str, Any], ks: Sequence[int], path: Path) -> None:
-    """Draws training loss and validation NDCG over steps, with the selected step marked."""
-    metric = selection_metric(ks)
+def save_curves(records: Sequence[dict[str, Any]], summary: dict[str, Any], metric: str, path: Path) -> None:
+    """Draws training loss and a validation metric over steps, with the selected step marked."""
     figure = matplotlib.figure.Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([r["step"] for r in records], [r["loss"] for r in records], color="0.2", linewidth=1.2)
@@ -59,7 +55,7 @@ def save_curves(records: Sequence[dict[str, Any]], summary: dict[str, Any], ks: 
         [r["step"] for r in scored], [r["metrics"][metric] for r in scored], "o-", color="tab:blue", markersize=3
     )
     right.axvline(summary["best_step"], color="0.5", linestyle="--", linewidth=1, label="selected")
-    right.set(xlabel="step", ylabel=f"validation {metric.replace('ndcg', 'NDCG')}")
+    right.set(xlabel="step", ylabel=f"validation {written(metric)}")
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

@@ -212,6 +212,8 @@ def _errors_named(folder: Path) -> Iterator[None]:
 def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str, folder: Path) -> list[str]:
     """Sentences about keys that differ and may."""
     changes = []
+    # A schedule ends with the run, so the steps done so far depend on its length.
+    fixed = () if config.optimizer.schedule == "constant" else ("train.num_steps", "train.num_passes")
     if old is None:
         raise ConfigError(
             f"{folder} holds checkpoints but no config.json; choose another --workdir, or delete this one."
@@ -221,7 +223,7 @@ def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str
         for part in key.split("."):
             there = there.get(part) if isinstance(there, dict) else None
         now = list(value) if isinstance(value, tuple) else value
-        if there != now and key not in _FREE_KEYS:
+        if there != now and (key not in _FREE_KEYS or key in fixed):
             raise ConfigError(
                 f"{folder} holds a run with config.{key} = {there!r}, not {now!r}; choose another --workdir, or delete "
                 f"this one."

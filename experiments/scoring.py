@@ -23,8 +23,24 @@ def is_possible(dataset: Dataset) -> bool:
     return dataset.valid.num_pairs > 0
 
 
-def score(params: Params, dataset: Dataset, part: str, config: Config, users: np.ndarray | None = None) -> Evaluation:
-    """Metrics on 'valid' with train masked, or on 'test' with train and valid masked."""
+def selection_metric(config: Config) -> str:
+    """The metric that selects the parameters."""
+    return config.eval.select or f"ndcg@{max(config.eval.ks)}"
+
+
+def score(
+    params: Params, dataset: Dataset, part: str, config: Config, users: np.ndarray | None = None, final: bool = False
+) -> Evaluation:
+    """Metrics on 'valid' with train masked, or on 'test' with train and valid masked; all there are where it is final.
+
+    Args:
+        params: the tables.
+        dataset: what they were trained on.
+        part: 'valid' or 'test'.
+        config: model and eval are used.
+        users: ndarray of users to score; all by default.
+        final: with eval.final_ks, and by popularity.
+    """
     seen = dataset.train if part == "valid" else union(dataset.train, dataset.valid)
     held_out = dataset.valid if part == "valid" else dataset.test
     return evaluate(
@@ -32,7 +48,9 @@ def score(params: Params, dataset: Dataset, part: str, config: Config, users: np
         dataset.train,
         seen,
         held_out,
-        ks=config.eval.ks,
+        ks=(*config.eval.ks, *config.eval.final_ks) if final else config.eval.ks,
         users=users,
         memory_budget_mb=config.eval.memory_budget_mb,
+        enough_held_out=config.eval.enough_held_out,
+        by_popularity=final,
     )

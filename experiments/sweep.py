@@ -22,7 +22,7 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from cml_jax.errors import ConfigError, TrainingError, UserError
-from experiments import cli, grid, planning, preemption, processes, report, run_report, rundir, train
+from experiments import cli, grid, planning, preemption, processes, report, rundir, scoring, train
 from experiments.config import Config
 from experiments.console import say, show
 from experiments.member import Member, open_member, too_long
@@ -109,7 +109,7 @@ def _train_group(group: Group, folder: Path, watch: preemption.Watch, bar: tqdm)
             train.train_members(some, data, watch, advanced, failed)
             for member in some:
                 if member.summary is not None:
-                    part, metric = "valid", run_report.selection_metric(member.config.eval.ks)
+                    part, metric = "valid", scoring.selection_metric(member.config)
                     part = part if member.summary[part] else "test"
                     say(f"{member.run.folder}: {part} {metric} {member.summary[part][metric]:.4f}")
 

@@ -14,7 +14,7 @@ from cml_jax.data import datasets
 from cml_jax.errors import TrainingError
 from cml_jax.types import DeviceInteractions, Spec, StepMetrics, TrainState
 from experiments import config as config_lib
-from experiments import preemption, processes, run_report, validation
+from experiments import preemption, processes, run_report, scoring, validation
 from experiments.config import Config
 from experiments.console import say, show
 from experiments.member import Member, due, open_member, sizes
@@ -45,7 +45,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             validation.validate(config)
             config = config_lib.resolve(config)
             dataset = datasets.load(**config.dataset)
-            validation.validate_against(config, dataset.train, dataset.valid.num_pairs)
+            validation.validate_against(config, dataset)
             data_sha256 = dataset.sha256()
             processes.check_same_data(data_sha256)
         for line in dataset.notes:
@@ -58,7 +58,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
                 with tqdm(total=member.total, initial=start, unit="step", mininterval=0.5, disable=not writes) as bar:
                     train_members([member], data, watch, _to_bar(bar), _raise)
             assert member.summary is not None
-            show(run_report.format_summary(member.summary))
+            show(run_report.format_summary(member.summary, scoring.selection_metric(config)))
             return member.summary
 
 

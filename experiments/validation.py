@@ -7,14 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from cml_jax import sampling, training
+from cml_jax import metrics, sampling, training
 from cml_jax.data import datasets
-from cml_jax.data.interactions import Interactions
+from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError
 from cml_jax.geometry import CONSTRAINTS
 from cml_jax.rowwise import ROW_MODES
 from experiments import config as config_lib
-from experiments import events
+from experiments import events, scoring
 from experiments.config import Config, default_config, flatten, num_distinct
 
 _AT_LEAST_0 = (lambda v: v >= 0, "must be 0 or more")
@@ -61,6 +61,7 @@ _RANGES = {
     "model.gor_form": _one_of(training.GOR_FORMS),
     "optimizer.name": _one_of(training.OPTIMIZERS),
     "optimizer.learning_rate": _POSITIVE,
+    "optimizer.schedule": _one_of(("constant", "linear")),
     "optimizer.rows": _one_of(ROW_MODES),
     "train.batch_size": _AT_LEAST_1,
     "train.num_passes": _POSITIVE,
@@ -71,6 +72,7 @@ _RANGES = {
         lambda v: len(v) > 0 and all(type(k) is int and k >= 1 for k in v),
         "must be integers of 1 or more",
     ),
+    "eval.final_ks": (lambda v: all(type(k) is int and k >= 1 for k in v), "must be integers of 1 or more"),
     "eval.max_users": _AT_LEAST_1,
     "eval.final_split": _one_of(("test", "valid")),
     "eval.memory_budget_mb": _POSITIVE,
@@ -103,6 +105,12 @@ def validate(config: Config) -> None:
         allowed, sentence = _RANGES.get(key, (lambda v: True, ""))
         if not allowed(value):
             raise ConfigError(f"config.{key} = {value!r} {sentence}.")
+    if config.eval.select is not None:
+        choices = [f"{name}@{k}" for name in metrics.USER_METRICS for k in config.eval.ks]
+        if config.eval.select not in choices:
+            raise ConfigError(
+                f"config.eval.select = '{config.eval.select}' is unknown; choose one of {', '.join(choices)}."
+            )
     if config.model.loss == "softmax" and config.sampler.name != "two_stage":
         raise ConfigError(
             f"config.model.loss = 'softmax' weights the candidates of stage 1, so config.sampler.name = "
@@ -125,6 +133,7 @@ def validate(config: Config) -> None:
     for key, has_effect, needed in (
         ("sampler.own_positive", draws_in_two_stages, "sampler.name = 'two_stage' and no model.loss = 'softmax'"),
         ("sampler.known_positives", draws_in_two_stages, "sampler.name = 'two_stage' and no model.loss = 'softmax'"),
+        ("model.decoupled", config.model.loss == "softmax", "model.loss = 'softmax'"),
         ("model.l2_weight", config.model.loss == "bpr", "model.loss = 'bpr'"),
         ("sampler.without_replacement", config.sampler.name == "popularity", "sampler.name = 'popularity'"),
         (
@@ -184,12 +193,13 @@ def unknown_key(keys: Iterable[str]) -> str | None:
     return None
 
 
-def validate_against(config: Config, train: Interactions, num_valid: int) -> None:
-    """Checks what depends on the size of the data.
+def validate_against(config: Config, dataset: Dataset) -> None:
+    """Checks what depends on the data.
 
     Raises:
         ConfigError: one sentence that names the key, the value and the size.
     """
+    train = dataset.train
     if config.train.batch_size > train.num_pairs:
         raise ConfigError(
             f"config.train.batch_size = {config.train.batch_size} is above the number of training pairs, "
@@ -206,15 +216,23 @@ def validate_against(config: Config, train: Interactions, num_valid: int) -> Non
             f"config.sampler.without_replacement needs {num_distinct(config)} negatives a step of the {num_drawable} "
             f"items with a training user; lower config.train.batch_size or config.model.num_negatives."
         )
-    if num_valid == 0 and config.eval.final_split == "valid":
+    if dataset.valid.num_pairs == 0 and config.eval.final_split == "valid":
         raise ConfigError(
             "config.eval.final_split = 'valid' needs a validation part; raise config.dataset.valid_fraction."
         )
     per_pass = sampling.steps_per_pass(train.num_pairs, config.train.batch_size)
     if config.train.num_steps is None and config.train.num_passes * per_pass >= 2**31:
         raise ConfigError(f"config.train.num_passes = {config.train.num_passes:g} is 2^31 steps or more; lower it.")
-    if max(config.eval.ks) > train.num_items:
+    for key in ("ks", "final_ks"):
+        largest = max(config.eval[key], default=0)
+        if largest > train.num_items:
+            raise ConfigError(
+                f"config.eval.{key} has {largest}, which is above the number of items, {train.num_items}; lower it."
+            )
+    metric = scoring.selection_metric(config)
+    needed, most = int(metric.split("@")[1]), int(dataset.valid.degrees.max(initial=0))
+    if config.eval.enough_held_out and 0 < most < needed:
         raise ConfigError(
-            f"config.eval.ks has {max(config.eval.ks)}, which is above the number of items, {train.num_items}; "
-            f"lower it."
+            f"config.eval.enough_held_out leaves nobody for {metric}, which selects the parameters: no user has more "
+            f"than {most} validation items; set config.eval.select to a metric at a smaller cut-off."
         )

@@ -16,13 +16,13 @@ def bpr_loss(user, positive, negatives, l2_weight):
     return total / len(negatives) + l2_weight / 2 * ((user**2).sum() + (positive**2).sum())
 
 
-def softmax_loss(user, positive, candidates, valid, temperature):
+def softmax_loss(user, positive, candidates, valid, temperature, decoupled=False):
     def cosine(a, b):
         return a @ b / np.sqrt((a @ a) * (b @ b))
 
     own = np.exp(cosine(user, positive) / temperature)
     others = sum(np.exp(cosine(user, c) / temperature) for c, ok in zip(candidates, valid, strict=True) if ok)
-    return -np.log(own / (own + others))
+    return -np.log(own / (others if decoupled else own + others))
 
 
 def gor(products, weights, dim):

@@ -20,6 +20,10 @@ def loss_softmax(user, positive, others):
     return losses.softmax_loss(user, positive, others, jnp.asarray(VALID), 0.3)
 
 
+def loss_decoupled(user, positive, others):
+    return losses.softmax_loss(user, positive, others, jnp.asarray(VALID), 0.3, decoupled=True)
+
+
 def loss_bpr(user, positive, others):
     return losses.bpr_loss(user, positive, others, 0.7)
 
@@ -38,10 +42,18 @@ def loss_gor_sum(user, positive, others):
     return losses.gor_sum(products, jnp.asarray(SUM_WEIGHTS), 5)
 
 
-LOSSES = {"triplet": loss_triplet, "softmax": loss_softmax, "bpr": loss_bpr, "gor": loss_gor, "gor_sum": loss_gor_sum}
+LOSSES = {
+    "triplet": loss_triplet,
+    "softmax": loss_softmax,
+    "decoupled": loss_decoupled,
+    "bpr": loss_bpr,
+    "gor": loss_gor,
+    "gor_sum": loss_gor_sum,
+}
 EXPECTED = {
     "triplet": oracles.triplet_loss(USER, POSITIVE, OTHERS, 1.5),
     "softmax": oracles.softmax_loss(USER, POSITIVE, OTHERS, VALID, 0.3),
+    "decoupled": oracles.softmax_loss(USER, POSITIVE, OTHERS, VALID, 0.3, decoupled=True),
     "bpr": oracles.bpr_loss(USER, POSITIVE, OTHERS, 0.7),
     "gor": oracles.gor(np.stack([OTHERS @ USER, OTHERS @ POSITIVE]), np.stack([VALID, VALID]), 5),
     "gor_sum": oracles.gor_sum([OTHERS[:2] @ USER, OTHERS[2:] @ USER, OTHERS[:2] @ POSITIVE], SUM_WEIGHTS, 5),
@@ -83,9 +95,10 @@ def test_triplet_beyond_the_margin_is_zero_with_zero_gradient():
     assert value == 0 and not np.any(gradient)
 
 
-def test_softmax_without_valid_candidates_is_zero_and_finite():
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_softmax_without_valid_candidates_is_zero_and_finite(decoupled):
     def loss(user):
-        return losses.softmax_loss(user, jnp.float32(POSITIVE), jnp.float32(OTHERS), jnp.zeros(4, bool), 0.1)
+        return losses.softmax_loss(user, jnp.float32(POSITIVE), jnp.float32(OTHERS), jnp.zeros(4, bool), 0.1, decoupled)
 
     value, gradient = jax.value_and_grad(loss)(jnp.float32(USER))
     assert value == 0 and np.all(gradient == 0)

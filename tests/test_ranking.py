@@ -1,3 +1,5 @@
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -76,6 +78,44 @@ def test_evaluate_scores_the_users_asked_for():
     np.testing.assert_array_equal(some.users, scored)
     places = np.searchsorted(everyone.users, scored)
     np.testing.assert_array_equal(some.per_user["ndcg@10"], everyone.per_user["ndcg@10"][places])
+
+
+def test_users_with_too_few_held_out_items_do_not_count_where_asked():
+    ks = (2, 4, NUM_ITEMS)
+    all_users = evaluation.evaluate(PARAMS, TRAIN, TRAIN, HELD_OUT, ks=ks)
+    found = evaluation.evaluate(PARAMS, TRAIN, TRAIN, HELD_OUT, ks=ks, enough_held_out=True)
+    degrees = HELD_OUT.degrees[found.users]
+    assert 0 < (degrees < 2).sum() < (degrees < 4).sum() < len(degrees)
+    for k in (2, 4):
+        for name in ("precision", "recall", "ndcg", "hit_rate"):
+            expected = all_users.per_user[f"{name}@{k}"][degrees >= k].mean()
+            np.testing.assert_allclose(found.values[f"{name}@{k}"], expected, rtol=1e-6)
+        for name in ("map", "mrr", "mmr"):
+            assert found.values[f"{name}@{k}"] == all_users.values[f"{name}@{k}"]
+    assert f"ndcg@{NUM_ITEMS}" not in found.values, "nobody holds out the whole catalogue"
+    assert found.values[f"map@{NUM_ITEMS}"] == all_users.values[f"map@{NUM_ITEMS}"]
+
+
+def test_tenths_hold_a_tenth_of_the_pairs_each_and_ascend():
+    popularity = np.random.default_rng(3).zipf(1.6, 5000).clip(max=800)
+    tenths = evaluation.popularity_tenths(popularity)
+    pairs = np.bincount(tenths, popularity, minlength=10)
+    assert np.abs(pairs / popularity.sum() - 0.1).max() < popularity.max() / popularity.sum()
+    ends = [(popularity[tenths == i].min(), popularity[tenths == i].max()) for i in range(10)]
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ends))
+
+
+def test_ndcg_by_popularity_equals_oracle():
+    found = evaluation.evaluate(PARAMS, TRAIN, TRAIN, HELD_OUT, ks=(3, 10), by_popularity=True)
+    users, tenths = found.users, evaluation.popularity_tenths(TRAIN.popularity)
+    lists = expected_lists(users, 10)
+    expected = []
+    for tenth in range(10):
+        relevant = [[i for i in HELD_OUT.row(int(u)) if tenths[i] == tenth] for u in users]
+        scored = [(r, own) for r, own in zip(lists, relevant, strict=True) if own]
+        assert len(scored) < len(users), "some user must be left out for this to show anything"
+        expected.append(np.mean([oracles.user_metrics(r, own, TRAIN.popularity)["ndcg"] for r, own in scored]))
+    np.testing.assert_allclose(np.array(found.by_popularity["ndcg@10"], float), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])

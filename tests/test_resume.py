@@ -54,6 +54,25 @@ def test_workdir_of_another_run_is_refused(tmp_path):
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
+def test_run_with_a_schedule_goes_on_but_cannot_be_made_longer(tmp_path, monkeypatch):
+    config = tiny_config(optimizer__schedule="linear", optimizer__rows="catch_up")
+    train.train_and_evaluate(config, tmp_path / "whole")
+    train.train_and_evaluate(tiny_config(train__num_steps=20, optimizer__schedule="linear"), tmp_path / "short")
+    with pytest.raises(ConfigError, match=r"holds a run with config\.train\.num_steps = 20, not"):
+        train.train_and_evaluate(tiny_config(optimizer__schedule="linear"), tmp_path / "short")
+
+    def interrupt(losses, first, config):
+        if first >= 30:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guards, "check_loss", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(config, tmp_path / "cut")
+    train.train_and_evaluate(config, tmp_path / "cut")
+    assert read_records(tmp_path / "whole") == read_records(tmp_path / "cut")
+
+
 def test_workdir_of_other_data_is_refused(tmp_path):
     folder = adjacency_folder(tmp_path / "data")
     overrides = {"dataset__path": str(folder), "train__batch_size": 2, "sampler__num_candidates": 2, "eval__ks": (1,)}

@@ -16,6 +16,7 @@ CASES = [
     *(dataclasses.replace(BASE, sampler=name) for name in sampling.SAMPLERS),
     *(dataclasses.replace(BASE, constraint=name) for name in geometry.CONSTRAINTS),
     dataclasses.replace(BASE, loss="softmax"),
+    dataclasses.replace(BASE, loss="softmax", decoupled=True),
     dataclasses.replace(BASE, loss="softmax", gor="mean"),
     dataclasses.replace(BASE, loss="bpr", constraint="none", sampler="uniform"),
     dataclasses.replace(BASE, gor="mean"),
@@ -174,6 +175,26 @@ def test_summed_loss_is_the_mean_times_the_batch_size(ragged):
     total, summed = run(dataclasses.replace(spec, loss_reduction="sum"), data, 5, hparams=small)
     np.testing.assert_allclose(summed.loss, metrics.loss * BASE.batch_size, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), mean.params, total.params)
+
+
+def test_learning_rate_falls_on_a_line(ragged):
+    """With plain SGD a step moves the rows by gradient times rate, so equal states move by the ratio of the rates."""
+    data, spec = ragged.to_device(), dataclasses.replace(BASE, optimizer="sgd")
+    state = training.init_state(spec, data, HPARAMS, 3)
+    step = jax.jit(training.make_step(spec))
+
+    def moved(at, decay_steps):
+        before = dataclasses.replace(state, step=jnp.int32(at))
+        after, _ = step(before, data, HPARAMS._replace(decay_steps=decay_steps))
+        return jax.tree.map(lambda a, b: np.asarray(a - b), after.params, before.params)
+
+    for at, share in ((0, 1.0), (3, 0.25), (4, 0.0), (9, 0.0)):
+        jax.tree.map(
+            lambda a, b, share=share: np.testing.assert_allclose(a, share * b, atol=1e-6),
+            moved(at, 4.0),
+            moved(at, float("inf")),
+        )
+    assert np.abs(moved(3, 4.0).users).max() > 1e-4
 
 
 @pytest.mark.parametrize("loss", ["triplet", "softmax"])

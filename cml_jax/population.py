@@ -21,7 +21,7 @@ from cml_jax import training
 from cml_jax.types import Array, DeviceInteractions, HParams, PyTree, Spec, StepMetrics, TrainState
 
 # The step is one for all, so that what happens every n steps stays a branch: under a batch axis both sides would run.
-_STATE_AXES = TrainState(step=None, seed=0, params=0, opt_state=0, sampler_state=0, snapshot=0)  # pyright: ignore
+_STATE_AXES = TrainState(step=None, seed=0, params=0, opt_state=0, sampler_state=0, snapshot=0, average=0)  # pyright: ignore
 
 
 @functools.partial(jax.jit, static_argnames="spec")

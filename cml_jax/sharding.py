@@ -104,14 +104,17 @@ def total(values: Array) -> Array:
 
 
 def state_specs(state: TrainState) -> Any:
-    """How a state is laid out: tables, their optimizer's state and the snapshot by row, the rest on every device."""
+    """How a state is laid out: tables, what belongs to them and the snapshot by row, the rest on every device."""
 
     def by_row(tree):
         return jax.tree.map(lambda leaf: P(AXIS) if jnp.ndim(leaf) else P(), tree)
 
     everywhere = jax.tree.map(lambda _: P(), state)
     return everywhere.replace(
-        params=by_row(state.params), opt_state=by_row(state.opt_state), snapshot=by_row(state.snapshot)
+        params=by_row(state.params),
+        opt_state=by_row(state.opt_state),
+        snapshot=by_row(state.snapshot),
+        average=by_row(state.average),
     )
 
 

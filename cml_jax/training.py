@@ -16,6 +16,7 @@ from cml_jax.types import Array, DeviceInteractions, HParams, Params, Spec, Step
 LOSSES = ("triplet", "softmax", "bpr")
 LOSS_REDUCTIONS = ("mean", "sum")
 GOR_FORMS = ("mean", "sum")
+AVERAGE_EVERY = 32  # steps; a pass over the tables for each would cost more than the steps
 _NO_ROW = 2**31 - 1
 OPTIMIZERS = {"adagrad": optax.adagrad, "adam": optax.adam, "rmsprop": optax.rmsprop, "sgd": optax.sgd}
 
@@ -64,6 +65,7 @@ def _init_state(spec: Spec, data: DeviceInteractions, hparams: HParams, seed: Ar
         opt_state=(optimizer.init(params.users), optimizer.init(params.items)),
         sampler_state=sampling.SAMPLERS[spec.sampler](spec, data, hparams).init(),
         snapshot=None if spec.refresh_every == 1 else jnp.copy(params.items),
+        average=jax.tree.map(jnp.copy, params) if spec.average else None,
     )
 
 
@@ -104,6 +106,8 @@ def make_step(spec: Spec):
             opt_state=(user_state, item_state),
             snapshot=snapshot,
         )
+        if spec.average:
+            state = dataclasses.replace(state, average=_averaged(state, optimizer, hparams))
         return state, StepMetrics(loss, drawn.no_negative)
 
     return step
@@ -111,9 +115,30 @@ def make_step(spec: Spec):
 
 @functools.partial(jax.jit, static_argnames="spec")
 def settled(state: TrainState, hparams: HParams, *, spec: Spec) -> Params:
-    """The tables with what rows = 'catch_up' still owes to rows that were not touched lately; to be evaluated."""
-    optimizer = _table_optimizer(spec, hparams, state.step)
+    """The tables to be evaluated, with what rows = 'catch_up' still owes to rows that were not touched lately.
+
+    With `spec.average` they are an exponential moving average of the tables (Polyak and Juditsky 1992), sampled every
+    `AVERAGE_EVERY` steps with a window of `hparams.average_steps`, and until then their plain mean: what draws and
+    batches add to the rows is averaged away, at a learning rate that still makes progress.
+    """
+    live = _settled(state, _table_optimizer(spec, hparams, state.step))
+    if state.average is None:
+        return live
+    return jax.tree.map(lambda a, b: jnp.where(state.step < AVERAGE_EVERY, a, b), live, state.average)
+
+
+def _settled(state: TrainState, optimizer: TableOptimizer) -> Params:
     return Params(*map(optimizer.settle, state.opt_state, state.params))
+
+
+def _averaged(state: TrainState, optimizer: TableOptimizer, hparams: HParams) -> Params | None:
+    """The average of the tables after this step."""
+    weight = AVERAGE_EVERY / jnp.minimum(jnp.maximum(hparams.average_steps, AVERAGE_EVERY), state.step)
+
+    def moved():
+        return jax.tree.map(lambda mean, now: mean + weight * (now - mean), state.average, _settled(state, optimizer))
+
+    return jax.lax.cond(state.step % AVERAGE_EVERY == 0, moved, lambda: state.average)
 
 
 def embeddings(params: Params, constraint: str, loss: str) -> Params:

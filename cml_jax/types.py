@@ -90,6 +90,7 @@ class Spec:
       constraint: 'sphere', 'ball' or 'none'.
       optimizer: a name in `training.OPTIMIZERS`.
       rows: 'lazy' (touched rows only), 'dense' (all rows at every step) or 'catch_up' (as dense, but late).
+      average: whether the tables that are evaluated are an average over the last steps.
       num_shards: P, devices that the tables are split over, see `sharding`; it divides the batch size.
     """
 
@@ -110,6 +111,7 @@ class Spec:
     constraint: str = "sphere"
     optimizer: str = "adam"
     rows: str = "lazy"
+    average: bool = False
     num_shards: int = 1
 
 
@@ -118,6 +120,7 @@ class HParams(NamedTuple):
 
     Attributes:
       learning_rate: step size of the optimizer, at the first step.
+      average_steps: window of the average of the tables, see `training.settled`.
       decay_steps: steps in which it falls to 0, on a straight line; infinity for a constant one.
       margin: m of the triplet hinge, in units of squared distance.
       init_scale: root mean square norm of a fresh row; on the sphere, small values make the first steps large.
@@ -131,6 +134,7 @@ class HParams(NamedTuple):
 
     learning_rate: Array | float
     decay_steps: Array | float = float("inf")
+    average_steps: Array | float = 1.0
     margin: Array | float = 1.0
     init_scale: Array | float = 1.0
     temperature: Array | float = 0.1
@@ -152,6 +156,7 @@ class TrainState:
       opt_state: the optimizer's state of the users' and of the items' table.
       sampler_state: what the sampler prepared at initialisation.
       snapshot: Array[I, D] item embeddings as stage 2 sees them, or None when it sees the live ones.
+      average: the average of the tables that is evaluated, or None where the live ones are.
     """
 
     step: Array
@@ -160,6 +165,7 @@ class TrainState:
     opt_state: tuple[PyTree, PyTree]
     sampler_state: PyTree
     snapshot: Array | None
+    average: Params | None = None
 
 
 class StepMetrics(NamedTuple):

@@ -76,6 +76,9 @@ def default_config() -> Config:
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "constant"  # constant | linear: to 0 at the end of the run
+    config.optimizer.average_passes = (
+        0.0  # window of an average of the tables, which is evaluated; 0: the last ones are
+    )
     config.optimizer.rows = "lazy"  # lazy | dense | catch_up (adam: as dense, at about the cost of lazy)
 
     config.train = ConfigDict()
@@ -130,12 +133,13 @@ def resolve(config: Config) -> Config:
     return config
 
 
-def make_hparams(config: Config, total: float = math.inf) -> HParams:
-    """The traced numbers of a config for a run of so many steps."""
+def make_hparams(config: Config, num_pairs: int) -> HParams:
+    """The traced numbers of a config, for so many training pairs."""
     cap = config.sampler.popularity_cap
     return HParams(
         learning_rate=config.optimizer.learning_rate,
-        decay_steps=math.inf if config.optimizer.schedule == "constant" else total,
+        decay_steps=math.inf if config.optimizer.schedule == "constant" else num_steps(config, num_pairs),
+        average_steps=config.optimizer.average_passes * num_pairs / config.train.batch_size,
         margin=config.model.margin,
         init_scale=config.model.init_scale,
         temperature=config.model.temperature,
@@ -153,7 +157,7 @@ def make_spec(config: Config, train: Interactions) -> Spec:
     num_candidates = config.sampler.num_candidates if config.sampler.name == "two_stage" else 0
     num_draws, count = 0, num_distinct(config)
     if count:
-        hparams = make_hparams(config)
+        hparams = make_hparams(config, train.num_pairs)
         weights = sampling.popularity_weights(
             jnp.asarray(train.popularity, jnp.float32), hparams.popularity_exponent, hparams.popularity_cap
         )
@@ -177,6 +181,7 @@ def make_spec(config: Config, train: Interactions) -> Spec:
         constraint=config.model.constraint,
         optimizer=config.optimizer.name,
         rows=config.optimizer.rows,
+        average=config.optimizer.average_passes > 0,
         num_shards=num_shards(config),
     )
 

@@ -192,7 +192,7 @@ def open_member(
     """
     spec = config_lib.make_spec(config, dataset.train)
     total = config_lib.num_steps(config, dataset.train.num_pairs)
-    hparams = jax.tree.map(jnp.float32, config_lib.make_hparams(config, total))
+    hparams = jax.tree.map(jnp.float32, config_lib.make_hparams(config, dataset.train.num_pairs))
     hparams, data = sharding.everywhere((hparams, data), spec.num_shards)
     progress = checkpoint.start(training.init_state(spec, data, hparams, config.seed))
     with (

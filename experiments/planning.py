@@ -46,7 +46,7 @@ class Planned(NamedTuple):
     @property
     def hparams(self) -> HParams:
         """Its traced numbers."""
-        return jax.tree.map(jnp.float32, config_lib.make_hparams(self.config, self.total))
+        return jax.tree.map(jnp.float32, config_lib.make_hparams(self.config, self.dataset.train.num_pairs))
 
     @property
     def program(self) -> tuple[Any, ...]:

@@ -61,6 +61,7 @@ _RANGES = {
     "model.gor_form": _one_of(training.GOR_FORMS),
     "optimizer.name": _one_of(training.OPTIMIZERS),
     "optimizer.learning_rate": _POSITIVE,
+    "optimizer.average_passes": _FINITE_AT_LEAST_0,
     "optimizer.schedule": _one_of(("constant", "linear")),
     "optimizer.rows": _one_of(ROW_MODES),
     "train.batch_size": _AT_LEAST_1,

@@ -26,7 +26,7 @@ STRATEGIES = {
     "popularity": {"sampler": "popularity", "gor": "sum"},
     "two_stage": {"num_candidates": 60, "num_draws": 110, "num_negatives": 2, "gor": "mean"},
     "frozen": {"num_candidates": 60, "refresh_every": 0},
-    "softmax": {"num_candidates": 60, "num_draws": 110, "loss": "softmax", "gor": "mean"},
+    "softmax": {"num_candidates": 60, "num_draws": 110, "loss": "softmax", "gor": "mean", "average": True},
 }
 CONSTRAINTS = ("sphere", "ball", "none")
 ROWS = ("lazy", "catch_up", "dense")

@@ -197,6 +197,36 @@ def test_learning_rate_falls_on_a_line(ragged):
     assert np.abs(moved(3, 4.0).users).max() > 1e-4
 
 
+@pytest.mark.parametrize("rows", ["lazy", "catch_up"])
+def test_average_is_that_of_the_settled_tables_every_so_many_steps(ragged, rows):
+    """Window of three samples: the weights are 1, 1/2, 1/3, 1/3 ...; and averaging changes nothing else."""
+    data, every = ragged.to_device(), training.AVERAGE_EVERY
+    spec = dataclasses.replace(BASE, rows=rows)
+    hparams = HPARAMS._replace(average_steps=3.0 * every)
+    state, averaged = (
+        training.init_state(s, data, hparams, 3) for s in (spec, dataclasses.replace(spec, average=True))
+    )
+    mean = now = np.zeros(())
+    for i in range(1, 6):
+        state, _ = training.run_steps(state, data, hparams, spec=spec, num_steps=every)
+        now = np.asarray(training.settled(state, hparams, spec=spec).users)
+        weight = 1 / min(i, 3)
+        mean = (1 - weight) * mean + weight * now
+    spec = dataclasses.replace(spec, average=True)
+    averaged, _ = training.run_steps(averaged, data, hparams, spec=spec, num_steps=5 * every + 7)
+    np.testing.assert_allclose(training.settled(averaged, hparams, spec=spec).users, mean, atol=1e-5)
+    assert np.abs(mean - now).max() > 1e-2
+    live, _ = run(dataclasses.replace(spec, average=False), data, 5 * every + 7, seed=3, hparams=hparams)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), averaged.params, live.params)
+
+
+def test_before_the_first_sample_the_live_tables_are_evaluated(ragged):
+    spec = dataclasses.replace(BASE, average=True)
+    state, _ = run(spec, ragged.to_device(), 5)
+    settled = training.settled(state, HPARAMS, spec=spec)
+    jax.tree.map(np.testing.assert_array_equal, settled, state.params)
+
+
 @pytest.mark.parametrize("loss", ["triplet", "softmax"])
 def test_gor_term_of_a_step_is_that_of_its_pairs(ragged, loss):
     """The step's loss with GOR, less the loss without, is the weight times the oracle's value for the pairs drawn."""

@@ -1,0 +1,22 @@
+"""The table of HetRec Last.fm: strategies x constraints, d = 128, B = 256, 16 passes, five seeds.
+
+python -m experiments.sweep --config=experiments/configs/results/lastfm.py --workdir=runs/results/lastfm \
+    --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
+
+With --config=experiments/configs/results/lastfm.py:search it is the search on validation that chose the settings, four for
+each row, of which CHOSEN has the number; experiments/strategies.py lists them. See RESULTS.md for the table.
+"""
+
+from experiments import strategies
+from experiments.config import Config
+
+CHOSEN: dict[str, int] = dict.fromkeys(strategies.ROWS, 1)
+
+
+def get_config(part: str = "final") -> Config:
+    """The grid of a part, 'final' or 'search'."""
+    if part not in ("final", "search"):
+        raise ValueError(f"'{part}' is not a part; choose 'final' or 'search'.")
+    base = strategies.base_config()
+    base.dataset.name = "lastfm"
+    return strategies.final(base, CHOSEN) if part == "final" else strategies.search(base)

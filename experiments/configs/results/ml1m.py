@@ -1,0 +1,25 @@
+"""The table of MovieLens-1M: strategies x constraints, d = 128, B = 512, 12 passes, five seeds.
+
+python -m experiments.sweep --config=experiments/configs/results/ml1m.py --workdir=runs/results/ml1m \
+    --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
+
+With --config=experiments/configs/results/ml1m.py:search it is the search on validation that chose the settings, four for
+each row, of which CHOSEN has the number; experiments/strategies.py lists them. See RESULTS.md.
+"""
+
+from experiments import strategies
+from experiments.config import Config
+
+CHOSEN: dict[str, int] = dict.fromkeys(strategies.ROWS, 1)
+
+
+def get_config(part: str = "final") -> Config:
+    """The grid of a part, 'final' or 'search'."""
+    if part not in ("final", "search"):
+        raise ValueError(f"'{part}' is not a part; choose 'final' or 'search'.")
+    base = strategies.base_config()
+    base.dataset.name = "ml-1m"
+    base.train.batch_size = 512
+    base.train.num_passes = 12
+    base.eval.every_steps = 1155
+    return strategies.final(base, CHOSEN) if part == "final" else strategies.search(base)

@@ -1,0 +1,72 @@
+"""The rows of the results' tables: strategies x constraints, and what is searched for each of them on validation.
+
+Every row has four settings to choose from, which is the whole budget; everything else is the same for all rows.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments import grid
+from experiments.config import Config, default_config
+
+_RATES = {"optimizer.learning_rate": (1e-3, 3e-3)}
+_SPACES = {  # strategy -> two axes of two values each; a value of several keys stands for itself
+    "uniform": _RATES | {"model.num_negatives": (1, 8)},
+    "popularity": _RATES | {"sampler.popularity_exponent": (0.5, 1.0)},
+    "two_stage": _RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
+    "softmax": _RATES | {"model.temperature": (0.08, 0.12)},
+    "bpr": _RATES | {"model.l2_weight": (0.01, 0.05)},
+}
+_CONSTRAINTS = ("none", "ball", "sphere")
+_FIXED: dict[str, dict[str, Any]] = {
+    f"{sampler}-{constraint}": {"sampler.name": sampler, "model.constraint": constraint}
+    for sampler in ("uniform", "popularity", "two_stage")
+    for constraint in _CONSTRAINTS
+} | {
+    # Cosines, so the sphere is in the loss; its candidates are uniform.
+    "softmax-sphere": {"model.loss": "softmax", "model.decoupled": True, "sampler.popularity_exponent": 0.0},
+    "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
+}
+ROWS = tuple(_FIXED)
+SEEDS = (0, 1, 2, 3, 4)
+
+
+def base_config() -> Config:
+    """What all rows on all data sets share."""
+    config = default_config()
+    config.model.dim = 128
+    config.model.init_scale = 0.1
+    config.optimizer.rows = "catch_up"
+    config.optimizer.average_passes = 2.0
+    config.sampler.num_candidates = 1000
+    return config
+
+
+def settings(row: str) -> list[dict[str, Any]]:
+    """The settings that are tried for a row: dotted key -> value."""
+    space = _SPACES[row.split("-")[0]]
+    found = []
+    for values in itertools.product(*space.values()):
+        setting: dict[str, Any] = {}
+        for keys, value in zip(space, values, strict=True):
+            setting |= dict(zip(keys, value, strict=True)) if isinstance(keys, tuple) else {keys: value}
+        found.append(setting)
+    return found
+
+
+def search(base: Config, rows: Sequence[str] = ROWS) -> Config:
+    """A grid of every setting of every row, seed 0, scored on validation; test is left alone."""
+    base.eval.final_split = "valid"
+    points = [
+        _FIXED[row] | setting | {"name": f"{row},{number}"}
+        for row in rows
+        for number, setting in enumerate(settings(row), start=1)
+    ]
+    return grid.make_grid(base, {"seed": (0,)}, points)
+
+
+def final(base: Config, chosen: Mapping[str, int]) -> Config:
+    """A grid of every row with the setting chosen, by its number from 1, and five seeds, scored on test."""
+    points = [_FIXED[row] | settings(row)[number - 1] | {"name": row} for row, number in chosen.items()]
+    return grid.make_grid(base, {"seed": SEEDS}, points, baseline=next(iter(chosen)))

@@ -9,7 +9,7 @@ import numpy as np
 from cml_jax import statistics
 from cml_jax.errors import UserError
 from experiments import rows as rows_lib
-from experiments.rows import Row
+from experiments.rows import Row, strategy
 
 
 class Baseline(NamedTuple):
@@ -78,7 +78,7 @@ def chosen_baseline(workdir: Path, flag: str | None, rows: Sequence[Row]) -> Bas
 def baseline_of(group: Sequence[Row], label: str | None) -> Row:
     """The row of that label, else the first with uniform negatives, else the first."""
     named = [row for row in group if row.label == label]
-    uniform = [row for row in group if row.config["sampler.name"] == "uniform"]
+    uniform = [row for row in group if strategy(row.config) == "uniform"]
     return [*named, *uniform, *group][0]
 
 

@@ -31,6 +31,7 @@ def make_grid(
     axes: Mapping[str, Sequence[Any]],
     points: Sequence[Mapping[str, Any]] = (),
     baseline: str | None = None,
+    baselines: Sequence[Mapping[str, Any]] = (),
 ) -> Config:
     """A config with a `sweep` section, as `experiments.sweep` takes it.
 
@@ -41,6 +42,7 @@ def make_grid(
             is taken through the product of the axes.
         baseline: label of the runs that a report compares the others with; a label is what stands in a folder's name
             before the seed.
+        baselines: what `experiments.baselines` fits for comparison, each a dict of 'name' and the model's options.
     """
     config = copy.deepcopy(base).unlock()  # keeps the types of keys without a value
     config.sweep = ConfigDict()
@@ -54,6 +56,7 @@ def make_grid(
             inner = inner[section]
         inner[name] = tuple(values)
     config.sweep.points = tuple(dict(point) for point in points)
+    config.sweep.baselines = tuple(dict(entry) for entry in baselines)
     config.sweep.memory_budget_mb = 4096.0  # for the members that are trained together
     config.sweep.baseline = config_dict.placeholder(str)
     config.sweep.baseline = baseline

@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from typing import Any
 
 import jax
@@ -20,10 +18,8 @@ from cml_jax.errors import ConfigError
 from cml_jax.statistics import bootstrap_intervals
 from cml_jax.types import DeviceInteractions, HParams, Params, Spec, TrainState
 from experiments import config as config_lib
-from experiments import events, guards, processes, run_report, rundir, scoring
+from experiments import events, guards, processes, run_report, rundir, scoring, versions
 from experiments.config import Config
-
-_VERSIONS_OF = ("cml_jax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
 
 
 @dataclasses.dataclass
@@ -130,7 +126,7 @@ class Member:
         about = {
             "config": config_lib.to_json(self.config),
             "data_sha256": self.data_sha256,
-            "versions": versions(),
+            "versions": versions.versions(),
             "unreported": self.unreported,
         }
         checkpoint.save(self.manager, checkpoint.Progress(state, self.best), about)
@@ -158,7 +154,7 @@ class Member:
             "wall_seconds": seconds + time.perf_counter() - started,
             "members": num_members,
             "dataset": sizes(self.dataset) | {"sha256": self.data_sha256},
-            "versions": versions(),
+            "versions": versions.versions(),
             "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
         }
         if self.run.writes:
@@ -255,11 +251,6 @@ def too_long(run: rundir.Run, total: int) -> ConfigError:
 def due(step: int, total: int, every: int) -> bool:
     """Whether what happens every so many steps, and at the last one, happens at this one."""
     return step % every == 0 or step == total
-
-
-def versions() -> dict[str, str]:
-    """Of the libraries that results may depend on."""
-    return {name: metadata.version(name) for name in _VERSIONS_OF} | {"python": platform.python_version()}
 
 
 def sizes(dataset: Dataset) -> dict[str, int]:

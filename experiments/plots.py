@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from experiments import drawing
 from experiments.drawing import Drawing
-from experiments.rows import Row, best_first, of_config, short_names, shown_metrics, strategies
+from experiments.rows import Row, best_first, of_config, short_names, shown_metrics, strategies, strategy
 
 _BATCH = "train.batch_size"
 _CUTOFF, _EXPONENT = "sampler.similarity_cutoff", "sampler.popularity_exponent"
@@ -94,11 +94,11 @@ def bias(group: Sequence[Row]) -> Drawing | None:
     names = dict(zip([row.label for row in group], short_names(group), strict=True))
     shown = best_first(group)[: drawing.MOST_LINES]
     labels = [row.label for row in shown]
-    samplers = list(dict.fromkeys(row.config["sampler.name"] for row in group))
+    samplers = list(dict.fromkeys(strategy(row.config) for row in group))
     figure = Figure(figsize=(7.5, 5), dpi=drawing.DPI, layout="constrained")
     axes = figure.subplots()
     for row in group:
-        style = drawing.marker_style(samplers.index(row.config["sampler.name"]))
+        style = drawing.marker_style(samplers.index(strategy(row.config)))
         if row.label not in labels:
             style |= {"color": "0.75", "markersize": 4}
         deviations = {"xerr": row.deviation(mmr), "yerr": row.deviation(ndcg)} if len(row.seeds) > 1 else {}

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,7 +151,7 @@ def _read_run(path: Path) -> tuple[_Run, str]:
         key = json.dumps([common, summary["dataset"]["sha256"], part, summary["steps"]], sort_keys=True)
         for name in [*summary[part], *summary["intervals"][part]]:
             float(summary[part][name])
-        _ = int(run.seed), config["dataset.name"], config["sampler.name"], config["train.batch_size"]
+        _ = int(run.seed), config["dataset.name"], strategy(config)
         _ = [int(k) for k in config["eval.ks"]]
         _ = int(summary["steps"]), float(summary["wall_seconds"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -240,7 +240,7 @@ def strategies(group: Sequence[Row], apart: Sequence[str]) -> dict[str, list[Row
 
 def _name(row: Row, group: Sequence[Row], apart: Sequence[str]) -> str:
     """The row's values of the keys that differ; of a sampler's own keys, those that differ among its rows."""
-    same_sampler = [other for other in group if other.config["sampler.name"] == row.config["sampler.name"]]
+    same_sampler = [other for other in group if strategy(other.config) == strategy(row.config)]
     differing = {section: differing_keys(rows) for section, rows in (("all", group), ("sampler", same_sampler))}
     words = []
     for key in differing["all"]:
@@ -254,7 +254,12 @@ def _name(row: Row, group: Sequence[Row], apart: Sequence[str]) -> str:
         text = f"{value:g}" if isinstance(value, float) else text
         word = _WORDS.get(key, key.split(".")[-1].replace("_", " "))
         words.append(text if key == "sampler.name" else f"{word} {text}")
-    return ", ".join(words) or str(row.config["sampler.name"])
+    return ", ".join(words) or strategy(row.config)
+
+
+def strategy(config: Mapping[str, Any]) -> str:
+    """The sampler of a run's flat config, or the name of a baseline."""
+    return str(config["baseline.name"] if "baseline.name" in config else config["sampler.name"])
 
 
 def of_config(row: Row, key: str) -> float:

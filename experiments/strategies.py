@@ -17,6 +17,9 @@ _SPACES = {  # strategy -> two axes of two values each; a value of several keys 
     "two_stage": _RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
     "softmax": _RATES | {"model.temperature": (0.08, 0.12)},
     "bpr": _RATES | {"model.l2_weight": (0.01, 0.05)},
+    # Of experiments/baselines.py.
+    "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
+    "implicit_bpr": {"learning_rate": (0.02, 0.1), "regularization": (0.003, 0.03)},
 }
 _CONSTRAINTS = ("none", "ball", "sphere")
 _FIXED: dict[str, dict[str, Any]] = {
@@ -29,6 +32,7 @@ _FIXED: dict[str, dict[str, Any]] = {
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
 ROWS = tuple(_FIXED)
+LIBRARY_ROWS = ("als", "implicit_bpr")
 SEEDS = (0, 1, 2, 3, 4)
 
 
@@ -63,10 +67,18 @@ def search(base: Config, rows: Sequence[str] = ROWS) -> Config:
         for row in rows
         for number, setting in enumerate(settings(row), start=1)
     ]
-    return grid.make_grid(base, {"seed": (0,)}, points)
+    baselines = [{"name": "popular"}]
+    baselines += [{"name": name} | setting for name in LIBRARY_ROWS for setting in settings(name)]
+    return grid.make_grid(base, {"seed": (0,)}, points, baselines=baselines)
 
 
 def final(base: Config, chosen: Mapping[str, int]) -> Config:
     """A grid of every row with the setting chosen, by its number from 1, and five seeds, scored on test."""
-    points = [_FIXED[row] | settings(row)[number - 1] | {"name": row} for row, number in chosen.items()]
-    return grid.make_grid(base, {"seed": SEEDS}, points, baseline=next(iter(chosen)))
+    points, baselines = [], [{"name": "popular"}]
+    for row, number in chosen.items():
+        setting = settings(row)[number - 1] | {"name": row}
+        if row in _FIXED:
+            points.append(_FIXED[row] | setting)
+        else:
+            baselines.append(setting)
+    return grid.make_grid(base, {"seed": SEEDS}, points, baseline=points[0]["name"], baselines=baselines)

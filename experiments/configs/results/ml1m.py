@@ -3,14 +3,15 @@
 python -m experiments.sweep --config=experiments/configs/results/ml1m.py --workdir=runs/results/ml1m \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
-With --config=experiments/configs/results/ml1m.py:search it is the search on validation that chose the settings, four for
-each row, of which CHOSEN has the number; experiments/strategies.py lists them. See RESULTS.md.
+and then the same with experiments.baselines. --config=experiments/configs/results/ml1m.py:search is the search on
+validation that chose the settings: four for each row, listed in experiments/strategies.py; CHOSEN has their numbers.
+RESULTS.md has the table.
 """
 
 from experiments import strategies
 from experiments.config import Config
 
-CHOSEN: dict[str, int] = dict.fromkeys(strategies.ROWS, 1)
+CHOSEN: dict[str, int] = dict.fromkeys((*strategies.ROWS, *strategies.LIBRARY_ROWS), 1)
 
 
 def get_config(part: str = "final") -> Config:

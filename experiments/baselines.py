@@ -1,0 +1,175 @@
+"""What metric learning is compared with: most popular items, and implicit's ALS and BPR, in the same harness.
+
+python -m experiments.baselines --config=experiments/configs/results/lastfm.py --workdir=runs/results/lastfm \
+    --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
+
+Takes data set, evaluation, dimension and seeds of a grid's config, and fits every entry of config.sweep.baselines; each
+leaves a workdir that experiments.report reads as it does those of trained runs. 'popular' needs nothing; 'als' and
+'implicit_bpr' need pip install -e '.[baselines]'.
+"""
+
+import copy
+import importlib
+import json
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from absl import flags
+from ml_collections import config_flags
+
+from cml_jax.data import datasets
+from cml_jax.data.interactions import Dataset, Interactions
+from cml_jax.errors import ConfigError, UserError
+from cml_jax.statistics import bootstrap_intervals
+from cml_jax.types import Params
+from experiments import cli, member, rundir, scoring, validation, versions
+from experiments import config as config_lib
+from experiments.config import Config
+from experiments.console import say
+
+_SECTIONS = ("dataset", "eval")
+NAMES = ("popular", "als", "implicit_bpr")
+_DEFAULTS: dict[str, dict[str, float]] = {
+    "popular": {},
+    "als": {"iterations": 15, "regularization": 0.01, "alpha": 1.0},
+    "implicit_bpr": {"iterations": 100, "regularization": 0.01, "learning_rate": 0.01},
+}
+
+
+def fit(name: str, options: dict[str, float], train: Interactions, dim: int, seed: int) -> Params:
+    """Tables whose inner products rank the items.
+
+    Args:
+        name: one of NAMES.
+        options: of the model.
+        train: what it is fitted to.
+        dim: number of factors.
+        seed: of the factors at the start, and of BPR's draws.
+
+    Raises:
+        UserError: implicit is not installed.
+    """
+    if name == "popular":
+        counts = np.log1p(train.popularity.astype(np.float64))[:, None]  # in the same order, and small
+        return Params(jnp.ones((train.num_users, 1)), jnp.asarray(counts, jnp.float32))
+    try:
+        library = importlib.import_module("implicit")
+    except ImportError as error:
+        raise UserError(f"Baseline '{name}' needs pip install -e '.[baselines]'; or leave it out.") from error
+    ones = np.ones(train.num_pairs, np.float32)
+    matrix = scipy.sparse.csr_matrix((ones, train.items, train.indptr), (train.num_users, train.num_items))
+    kind = library.als.AlternatingLeastSquares if name == "als" else library.bpr.BayesianPersonalizedRanking
+    # One thread: BPR's threads race, so that a seed would not repeat.
+    model = kind(factors=dim, random_state=seed, num_threads=1, **options)
+    model.fit(matrix, show_progress=False)
+    return Params(jnp.asarray(model.user_factors), jnp.asarray(model.item_factors))
+
+
+def run_baseline(entry: dict[str, Any], config: Config, dataset: Dataset, data_sha256: str, folder: Path) -> None:
+    """Fits one baseline, scores it as a run is scored, and writes config.json, per_user.npz and summary.json.
+
+    Args:
+        entry: 'name', and the model's options.
+        config: resolved; seed, dataset, eval and model.dim are used.
+        dataset: what it names.
+        data_sha256: the digest of that.
+        folder: the workdir.
+
+    Raises:
+        UserError: the workdir cannot be written, or implicit is not installed.
+    """
+    started = time.perf_counter()
+    name = entry["name"]
+    options = _DEFAULTS[name] | {key: value for key, value in entry.items() if key != "name"}
+    with rundir.locked(folder):
+        params = fit(name, options, dataset.train, config.model.dim, config.seed)
+        scored = config_lib.default_config()
+        scored.eval, scored.model.loss, scored.model.constraint = config.eval, "bpr", "none"  # of inner products
+        part = config.eval.final_split
+        parts = [p for p in dict.fromkeys(("valid", part)) if p == "test" or scoring.is_possible(dataset)]
+        final = {p: scoring.score(params, dataset, p, scored, final=True) for p in parts}
+        steps = int(options.get("iterations", 1))
+        summary = {
+            **{p: final[p].values if p in final else {} for p in ("valid", "test")},
+            "intervals": {p: bootstrap_intervals(result.per_user) for p, result in final.items()},
+            "by_popularity": {p: result.by_popularity for p, result in final.items()},
+            "best_step": steps,
+            "steps": steps,
+            "triplets_per_second": None,
+            "wall_seconds": time.perf_counter() - started,
+            "members": 1,
+            "dataset": member.sizes(dataset) | {"sha256": data_sha256},
+            "versions": versions.versions() | ({"implicit": metadata.version("implicit")} if name != "popular" else {}),
+            "device": "cpu",
+        }
+        values = config_lib.to_json(config)
+        values = {key: values[key] for key in ("seed", *_SECTIONS)}
+        values |= {"baseline": {"name": name, "dim": config.model.dim, **options}, "data_sha256": data_sha256}
+        rundir.write_atomically(folder / "config.json", json.dumps(values, indent=2) + "\n")
+        run = rundir.Run(folder, [], writes=True)
+        run.write_per_user(final[parts[-1]])
+        run.write_summary(summary)
+    metric = scoring.selection_metric(config)
+    say(f"{folder}: {parts[-1]} {metric} {summary[parts[-1]][metric]:.4f}, {summary['wall_seconds']:.0f} s")
+
+
+def run_all(config: Config, workdir: Path) -> None:
+    """Every entry of config.sweep.baselines, with every seed of the grid but for 'popular', which has none.
+
+    Raises:
+        UserError: an entry or the data cannot be used.
+    """
+    entries = [dict(entry) for entry in config.sweep.baselines] if "sweep" in config else []
+    if not entries:
+        raise ConfigError("config.sweep.baselines is empty; give a config of experiments/configs/results.")
+    for entry in entries:
+        _check(entry)
+    seeds = [int(seed) for seed in config.sweep.axes.get("seed", (config.seed,))]
+    config = copy.deepcopy(config).unlock()
+    del config["sweep"]
+    validation.validate(config)
+    config = config_lib.resolve(config)
+    dataset = datasets.load(**config.dataset)
+    validation.validate_against(config, dataset)
+    digest = dataset.sha256()
+    for entry in entries:
+        for seed in seeds if entry["name"] != "popular" else seeds[:1]:
+            config.seed = seed
+            run_baseline(entry, config, dataset, digest, workdir / _label(entry, entries) / str(seed))
+
+
+def _label(entry: dict[str, Any], entries: list[dict[str, Any]]) -> str:
+    """The entry's name; with its number where several have the name."""
+    same = [other for other in entries if other["name"] == entry["name"]]
+    return entry["name"] if len(same) == 1 else f"{entry['name']},{1 + same.index(entry)}"
+
+
+def _check(entry: dict[str, Any]) -> None:
+    name = entry.get("name")
+    if name not in NAMES:
+        raise ConfigError(f"config.sweep.baselines: name = {name!r} is unknown; choose one of {', '.join(NAMES)}.")
+    for key, value in entry.items():
+        if key == "name":
+            continue
+        if key not in _DEFAULTS[name]:
+            known = ", ".join(_DEFAULTS[name]) or "none"
+            raise ConfigError(f"config.sweep.baselines: '{key}' is not an option of '{name}', which has: {known}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+            raise ConfigError(f"config.sweep.baselines: {key} = {value!r} of '{name}' must be a number above 0.")
+
+
+def main() -> None:
+    """Runs with the flags' values."""
+    run_all(flags.FLAGS.config, Path(flags.FLAGS.workdir))
+
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file("config", None, "A grid's config, such as experiments/configs/results/lastfm.py.")
+    flags.DEFINE_string("workdir", None, "Folder for the runs.", required=True)
+    flags.mark_flag_as_required("config")
+    cli.run(main)

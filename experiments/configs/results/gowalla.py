@@ -1,0 +1,43 @@
+"""The table of Gowalla, LightGCN's split: strategies x constraints, d = 64, B = 1,024, five seeds, trained on all of train.
+
+python -m experiments.sweep --config=experiments/configs/results/gowalla.py --workdir=runs/results/gowalla \
+    --config.dataset.path=FOLDER_WITH_TRAIN_TEST
+
+and then the same with experiments.baselines. --config=experiments/configs/results/gowalla.py:search is the search on
+validation, a tenth of train set aside, 24 passes: four settings for each row, listed in experiments/strategies.py; CHOSEN
+has their numbers, and PASSES the pass that was best. RESULTS.md has the table.
+"""
+
+from experiments import strategies
+from experiments.config import Config
+
+_SEARCHED = (
+    "uniform-none",
+    "uniform-ball",
+    "uniform-sphere",
+    "popularity-sphere",
+    "two_stage-ball",
+    "two_stage-sphere",
+)
+_SEARCHED += ("softmax-sphere", "bpr-none")
+CHOSEN: dict[str, int] = dict.fromkeys((*_SEARCHED, *strategies.LIBRARY_ROWS), 1)
+PASSES: dict[str, float] = dict.fromkeys(_SEARCHED, 24.0)
+
+
+def get_config(part: str = "final") -> Config:
+    """The grid of a part, 'final' or 'search'."""
+    if part not in ("final", "search"):
+        raise ValueError(f"'{part}' is not a part; choose 'final' or 'search'.")
+    base = strategies.base_config()
+    base.dataset.name = "gowalla"
+    base.model.dim = 64
+    base.train.batch_size = 1024
+    base.train.num_passes = 24
+    base.eval.ks = (20, 50)
+    base.eval.select = "ndcg@20"
+    base.eval.every_steps = 2 * 711
+    base.checkpoint.every_steps = 10_000
+    if part == "search":
+        return strategies.search(base, _SEARCHED)
+    base.dataset.valid_fraction = 0.0
+    return strategies.final(base, CHOSEN, PASSES)

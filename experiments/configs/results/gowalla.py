@@ -1,11 +1,11 @@
-"""The table of Gowalla, LightGCN's split: strategies x constraints, d = 64, B = 1,024, five seeds, trained on all of train.
+"""The table of Gowalla, LightGCN's split: strategies x constraints, d = 64, B = 1,024, all of train, five seeds.
 
 python -m experiments.sweep --config=experiments/configs/results/gowalla.py --workdir=runs/results/gowalla \
     --config.dataset.path=FOLDER_WITH_TRAIN_TEST
 
 and then the same with experiments.baselines. --config=experiments/configs/results/gowalla.py:search is the search on
-validation, a tenth of train set aside, 24 passes: four settings for each row, listed in experiments/strategies.py; CHOSEN
-has their numbers, and PASSES the pass that was best. RESULTS.md has the table.
+validation, a tenth of train set aside, 24 passes: four settings for each row, listed in experiments/strategies.py, of
+which CHOSEN has the number, and PASSES the pass that was best. RESULTS.md has the table.
 """
 
 from experiments import strategies

@@ -1,6 +1,9 @@
 """Tables and figures of all runs below a folder, from their files alone.
 
 python -m experiments.report --workdir=DIR [--baseline=LABEL]
+python -m experiments.report --results [--workdir=runs/results]
+
+The second builds the tables of RESULTS.md again, from the results kept in experiments/results, or from new runs.
 
 Runs whose configs differ in the seed alone are one row. Writes report.md, results.csv and the figures that the rows
 allow into DIR; README.md lists them.
@@ -14,8 +17,9 @@ from typing import NamedTuple
 import polars as pl
 from absl import flags
 
+from cml_jax.errors import UserError
 from cml_jax.statistics import student_interval
-from experiments import cli, comparison, learning_curves, plots
+from experiments import cli, comparison, learning_curves, plots, result_tables
 from experiments import rows as rows_lib
 from experiments.drawing import Drawing, written
 from experiments.rows import Row, shown_metrics
@@ -207,11 +211,18 @@ def write_report(workdir: Path, baseline: str | None = None) -> str:
 
 def main() -> None:
     """Runs with the flags' values."""
-    print(write_report(Path(flags.FLAGS.workdir), flags.FLAGS.baseline))
+    workdir = Path(flags.FLAGS.workdir) if flags.FLAGS.workdir is not None else None
+    if flags.FLAGS.results:
+        print(result_tables.rebuild(workdir))
+    elif workdir is None:
+        raise UserError("--workdir is needed, the folder with the runs; or --results, for the tables of RESULTS.md.")
+    else:
+        print(write_report(workdir, flags.FLAGS.baseline))
 
 
 if __name__ == "__main__":  # flags too, since a sweep imports this and has a --workdir of its own
-    flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.", required=True)
+    flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.")
+    flags.DEFINE_bool("results", False, "Build the tables of RESULTS.md again.")
     flags.DEFINE_string(
         "baseline", None, "Label of the row that others are compared with; default: that of sweep.json, else uniform's."
     )

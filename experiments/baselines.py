@@ -64,9 +64,10 @@ def fit(name: str, options: dict[str, float], train: Interactions, dim: int, see
     ones = np.ones(train.num_pairs, np.float32)
     matrix = scipy.sparse.csr_matrix((ones, train.items, train.indptr), (train.num_users, train.num_items))
     kind = library.als.AlternatingLeastSquares if name == "als" else library.bpr.BayesianPersonalizedRanking
-    # One thread: BPR's threads race, so that a seed would not repeat.
-    model = kind(factors=dim, random_state=seed, num_threads=1, **options)
-    model.fit(matrix, show_progress=False)
+    # One thread: BPR's threads race, so that a seed would not repeat; and ALS's own are slowed down by those of BLAS.
+    with importlib.import_module("threadpoolctl").threadpool_limits(1, "blas"):
+        model = kind(factors=dim, random_state=seed, num_threads=1, **options)
+        model.fit(matrix, show_progress=False)
     return Params(jnp.asarray(model.user_factors), jnp.asarray(model.item_factors))
 
 

@@ -34,7 +34,7 @@ class Curve(NamedTuple):
     values: np.ndarray
 
 
-def read_curve(folder: Path, metric: str, batch_size: int, last_step: int) -> Curve | None:
+def read_curve(folder: Path, metric: str, batch_size: float, last_step: int) -> Curve | None:
     """The evaluations of a run, or None where it has no metrics.jsonl or none of the metric.
 
     Args:
@@ -71,7 +71,7 @@ def read_curve(folder: Path, metric: str, batch_size: int, last_step: int) -> Cu
 def mean_curve(row: Row, metric: str) -> Curve | None:
     """The mean over the seeds that have a curve, at the steps that these share."""
     found = [
-        read_curve(folder, metric, int(of_config(row, "train.batch_size")), summary["steps"])
+        read_curve(folder, metric, of_config(row, "train.batch_size"), summary["steps"])
         for folder, summary in zip(row.folders, row.summaries, strict=True)
     ]
     curves = [curve for curve in found if curve is not None]

@@ -31,7 +31,8 @@ def write_run(folder, ndcg, mmr=50.0, seed=0, part="test", data="made", records=
         "wall_seconds": 10.0 + seed,
         "members": 1,
         "dataset": SIZES | {"sha256": data * 5},
-        "versions": {},
+        "versions": {"jax": "0.1", "python": "3", "commit": "0123abc"},
+        "by_popularity": {name: {"ndcg@50": [ndcg * i / 10 for i in range(10)]} for name in final},
         "device": "",
     }
     folder.mkdir(parents=True)

@@ -13,7 +13,7 @@ from tests.runs import ROOT, command, last_params, read_records, tiny_config
 
 _CONFIG_FOLDER = ROOT / "experiments" / "configs"
 CONFIGS = sorted(str(path.relative_to(_CONFIG_FOLDER)) for path in _CONFIG_FOLDER.rglob("[a-z]*.py"))
-GRIDS = [name for name in CONFIGS if name.startswith("grids/")]
+GRIDS = [name for name in CONFIGS if name.startswith(("grids/", "results/"))]
 
 
 FROZEN = {"sampler__name": "two_stage", "sampler__refresh_every": 0}
@@ -54,7 +54,7 @@ def test_workdir_holds_what_is_promised(tmp_path, capsys):
     assert summary == json.loads(json.dumps(returned))
     assert set(summary) == {
         *("valid", "test", "intervals", "best_step", "steps", "triplets_per_second", "wall_seconds", "dataset"),
-        *("versions", "device", "members"),
+        *("versions", "device", "members", "by_popularity"),
     }
     assert summary["dataset"]["users"] == summary["dataset"]["items"] == summary["dataset"]["test"] == 50
     assert len(summary["dataset"]["sha256"]) == 64 and summary["steps"] == 40 and summary["best_step"] in (20, 40)

@@ -1,4 +1,4 @@
-"""The table of MovieLens-1M: strategies x constraints, d = 128, B = 512, 12 passes, five seeds.
+"""The table of MovieLens-1M: strategies x constraints, d = 128, B = 512, 8 passes, five seeds.
 
 python -m experiments.sweep --config=experiments/configs/results/ml1m.py --workdir=runs/results/ml1m \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
@@ -21,6 +21,6 @@ def get_config(part: str = "final") -> Config:
     base = strategies.base_config()
     base.dataset.name = "ml-1m"
     base.train.batch_size = 512
-    base.train.num_passes = 12
+    base.train.num_passes = 8
     base.eval.every_steps = 1155
     return strategies.final(base, CHOSEN) if part == "final" else strategies.search(base)

@@ -11,7 +11,21 @@ RESULTS.md has the table.
 from experiments import strategies
 from experiments.config import Config
 
-CHOSEN: dict[str, int] = dict.fromkeys((*strategies.ROWS, *strategies.LIBRARY_ROWS), 1)
+CHOSEN = {
+    "uniform-none": 2,
+    "uniform-ball": 4,
+    "uniform-sphere": 4,
+    "popularity-none": 1,
+    "popularity-ball": 3,
+    "popularity-sphere": 1,
+    "two_stage-none": 2,
+    "two_stage-ball": 3,
+    "two_stage-sphere": 1,
+    "softmax-sphere": 2,
+    "bpr-none": 3,
+    "als": 3,
+    "implicit_bpr": 4,
+}
 
 
 def get_config(part: str = "final") -> Config:

@@ -74,6 +74,23 @@ def test_rows_without_scores_by_user_are_not_tested(grid):
     assert without.untested == ["uniform,batch_size=256"] and not without.differences
 
 
+def test_users_who_do_not_count_are_left_out(grid):
+    """The first two users are not numbers in every run: the tests are those of runs without them."""
+    before, results = {}, []
+    for counts in (True, False):
+        for path in grid.rglob("per_user.npz"):
+            with np.load(path) as archive:
+                users, values = archive["users"], archive["ndcg@50"]
+            if counts:
+                before[path] = values
+                np.savez(path, allow_pickle=False, users=users[2:], **{"ndcg@50": values[2:]})
+            else:
+                users = np.arange(len(before[path]))
+                np.savez(path, allow_pickle=False, users=users, **{"ndcg@50": np.where(users < 2, np.nan, before[path])})
+        results.append([difference.test for difference in comparison.compare(rows.collect(grid), None).differences])
+    assert results[0] == results[1] and len(results[0]) > 1
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -81,7 +98,8 @@ def test_rows_without_scores_by_user_are_not_tested(grid):
         b"not an archive",
         {"users": np.arange(3)},
         {"users": np.arange(3), "ndcg@50": np.zeros(2, np.float32)},
-        {"users": np.arange(2), "ndcg@50": np.array([0.5, np.nan], np.float32)},
+        {"users": np.arange(2), "ndcg@50": np.array([0.5, np.inf], np.float32)},
+        {"users": np.arange(2), "ndcg@50": np.full(2, np.nan, np.float32)},
         {"users": np.array([4, 4]), "ndcg@50": np.zeros(2, np.float32)},
         {"users": np.array(["a", "b"]), "ndcg@50": np.zeros(2, np.float32)},
         {"users": np.arange(2), "ndcg@50": np.array([None, 1.0])},

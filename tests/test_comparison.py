@@ -86,7 +86,8 @@ def test_users_who_do_not_count_are_left_out(grid):
                 np.savez(path, allow_pickle=False, users=users[2:], **{"ndcg@50": values[2:]})
             else:
                 users = np.arange(len(before[path]))
-                np.savez(path, allow_pickle=False, users=users, **{"ndcg@50": np.where(users < 2, np.nan, before[path])})
+                values = np.where(users < 2, np.nan, before[path])
+                np.savez(path, allow_pickle=False, users=users, **{"ndcg@50": values})
         results.append([difference.test for difference in comparison.compare(rows.collect(grid), None).differences])
     assert results[0] == results[1] and len(results[0]) > 1
 

@@ -11,15 +11,7 @@ which CHOSEN has the number, and PASSES the pass that was best. RESULTS.md has t
 from experiments import strategies
 from experiments.config import Config
 
-_SEARCHED = (
-    "uniform-none",
-    "uniform-ball",
-    "uniform-sphere",
-    "popularity-sphere",
-    "two_stage-ball",
-    "two_stage-sphere",
-)
-_SEARCHED += ("softmax-sphere", "bpr-none")
+_SEARCHED = ("uniform-ball", "uniform-sphere", "popularity-sphere", "two_stage-sphere", "softmax-sphere", "bpr-none")
 CHOSEN: dict[str, int] = dict.fromkeys((*_SEARCHED, *strategies.LIBRARY_ROWS), 1)
 PASSES: dict[str, float] = dict.fromkeys(_SEARCHED, 20.0)
 

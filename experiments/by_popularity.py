@@ -40,6 +40,7 @@ def by_popularity(kept: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("tenth of the training pairs, rarest items first")
         axes.set_ylabel(drawing.written(metric) if metric else "")
+        axes.set_xticks(range(1, 11))
         axes.set_ylim(bottom=0)
         drawing.tidy(axes)
     for axes in panels[len(kept) :]:

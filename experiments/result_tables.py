@@ -13,7 +13,7 @@ import numpy as np
 
 from cml_jax.errors import UserError
 from cml_jax.statistics import student_interval
-from experiments import drawing, rows, rundir, strategies
+from experiments import rows, rundir, strategies
 from experiments.by_popularity import by_popularity
 from experiments.rows import Row
 
@@ -55,9 +55,11 @@ class Table(NamedTuple):
     percent: bool = False
 
 
+_BIAS = {"mmr@50": "MMR@50", "coverage@50": "coverage@50", "gini@50": "gini@50"}
+
+
 def _usual(k: int) -> dict[str, str]:
-    names = (f"ndcg@{k}", "map@50", "recall@20", "mmr@50", "coverage@50", "gini@50")
-    return {name: name.split("@")[0] if name.startswith("gini") else drawing.written(name) for name in names}
+    return {f"ndcg@{k}": f"NDCG@{k}", "map@50": "MAP@50", "recall@20": "Recall@20"} | _BIAS
 
 
 TABLES = {  # by the name of the config
@@ -65,8 +67,7 @@ TABLES = {  # by the name of the config
     "ml1m": Table("MovieLens-1M", _usual(50)),
     "steam": Table(
         "Steam-200k",
-        {"ndcg@3": "NDCG@3", "precision@3": "P@3", "recall@3": "R@3", "map@5113": "MAP", "mrr@5113": "MRR"}
-        | {"mmr@50": "MMR@50", "coverage@50": "coverage@50", "gini@50": "gini"},
+        {"ndcg@3": "NDCG@3", "precision@3": "P@3", "recall@3": "R@3", "map@5113": "MAP", "mrr@5113": "MRR"} | _BIAS,
         percent=True,
     ),
     "gowalla": Table("Gowalla", _usual(20)),
@@ -77,17 +78,30 @@ def keep(workdir: Path, folder: Path) -> list[str]:
     """Writes NAME.json into a folder for each folder NAME of a workdir; returns the names.
 
     Raises:
-        UserError: there is none, or the runs in it cannot be read or lack a metric of their table.
+        UserError: there is none, or runs are not finished, cannot be read, or lack a metric of their table.
     """
     names = [name for name in TABLES if (workdir / name).is_dir()]
     if not names:
         raise UserError(
             f"{workdir}: no folder of runs with a name of {', '.join(TABLES)}; see experiments/configs/results."
         )
+    found = {}
     for name in names:
-        kept = [_kept(row, TABLES[name]) for row in rows.collect(workdir / name)]
+        _check_finished(workdir / name)
+        found[name] = [_kept(row, TABLES[name]) for row in rows.collect(workdir / name)]
+    for name, kept in found.items():
         rundir.write_atomically(folder / f"{name}.json", json.dumps(kept, indent=1) + "\n")
     return names
+
+
+def _check_finished(folder: Path) -> None:
+    path = folder / "sweep.json"
+    runs = rows.read_json(path).get("runs", []) if path.exists() else []
+    unfinished = [run for run in runs if not (folder / run / "summary.json").exists()]
+    if unfinished:
+        raise UserError(
+            f"{folder}: {len(unfinished)} of {len(runs)} runs are not finished; start its sweep again first."
+        )
 
 
 def _kept(row: Row, table: Table) -> dict[str, Any]:
@@ -113,14 +127,17 @@ def _kept(row: Row, table: Table) -> dict[str, Any]:
 
 
 def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows kept of each table, in the order in which they are shown.
+    """The rows kept of each table that has a file, in the order in which they are shown.
 
     Raises:
-        UserError: a file is missing or damaged.
+        UserError: there is no file, or one is damaged.
     """
     order = ["popular", *strategies.LIBRARY_ROWS, "bpr-none", *strategies.ROWS]
+    names = [name for name in TABLES if (folder / f"{name}.json").exists()]
+    if not names:
+        raise UserError(f"{folder}: no kept results; write them with --results --workdir=FOLDER_OF_THE_RUNS.")
     found = {}
-    for name in TABLES:
+    for name in names:
         path = folder / f"{name}.json"
         try:
             kept = json.loads(path.read_text())

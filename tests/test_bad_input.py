@@ -101,6 +101,20 @@ BAD_CONFIGS = [
         r"config\.sampler\.without_replacement needs 64 negatives a step of the 50 items",
     ),
     ({"model__loss": "softmax", "sampler__name": "uniform"}, r"config\.model\.loss = 'softmax' weights the candidates"),
+    ({"eval__select": "ndcg@3"}, r"config\.eval\.select = 'ndcg@3' is unknown; choose one of ndcg@1, ndcg@5, map@1"),
+    ({"eval__select": "mmr@5"}, r"config\.eval\.select = 'mmr@5' is unknown"),
+    ({"eval__final_ks": (0,)}, r"config\.eval\.final_ks = \(0,\) must be integers of 1 or more"),
+    ({"eval__final_ks": (7, 51)}, r"config\.eval\.final_ks has 51, which is above the number of items, 50"),
+    ({"eval__enough_held_out": True}, r"leaves nobody for ndcg@5, .*: no user has more than 1 validation items"),
+    (
+        {"optimizer__schedule": "cosine"},
+        r"config\.optimizer\.schedule = 'cosine' is unknown; choose one of constant, lin",
+    ),
+    (
+        {"optimizer__average_passes": -1.0},
+        r"config\.optimizer\.average_passes = -1\.0 must be a finite number of 0 or more",
+    ),
+    ({"model__decoupled": True}, r"config\.model\.decoupled = True has an effect only with model\.loss = 'softmax'"),
 ]
 
 

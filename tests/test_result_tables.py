@@ -82,12 +82,18 @@ def test_missing_marks_files_runs_and_metrics_are_named(kept):
         result_tables.rebuild(None, root)
     with pytest.raises(UserError, match="no folder of runs with a name of lastfm"):
         result_tables.keep(kept / "runs" / "lastfm", root)
+    (kept / "runs/steam/sweep.json").write_text('{"runs": ["uniform-none/0", "uniform-none/3"]}')
+    with pytest.raises(UserError, match="runs/steam: 1 of 2 runs are not finished; start its sweep again"):
+        result_tables.keep(kept / "runs", root)
+    (kept / "runs/steam/sweep.json").unlink()
     path = next((kept / "runs/gowalla").rglob("summary.json"))
     summary = json.loads(path.read_text())
     del summary["test"]["ndcg@20"], summary["intervals"]["test"]["ndcg@20"]
     path.write_text(json.dumps(summary))
     with pytest.raises(UserError, match="has no ndcg@20, which the table of Gowalla shows"):
         result_tables.keep(kept / "runs", root)
+    with pytest.raises(UserError, match="figures: no kept results; write them with --results"):
+        result_tables.read(root / "experiments/figures")
     (root / "experiments/results/ml1m.json").write_text("[{")
     with pytest.raises(UserError, match=r"ml1m\.json: cannot be read as kept results"):
         result_tables.rebuild(None, root)

@@ -136,12 +136,10 @@ def test_every_grid_runs_when_shrunk(name, tmp_path):
     """The first and the last kind of run, of every kind with CML_ALL=1; all runs are checked against the data."""
     config = shrunk_config(name)
     config.sweep.axes.seed = (0,)
-    points = []
-    for point in config.sweep.points:
-        batch_size = min(point.get("train.batch_size", 40), 100)  # those above are the same, but for their names
-        points.append(
-            point | {"eval.every_steps": 20} | ({"train.batch_size": batch_size} if "B=" in str(point) else {})
-        )
+    points, largest = [], {"train.batch_size": 100, "sampler.num_candidates": 30}
+    for point in map(dict, config.sweep.points):
+        smaller = {key: min(point[key], most) for key, most in largest.items() if key in point}
+        points.append(point | {"eval.every_steps": 20} | smaller)
     config.sweep.points = tuple(points)
     plan = planning.make_plan(config)
     kinds = list({run.spec: run for run in reversed(plan.runs)}.values())

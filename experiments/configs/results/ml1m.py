@@ -11,7 +11,9 @@ RESULTS.md has the table.
 from experiments import strategies
 from experiments.config import Config
 
-CHOSEN: dict[str, int] = dict.fromkeys((*strategies.ROWS, *strategies.LIBRARY_ROWS), 1)
+_SEARCHED = ("uniform-none", "uniform-ball", "uniform-sphere", "popularity-ball", "popularity-sphere", "two_stage-ball")
+_SEARCHED += ("two_stage-sphere", "softmax-sphere", "bpr-none")
+CHOSEN: dict[str, int] = dict.fromkeys((*_SEARCHED, *strategies.LIBRARY_ROWS), 1)
 
 
 def get_config(part: str = "final") -> Config:
@@ -23,4 +25,4 @@ def get_config(part: str = "final") -> Config:
     base.train.batch_size = 512
     base.train.num_passes = 8
     base.eval.every_steps = 1155
-    return strategies.final(base, CHOSEN) if part == "final" else strategies.search(base)
+    return strategies.final(base, CHOSEN) if part == "final" else strategies.search(base, _SEARCHED)

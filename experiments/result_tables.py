@@ -13,7 +13,7 @@ import numpy as np
 
 from cml_jax.errors import UserError
 from cml_jax.statistics import student_interval
-from experiments import rows, rundir, strategies
+from experiments import rescore, rows, rundir, strategies
 from experiments.by_popularity import by_popularity
 from experiments.rows import Row
 
@@ -31,7 +31,7 @@ _WORDS = {
 }
 
 
-_NAMES = {
+_NAMES: dict[str, str] = {
     "als": "ALS (implicit)",
     "bpr": "BPR",
     "implicit_bpr": "BPR (implicit)",
@@ -48,11 +48,13 @@ class Table(NamedTuple):
         title: its name.
         metrics: name -> heading; the first one has intervals.
         percent: whether the metrics but for MMR are in percent.
+        valid_listed: metrics that are shown by the protocol of experiments/rescore.py too.
     """
 
     title: str
     metrics: dict[str, str]
     percent: bool = False
+    valid_listed: tuple[str, ...] = ()
 
 
 _BIAS = {"mmr@50": "MMR@50", "coverage@50": "coverage@50", "gini@50": "gini@50"}
@@ -69,6 +71,7 @@ TABLES = {  # by the name of the config
         "Steam-200k",
         {"ndcg@3": "NDCG@3", "precision@3": "P@3", "recall@3": "R@3", "map@5113": "MAP", "mrr@5113": "MRR"} | _BIAS,
         percent=True,
+        valid_listed=("ndcg@3", "precision@3", "recall@3", "map@5113", "mrr@5113"),
     ),
     "gowalla": Table("Gowalla", _usual(20)),
 }
@@ -122,6 +125,11 @@ def _kept(row: Row, table: Table) -> dict[str, Any]:
                 **{key: summary[key] for key in ("best_step", "steps", "wall_seconds", "versions", "device")},
             }
             for seed, summary in zip(row.seeds, row.summaries, strict=True)
+        ],
+        "valid_listed": [
+            {name: rows.read_json(folder / rescore.FILE)["test"][name] for name in table.valid_listed}
+            for folder in row.folders
+            if table.valid_listed and (folder / rescore.FILE).exists()
         ],
     }
 
@@ -180,7 +188,22 @@ def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:
         f"--workdir=runs/results/{name} --config.dataset.path=FOLDER",
         "```",
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_valid_listed(table, kept)])
+
+
+def _valid_listed(table: Table, kept: Sequence[dict[str, Any]]) -> list[str]:
+    """A second table, of the rows that were rescored."""
+    scored = [row for row in kept if row["valid_listed"]]
+    if not scored:
+        return []
+    heads = ["strategy", "constraint", *(table.metrics[name] for name in table.valid_listed)]
+    lines = ["", "The same runs with validation items left in the lists (`experiments.rescore`):", ""]
+    lines += [_line(heads), "|" + "---|" * len(heads)]
+    for row in scored:
+        columns = [[found[name] for found in row["valid_listed"]] for name in table.valid_listed]
+        cells = [_mean_and_deviation(*each, table) for each in zip(columns, table.valid_listed, strict=True)]
+        lines.append(_line([*_strategy(row), *cells]))
+    return lines
 
 
 def _passes(kept: Sequence[dict[str, Any]]) -> float:
@@ -188,15 +211,11 @@ def _passes(kept: Sequence[dict[str, Any]]) -> float:
 
 
 def _cells(row: dict[str, Any], table: Table, best: dict[str, float]) -> list[str]:
-    strategy, _, constraint = row["label"].partition("-")
-    strategy, constraint = _NAMES.get(strategy, strategy), constraint or "-"
     setting = [f"{word} {row['config'][key]:g}" for key, word in _WORDS.items() if key in _searched(row)]
-    cells = [strategy, constraint, ", ".join(setting) or "-"]
+    cells = [*_strategy(row), ", ".join(setting) or "-"]
     for number, metric in enumerate(table.metrics):
         values = [run["metrics"][metric] for run in row["runs"]]
-        cell = _number(np.mean(values), metric, table)
-        if len(values) > 1:
-            cell += f" ± {_number(np.std(values, ddof=1), metric, table)}"
+        cell = _mean_and_deviation(values, metric, table)
         is_best = np.mean(values) == best[metric] and not metric.startswith(("mmr", "gini"))
         cells.append(f"**{cell}**" if is_best else cell)
         if number == 0:
@@ -205,6 +224,17 @@ def _cells(row: dict[str, Any], table: Table, best: dict[str, float]) -> list[st
             cells += [_interval(found, metric, table) for found in (ends, over_users)]
     seconds = np.mean([run["wall_seconds"] for run in row["runs"]])
     return [*cells, f"{row['runs'][0]['steps']:,}", f"{seconds:.0f}"]
+
+
+def _strategy(row: dict[str, Any]) -> list[str]:
+    """Strategy and constraint of a row, as the table writes them."""
+    strategy, _, constraint = str(row["label"]).partition("-")
+    return [_NAMES.get(strategy, strategy), constraint or "-"]
+
+
+def _mean_and_deviation(values: Sequence[float], metric: str, table: Table) -> str:
+    mean = _number(np.mean(values), metric, table)
+    return mean if len(values) == 1 else f"{mean} ± {_number(np.std(values, ddof=1), metric, table)}"
 
 
 def _searched(row: dict[str, Any]) -> set[str]:

@@ -1,6 +1,7 @@
 """The rows of the results' tables: strategies x constraints, and what is searched for each of them on validation.
 
-Every row has four settings to choose from, which is the whole budget; everything else is the same for all rows.
+Every row has four settings to choose from, which is the whole budget, but for those that a config adds and says so;
+everything else is the same for all rows.
 """
 
 import itertools
@@ -59,30 +60,38 @@ def settings(row: str) -> list[dict[str, Any]]:
     return found
 
 
-def search(base: Config, rows: Sequence[str] = ROWS) -> Config:
+More = Mapping[str, Sequence[Mapping[str, Any]]]  # row -> settings besides those of `settings`, numbered after them
+
+
+def search(base: Config, rows: Sequence[str] = ROWS, more: More | None = None) -> Config:
     """A grid of every setting of every row, seed 0, scored on validation; test is left alone."""
     base.eval.final_split = "valid"
+    more = more or {}
     points = [
         _FIXED[row] | setting | {"name": f"{row},{number}"}
         for row in rows
-        for number, setting in enumerate(settings(row), start=1)
+        for number, setting in enumerate([*settings(row), *more.get(row, [])], start=1)
     ]
     baselines = [{"name": "popular"}]
     baselines += [{"name": name} | setting for name in LIBRARY_ROWS for setting in settings(name)]
     return grid.make_grid(base, {"seed": (0,)}, points, baselines=baselines)
 
 
-def final(base: Config, chosen: Mapping[str, int], passes: Mapping[str, float] | None = None) -> Config:
+def final(
+    base: Config, chosen: Mapping[str, int], passes: Mapping[str, float] | None = None, more: More | None = None
+) -> Config:
     """A grid of every row with the setting chosen, by its number from 1, and five seeds, scored on test.
 
     Args:
         base: what the rows share.
         chosen: row -> number of its setting.
         passes: row -> train.num_passes, where that was chosen too.
+        more: as for `search`.
     """
+    more = more or {}
     points, baselines = [], [{"name": "popular"}]
     for row, number in chosen.items():
-        setting = settings(row)[number - 1] | {"name": row}
+        setting = {**[*settings(row), *more.get(row, [])][number - 1], "name": row}
         if passes and row in passes:
             setting["train.num_passes"] = passes[row]
         if row in _FIXED:

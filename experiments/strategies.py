@@ -68,7 +68,7 @@ def search(base: Config, rows: Sequence[str] = ROWS, more: More | None = None) -
     base.eval.final_split = "valid"
     more = more or {}
     points = [
-        _FIXED[row] | setting | {"name": f"{row},{number}"}
+        {**_FIXED[row], **setting, "name": f"{row},{number}"}
         for row in rows
         for number, setting in enumerate([*settings(row), *more.get(row, [])], start=1)
     ]

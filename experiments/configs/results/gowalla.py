@@ -24,7 +24,16 @@ _MORE = {
         for rate in (1e-3, 3e-3)
     ]
 }
-CHOSEN: dict[str, int] = dict.fromkeys((*_SEARCHED, *strategies.LIBRARY_ROWS), 1)
+CHOSEN = {
+    "uniform-ball": 2,
+    "uniform-sphere": 2,
+    "popularity-sphere": 1,
+    "two_stage-sphere": 5,
+    "softmax-sphere": 3,
+    "bpr-none": 1,
+    "als": 2,
+    "implicit_bpr": 1,
+}
 PASSES: dict[str, float] = dict.fromkeys(_SEARCHED, 20.0)
 
 

@@ -105,7 +105,7 @@ def test_rows_without_a_common_cutoff_are_refused(tmp_path):
     first, second, *_ = rows.collect(tmp_path)
     assert rows.shown_metrics([first, second]) == ["ndcg@50", "map@50", "recall@20", "mmr@50", "coverage@50"]
     with pytest.raises(UserError, match=r"no cut-off of config\.eval\.ks in common"):
-        rows.shown_metrics([first, second._replace(values={"ndcg@7": [0.5]})])
+        rows.shown_metrics([first, second._replace(config=second.config | {"eval.ks": [7]})])
 
 
 def test_a_run_whose_longer_continuation_is_not_finished_is_a_row_of_its_own(tmp_path):

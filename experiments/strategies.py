@@ -1,7 +1,7 @@
 """The rows of the results' tables: strategies x constraints, and what is searched for each of them on validation.
 
-Every row has four settings to choose from, which is the whole budget, but for those that a config adds and says so;
-everything else is the same for all rows.
+Every row has four settings to choose from, which is the whole budget, or six where a config adds two to every row, past
+the edge of the four on which the best lay; everything else is the same for all rows.
 """
 
 import itertools
@@ -48,6 +48,11 @@ def base_config() -> Config:
     return config
 
 
+def at_both_rates(setting: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A setting at each learning rate that is searched."""
+    return [{key: rate, **setting} for key, rates in _RATES.items() for rate in rates]
+
+
 def settings(row: str) -> list[dict[str, Any]]:
     """The settings that are tried for a row: dotted key -> value."""
     space = _SPACES[row.split("-")[0]]
@@ -66,14 +71,14 @@ More = Mapping[str, Sequence[Mapping[str, Any]]]  # row -> settings besides thos
 def search(base: Config, rows: Sequence[str] = ROWS, more: More | None = None) -> Config:
     """A grid of every setting of every row, seed 0, scored on validation; test is left alone."""
     base.eval.final_split = "valid"
-    more = more or {}
+    numbered = {
+        row: list(enumerate([*settings(row), *(more or {}).get(row, [])], start=1)) for row in (*rows, *LIBRARY_ROWS)
+    }
     points = [
-        {**_FIXED[row], **setting, "name": f"{row},{number}"}
-        for row in rows
-        for number, setting in enumerate([*settings(row), *more.get(row, [])], start=1)
+        {**_FIXED[row], **setting, "name": f"{row},{number}"} for row in rows for number, setting in numbered[row]
     ]
     baselines = [{"name": "popular"}]
-    baselines += [{"name": name} | setting for name in LIBRARY_ROWS for setting in settings(name)]
+    baselines += [{"name": name, **setting} for name in LIBRARY_ROWS for _, setting in numbered[name]]
     return grid.make_grid(base, {"seed": (0,)}, points, baselines=baselines)
 
 

@@ -4,25 +4,28 @@ python -m experiments.sweep --config=experiments/configs/results/gowalla.py --wo
     --config.dataset.path=FOLDER_WITH_TRAIN_TEST
 
 and then the same with experiments.baselines. --config=experiments/configs/results/gowalla.py:search is the search on
-validation, a tenth of train set aside, 20 passes: four settings for each row, listed in experiments/strategies.py, and
-two more for two-stage, of which CHOSEN has the number, and PASSES the pass that was best. RESULTS.md has the table.
+validation, a tenth of train set aside, 20 passes: for each row four settings, listed in experiments/strategies.py, and two
+more; CHOSEN has the number of the best, and PASSES the pass that was best. RESULTS.md has the table.
 """
 
 from experiments import strategies
 from experiments.config import Config
 
 _SEARCHED = ("uniform-ball", "uniform-sphere", "popularity-sphere", "two_stage-sphere", "softmax-sphere", "bpr-none")
-# None of two-stage's four suits a catalogue of places: popular candidates are too near the positives here.
-_MORE = {
-    "two_stage-sphere": [
-        {
-            "optimizer.learning_rate": rate,
-            "model.num_negatives": 8,
-            "sampler.popularity_exponent": 0.0,
-            "sampler.similarity_cutoff": 0.2,
-        }
-        for rate in (1e-3, 3e-3)
-    ]
+_MORE = {  # two for every row, past the edge of the four on which the best of them lay
+    "uniform-ball": strategies.at_both_rates({"model.num_negatives": 16}),
+    "uniform-sphere": strategies.at_both_rates({"model.num_negatives": 16}),
+    "popularity-sphere": strategies.at_both_rates({"sampler.popularity_exponent": 0.25}),
+    "two_stage-sphere": strategies.at_both_rates(
+        {"model.num_negatives": 8, "sampler.popularity_exponent": 0.0, "sampler.similarity_cutoff": 0.2}
+    ),
+    "softmax-sphere": strategies.at_both_rates({"model.temperature": 0.06}),
+    "bpr-none": strategies.at_both_rates({"model.l2_weight": 0.002}),
+    "als": [{"regularization": 0.1, "alpha": 40.0}, {"regularization": 10.0, "alpha": 40.0}],
+    "implicit_bpr": [
+        {"learning_rate": 0.02, "regularization": 0.0005},
+        {"learning_rate": 0.005, "regularization": 0.003},
+    ],
 }
 CHOSEN = {
     "uniform-ball": 2,

@@ -1,3 +1,4 @@
+import collections
 import json
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from cml_jax.errors import UserError
 from cml_jax.statistics import student_interval
 from experiments import result_tables, strategies
+from experiments.configs.results import gowalla, ml1m
 from tests.reported_runs import write_run
 from tests.runs import ROOT
 
@@ -109,3 +111,17 @@ def test_every_row_has_the_same_number_of_settings_all_different():
         settings = strategies.settings(row)
         assert len(settings) == 4 == len({json.dumps(setting) for setting in settings})
         assert all(np.isfinite(list(setting.values())).all() for setting in settings)
+
+
+@pytest.mark.parametrize("data", [ml1m, gowalla])
+def test_settings_beyond_the_first_four_are_as_many_for_every_row(data):
+    sweep = data.get_config("search").sweep
+    found = collections.defaultdict(list)
+    for point in sweep.points:
+        found[point["name"].split(",")[0]].append({key: value for key, value in point.items() if key != "name"})
+    for entry in sweep.baselines:
+        if entry["name"] != "popular":
+            found[entry["name"]].append(dict(entry))
+    assert set(found) == set(data.CHOSEN)
+    for row, settings in found.items():
+        assert len(settings) == 6 == len({json.dumps(setting, sort_keys=True) for setting in settings}), row

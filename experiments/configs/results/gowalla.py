@@ -4,8 +4,8 @@ python -m experiments.sweep --config=experiments/configs/results/gowalla.py --wo
     --config.dataset.path=FOLDER_WITH_TRAIN_TEST
 
 and then the same with experiments.baselines. --config=experiments/configs/results/gowalla.py:search is the search on
-validation, a tenth of train set aside, 20 passes: for each row four settings, listed in experiments/strategies.py, and two
-more; CHOSEN has the number of the best, and PASSES the pass that was best. RESULTS.md has the table.
+validation, a tenth of train set aside, 20 passes: for each row four settings, listed in experiments/strategies.py, and
+two more; CHOSEN has the number of the best, and PASSES the pass that was best. RESULTS.md has the table.
 """
 
 from experiments import strategies

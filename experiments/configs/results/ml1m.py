@@ -33,11 +33,21 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
     "bpr-none": strategies.at_both_rates({"model.l2_weight": 0.002}),
     "als": [{"regularization": 10.0, "alpha": 40.0}, {"regularization": 100.0, "alpha": 10.0}],
     "implicit_bpr": [
-        {"learning_rate": 0.1, "regularization": 0.1},
-        {"learning_rate": 0.3, "regularization": 0.03},
+        {"learning_rate": 0.02, "regularization": 0.1},
+        {"learning_rate": 0.005, "regularization": 0.03},
     ],
 }
-CHOSEN: dict[str, int] = dict.fromkeys((*_SEARCHED, *strategies.LIBRARY_ROWS), 1)
+CHOSEN = {
+    "uniform-none": 5,
+    "uniform-ball": 6,
+    "uniform-sphere": 6,
+    "popularity-sphere": 1,
+    "two_stage-sphere": 1,
+    "softmax-sphere": 2,
+    "bpr-none": 3,
+    "als": 6,
+    "implicit_bpr": 2,
+}
 
 
 def get_config(part: str = "final") -> Config:

@@ -52,7 +52,7 @@ def fit(name: str, options: dict[str, float], train: Interactions, dim: int, see
         seed: of the factors at the start, and of BPR's draws.
 
     Raises:
-        UserError: implicit is not installed.
+        UserError: implicit is not installed, or diverges.
     """
     if name == "popular":
         counts = np.log1p(train.popularity.astype(np.float64))[:, None]  # in the same order, and small
@@ -67,7 +67,13 @@ def fit(name: str, options: dict[str, float], train: Interactions, dim: int, see
     # One thread: BPR's threads race, so that a seed would not repeat; and ALS's own are slowed down by those of BLAS.
     with importlib.import_module("threadpoolctl").threadpool_limits(1, "blas"):
         model = kind(factors=dim, random_state=seed, num_threads=1, **options)
-        model.fit(matrix, show_progress=False)
+        try:
+            model.fit(matrix, show_progress=False)
+        except library.recommender_base.ModelFitError as error:
+            raise UserError(
+                f"Baseline '{name}' with {options} has no finite factors (implicit: {error}); give it other options, "
+                f"such as a lower learning_rate or a higher regularization."
+            ) from error
     return Params(jnp.asarray(model.user_factors), jnp.asarray(model.item_factors))
 
 
@@ -82,7 +88,7 @@ def run_baseline(entry: dict[str, Any], config: Config, dataset: Dataset, data_s
         folder: the workdir.
 
     Raises:
-        UserError: the workdir cannot be written, or implicit is not installed.
+        UserError: the workdir cannot be written, or the model not fitted.
     """
     started = time.perf_counter()
     name = entry["name"]

@@ -93,3 +93,11 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch, tmp_pat
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(UserError, match=r"'als' needs pip install -e '\.\[baselines\]'"):
         baselines.run_all(config_with({"name": "als"}), tmp_path)
+
+
+@needs_implicit
+def test_a_baseline_that_diverges_is_named_with_its_options(tmp_path):
+    entry = {"name": "implicit_bpr", "learning_rate": 1e8, "iterations": 3}
+    with pytest.raises(UserError, match=r"'implicit_bpr' with .*100000000.* has no finite factors"):
+        baselines.run_all(config_with(entry), tmp_path)
+    assert not list(tmp_path.rglob("summary.json"))

@@ -82,23 +82,18 @@ def search(base: Config, rows: Sequence[str] = ROWS, more: More | None = None) -
     return grid.make_grid(base, {"seed": (0,)}, points, baselines=baselines)
 
 
-def final(
-    base: Config, chosen: Mapping[str, int], passes: Mapping[str, float] | None = None, more: More | None = None
-) -> Config:
+def final(base: Config, chosen: Mapping[str, int], more: More | None = None) -> Config:
     """A grid of every row with the setting chosen, by its number from 1, and five seeds, scored on test.
 
     Args:
         base: what the rows share.
         chosen: row -> number of its setting.
-        passes: row -> train.num_passes, where that was chosen too.
         more: as for `search`.
     """
     more = more or {}
     points, baselines = [], [{"name": "popular"}]
     for row, number in chosen.items():
         setting = {**[*settings(row), *more.get(row, [])][number - 1], "name": row}
-        if passes and row in passes:
-            setting["train.num_passes"] = passes[row]
         if row in _FIXED:
             points.append(_FIXED[row] | setting)
         else:

@@ -59,4 +59,4 @@ def get_config(part: str = "final") -> Config:
     base.train.batch_size = 512
     base.train.num_passes = 8
     base.eval.every_steps = 1155
-    return strategies.final(base, CHOSEN, more=_MORE) if part == "final" else strategies.search(base, _SEARCHED, _MORE)
+    return strategies.final(base, CHOSEN, _MORE) if part == "final" else strategies.search(base, _SEARCHED, _MORE)

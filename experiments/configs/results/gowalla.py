@@ -35,7 +35,7 @@ CHOSEN = {
     "softmax-sphere": 3,
     "bpr-none": 5,
     "als": 5,
-    "implicit_bpr": 1,
+    "implicit_bpr": 5,
 }
 
 

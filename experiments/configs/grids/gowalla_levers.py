@@ -19,7 +19,7 @@ _CHANGES = {
     "linear schedule": {"optimizer.average_passes": 0.0, "optimizer.schedule": "linear"},
     "temperature 0.1": {"model.temperature": 0.1},
     "temperature 0.12": {"model.temperature": 0.12},
-    "rate 2e-3": {"optimizer.learning_rate": 2e-3},
+    "rate 1e-3": {"optimizer.learning_rate": 1e-3},
     "GOR 3": {"model.gor_weight": 3.0},
     "exponent 0.2": {"sampler.popularity_exponent": 0.2},
     "B = 512": {"train.batch_size": 512},
@@ -31,7 +31,7 @@ _CHANGES = {
 def get_config() -> Config:
     """The chosen soft second stage, and each change of it."""
     config = gowalla.get_config("search")
-    base = next(dict(point) for point in config.sweep.points if point["name"] == "softmax-sphere,1")
+    base = next(dict(point) for point in config.sweep.points if point["name"] == "softmax-sphere,3")
     del config["sweep"]
     config.train.num_passes = 12
     points = [base | change | {"name": name} for name, change in _CHANGES.items()]

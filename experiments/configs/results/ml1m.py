@@ -46,7 +46,7 @@ CHOSEN = {
     "softmax-sphere": 2,
     "bpr-none": 3,
     "als": 6,
-    "implicit_bpr": 2,
+    "implicit_bpr": 6,
 }
 
 

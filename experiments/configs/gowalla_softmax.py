@@ -4,8 +4,8 @@ python -m experiments.main --config=experiments/configs/gowalla_softmax.py --wor
     --config.dataset.path=FOLDER_WITH_TRAIN_TEST
 
 The settings of the row in experiments/configs/results/gowalla.py. A tenth of train is set aside for validation; with
---config.dataset.valid_fraction=0 it is trained on all of train, as published rows are, and the last step is scored: four
-minutes on one CPU core; test Recall@20 0.171, NDCG@20 0.134 (five seeds), see RESULTS.md.
+--config.dataset.valid_fraction=0 it is trained on all of train, as published rows are, and the last step is scored:
+four minutes on one CPU core; test Recall@20 0.171, NDCG@20 0.134 (mean of five seeds), see RESULTS.md.
 """
 
 from experiments.config import Config

@@ -242,6 +242,8 @@ def _searched(row: dict[str, Any]) -> set[str]:
     if row["label"] == "popular":
         return set()
     keys = set(strategies.settings(row["label"])[0])
+    if row["config"].get("model.num_negatives", 1) > 1:  # of a config's own settings
+        keys.add("model.num_negatives")
     return {f"baseline.{key}" for key in keys} if row["label"] in strategies.LIBRARY_ROWS else keys
 
 

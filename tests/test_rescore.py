@@ -24,12 +24,12 @@ def test_validation_items_stay_in_the_lists_and_those_of_training_do_not(constra
     assert found["step"] == best.step == summary["best_step"]
 
     dataset = datasets.load(**config.dataset)
-    rows = {name: [getattr(dataset, name).row(u) for u in range(dataset.train.num_users)] for name in ("train", "test")}
-    ranked = oracles.top_k(*map(to_points, best.params), [set(items) for items in rows["train"]], 5)
+    users = range(dataset.train.num_users)
+    ranked = oracles.top_k(*map(to_points, best.params), [set(dataset.train.row(u)) for u in users], 5)
     expected = [
-        oracles.user_metrics(line, items, dataset.train.popularity)
-        for line, items in zip(ranked, rows["test"], strict=True)
-        if len(items)
+        oracles.user_metrics(line, dataset.test.row(u), dataset.train.popularity)
+        for u, line in zip(users, ranked, strict=True)
+        if len(dataset.test.row(u))
     ]
     for name in ("ndcg", "recall", "precision", "mrr", "mmr"):
         assert found["test"][f"{name}@5"] == pytest.approx(np.mean([user[name] for user in expected]), rel=1e-5)

@@ -25,7 +25,8 @@ def test_validation_items_stay_in_the_lists_and_those_of_training_do_not(constra
 
     dataset = datasets.load(**config.dataset)
     users = range(dataset.train.num_users)
-    ranked = oracles.top_k(*map(to_points, best.params), [set(dataset.train.row(u)) for u in users], 5)
+    points = [to_points(table) for table in best.params]
+    ranked = oracles.top_k(points[0], points[1], [set(dataset.train.row(u)) for u in users], 5)
     expected = [
         oracles.user_metrics(line, dataset.test.row(u), dataset.train.popularity)
         for u, line in zip(users, ranked, strict=True)

@@ -5,10 +5,11 @@ from cml_jax.data.interactions import Dataset, Interactions
 from cml_jax.errors import ConfigError, DataError, TrainingError, UserError
 from cml_jax.evaluation import Evaluation, evaluate
 from cml_jax.ranking import top_k
-from cml_jax.recommender import Recommender
-from cml_jax.training import embeddings, init_state, make_step, run_steps
-from cml_jax.types import DeviceInteractions, HParams, Params, Spec, StepMetrics, TrainState
-from cml_jax.workdir import load
+from cml_jax.serving.recommender import Recommender
+from cml_jax.serving.saved_model import load
+from cml_jax.strategies import Options, make_options
+from cml_jax.training import evaluation_params, init_state, make_step, run_steps
+from cml_jax.types import DeviceInteractions, Factors, Params, Score, StepMetrics, TrainState
 
 __all__ = [
     "ConfigError",
@@ -16,20 +17,22 @@ __all__ = [
     "Dataset",
     "DeviceInteractions",
     "Evaluation",
-    "HParams",
+    "Factors",
     "Interactions",
+    "Options",
     "Params",
     "Recommender",
-    "Spec",
+    "Score",
     "StepMetrics",
     "TrainState",
     "TrainingError",
     "UserError",
-    "embeddings",
     "evaluate",
+    "evaluation_params",
     "init_state",
     "load",
     "load_dataset",
+    "make_options",
     "make_step",
     "run_steps",
     "top_k",

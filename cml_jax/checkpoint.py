@@ -1,5 +1,6 @@
 """Save and restore what a run needs to go on, with orbax."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from cml_jax import sharding
 from cml_jax.errors import UserError
 from cml_jax.hashing import avalanche
 from cml_jax.types import Array, Params, PyTree, TrainState
+
+FORMAT = 2  # of what a checkpoint holds; 1 had users and items alone
 
 
 class Best(NamedTuple):
@@ -57,7 +60,7 @@ def start(state: TrainState) -> Progress:
 
 def make_best(params: Params, step: int, value: float) -> Best:
     """The best parameters so far, copied, since a state's buffers are donated to the next step."""
-    numbers = sharding.everywhere((jnp.int32(step), jnp.float32(value)), sharding.num_shards_of(params.items))
+    numbers = sharding.replicate((jnp.int32(step), jnp.float32(value)), sharding.num_shards_of(params.tables["items"]))
     return Best(jax.tree.map(jnp.copy, params), *numbers)
 
 
@@ -119,7 +122,7 @@ def save(manager: ocp.CheckpointManager, progress: Progress, about: dict[str, An
             args=ocp.args.Composite(
                 # A copy, because the step that comes next reuses the buffers.
                 progress=ocp.args.PyTreeSave(jax.tree.map(jnp.copy, progress._asdict())),
-                about=ocp.args.JsonSave({"about": about, "fingerprint": checksums}),
+                about=ocp.args.JsonSave({"about": about, "fingerprint": checksums, "format": FORMAT}),
             ),
         )
     except jax.errors.JaxRuntimeError:
@@ -145,7 +148,7 @@ def wait(manager: ocp.CheckpointManager) -> None:
 def _not_written(manager: ocp.CheckpointManager, error: Exception) -> UserError:
     full = "No space left on device"
     reason = full if full in str(error) else " ".join(str(error).split())[:200]
-    remedy = "make room or choose another --workdir"
+    remedy = "make room or choose another workdir"
     if jax.process_count() > 1:
         remedy = f"if another process has stopped, start all of them again, else {remedy}"
     return UserError(
@@ -165,11 +168,12 @@ def restore(manager: ocp.CheckpointManager, like: Progress) -> Restored:
             matter, its shardings are those of the result.
 
     Raises:
-        UserError: there are checkpoints, and all of them are damaged.
+        UserError: there are checkpoints, and all of them are damaged, or of another version.
     """
     steps = sorted(manager.all_steps(), reverse=True)
     reasons = {}
     for step in steps:
+        check_format(Path(manager.directory) / str(step))
         try:
             progress, about = _read(manager, step, like)
         except Exception as error:  # whatever the storage layers raise for damaged files
@@ -183,9 +187,23 @@ def restore(manager: ocp.CheckpointManager, like: Progress) -> Restored:
     if reasons:
         raise UserError(
             f"{manager.directory}: no checkpoint can be read (of step {steps[0]}: {reasons[steps[0]]}); choose another "
-            f"--workdir, or delete this one."
+            f"workdir, or delete this one."
         )
     return Restored(None, {}, [])
+
+
+def check_format(folder: Path) -> None:
+    """Raises UserError where a checkpoint, which is otherwise good, was written by another version of this library."""
+    try:
+        found = json.loads((folder / "about" / "metadata").read_text())
+        version = found.get("format", 1) if "fingerprint" in found else FORMAT
+    except (OSError, ValueError, AttributeError, TypeError):
+        return  # damaged, which is found out when it is read
+    if version != FORMAT:
+        raise UserError(
+            f"{folder}: a checkpoint of format {version}, which another version of cml_jax wrote; this version reads "
+            f"format {FORMAT}, so train again in another workdir."
+        )
 
 
 def _read(manager: ocp.CheckpointManager, step: int, like: Progress) -> tuple[Progress, dict[str, Any]]:

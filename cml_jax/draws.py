@@ -205,7 +205,7 @@ def first_distinct(ids: Array, count: int) -> tuple[Array, Array]:
     return ids[jnp.minimum(chosen, ids.shape[0] - 1)], valid
 
 
-def top_by_exponential_race(key: Array, weights: Array, count: int) -> tuple[Array, Array]:
+def gumbel_top_k(key: Array, weights: Array, count: int) -> tuple[Array, Array]:
     """`count` draws without replacement in O(I): the largest of log-weights plus Gumbel noise.
 
     The order is that of draws one by one (Efraimidis and Spirakis 2006).

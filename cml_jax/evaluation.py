@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cml_jax import csr, metrics, ranking
+from cml_jax import csr, metrics
 from cml_jax.data.interactions import Interactions
-from cml_jax.types import Array, DeviceInteractions, Params
+from cml_jax.ranking import ranked_chunks
+from cml_jax.types import Array, DeviceInteractions, Ranking
 
 
 class Evaluation(NamedTuple):
@@ -21,7 +22,7 @@ class Evaluation(NamedTuple):
         users: ndarray[n]; the users that were scored: those with at least one held-out item.
         per_user: name -> ndarray[n]; what the means in `values` were taken of, not a number for users left out of one.
         by_popularity: name -> a value for each tenth of the training pairs, that of the rarest items first, None where
-            nobody holds one out; see `popularity_tenths`. Empty where it was not asked for.
+            nobody holds one out; see `popularity_deciles`. Empty where it was not asked for.
     """
 
     values: dict[str, float]
@@ -30,23 +31,23 @@ class Evaluation(NamedTuple):
     by_popularity: dict[str, list[float | None]]
 
 
-NUM_TENTHS = 10
+NUM_DECILES = 10
 
 
-def popularity_tenths(popularity: np.ndarray) -> np.ndarray:
+def popularity_deciles(popularity: np.ndarray) -> np.ndarray:
     """Items in ten groups of ascending popularity, each with about a tenth of the training pairs.
 
     ndarray[I] -> ndarray[I] int32 in [0, 10). Groups of equally many items would put nearly all pairs into the last.
     """
     order = np.argsort(popularity, kind="stable")
     before = np.cumsum(popularity[order]) - popularity[order]
-    tenths = np.empty(len(popularity), np.int32)
-    tenths[order] = np.minimum(NUM_TENTHS * before // max(popularity.sum(), 1), NUM_TENTHS - 1)
-    return tenths
+    deciles = np.empty(len(popularity), np.int32)
+    deciles[order] = np.minimum(NUM_DECILES * before // max(popularity.sum(), 1), NUM_DECILES - 1)
+    return deciles
 
 
 def evaluate(
-    params: Params,
+    ranking: Ranking,
     train: Interactions,
     seen: Interactions,
     held_out: Interactions,
@@ -60,7 +61,7 @@ def evaluate(
     """Ranks the whole catalogue for each user, without the items seen, and compares with the items held out.
 
     Args:
-        params: the embeddings.
+        ranking: of all users and items, as a model gives it.
         train: training interactions; their popularity counts define MMR.
         seen: interactions left out of the lists, usually train, and valid too where test is held out.
         held_out: relevant items.
@@ -69,7 +70,7 @@ def evaluate(
         memory_budget_mb: see `ranking.top_k`.
         enough_held_out: leaves users with fewer than k held-out items out of precision, recall, hit rate and NDCG at k,
             as LibCML does. Where nobody has as many, there is no such metric.
-        by_popularity: NDCG at the largest cut-off of each tenth of the items too, see `popularity_tenths`: only the
+        by_popularity: NDCG at the largest cut-off of each tenth of the items too, see `popularity_deciles`: only the
             held-out items of the tenth count as relevant, users without one are left out, the lists are the same.
     """
     users = np.arange(held_out.num_users) if users is None else users
@@ -77,18 +78,18 @@ def evaluate(
     ks = tuple(sorted(set(ks)))
     relevant = held_out.to_device()
     popularity = jnp.asarray(train.popularity, jnp.float32)
-    tenths = popularity_tenths(train.popularity)
-    by_tenth: list[np.ndarray] = []
+    deciles = popularity_deciles(train.popularity)
+    by_decile: list[np.ndarray] = []
     exposure = {k: np.zeros(held_out.num_items, np.int64) for k in ks}
     per_user: dict[str, np.ndarray] = {}
 
-    chunks = ranking.ranked_chunks(params, users, seen, ks[-1], memory_budget_mb=memory_budget_mb)
+    chunks = ranked_chunks(ranking, users, seen, ks[-1], memory_budget_mb=memory_budget_mb)
     for places, ids, _ in chunks:
         scores = _score(relevant, popularity, jnp.asarray(users[places], jnp.int32), ids, ks)
         for name, values in scores.items():
             per_user.setdefault(name, np.empty(len(users), np.float32))[places] = values
         if by_popularity:
-            by_tenth.append(np.asarray(_ndcg_by_group(relevant, tenths, jnp.asarray(users[places], jnp.int32), ids)))
+            by_decile.append(np.asarray(_ndcg_by_group(relevant, deciles, jnp.asarray(users[places], jnp.int32), ids)))
         listed = np.asarray(ids)
         for k in ks:
             shown = listed[:, :k]
@@ -99,7 +100,7 @@ def evaluate(
     values = {name: float(np.nanmean(array, dtype=np.float64)) for name, array in per_user.items()}
     values |= {f"coverage@{k}": metrics.coverage(exposure[k]) for k in ks}
     values |= {f"gini@{k}": metrics.gini(exposure[k]) for k in ks}
-    groups = {f"ndcg@{ks[-1]}": [_mean_of_numbers(row) for row in np.vstack(by_tenth).T]} if by_tenth else {}
+    groups = {f"ndcg@{ks[-1]}": [_mean_of_numbers(row) for row in np.vstack(by_decile).T]} if by_decile else {}
     return Evaluation(values, users, per_user, groups)
 
 
@@ -151,4 +152,4 @@ def _ndcg_by_group(relevant: DeviceInteractions, groups: Array, users: Array, id
         value = jax.vmap(metrics.ndcg)(hits & (groups[ids] == group), count)
         return jnp.where(count > 0, value, jnp.nan)
 
-    return jax.lax.map(ndcg, jnp.arange(NUM_TENTHS)).T
+    return jax.lax.map(ndcg, jnp.arange(NUM_DECILES)).T

@@ -13,68 +13,80 @@ hundred steps a dispatch, so on CPU `experiments.sweep` calls the program of one
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from cml_jax import training
-from cml_jax.types import Array, DeviceInteractions, HParams, PyTree, Spec, StepMetrics, TrainState
+from cml_jax.strategies import Options
+from cml_jax.types import Array, DeviceInteractions, PyTree, StepMetrics, TrainState
 
 # The step is one for all, so that what happens every n steps stays a branch: under a batch axis both sides would run.
-_STATE_AXES = TrainState(step=None, seed=0, params=0, opt_state=0, sampler_state=0, snapshot=0, average=0)  # pyright: ignore
+_STATE_AXES: Any = TrainState(
+    step=None,  # pyright: ignore[reportArgumentType]
+    seed=0,  # pyright: ignore[reportArgumentType]
+    params=0,  # pyright: ignore[reportArgumentType]
+    opt_state=0,  # pyright: ignore[reportArgumentType]
+    dense_opt_state=0,
+    sampler_state=0,
+    snapshot=0,  # pyright: ignore[reportArgumentType]
+    average=0,  # pyright: ignore[reportArgumentType]
+)
 
 
-@functools.partial(jax.jit, static_argnames="spec")
-def init_population(data: DeviceInteractions, hparams: HParams, seeds: Array, *, spec: Spec) -> TrainState:
+@jax.jit
+def init_population(data: DeviceInteractions, options: Options, seeds: Array) -> TrainState:
     """Fresh states.
 
     Args:
         data: shared by all.
-        hparams: every field Array[M].
+        options: every traced number Array[M]; num_shards is 1.
         seeds: Array[M] int32.
-        spec: shared by all; num_shards is 1.
 
     Returns:
         A TrainState whose leaves but `step` are Array[M, ...].
     """
 
     def init(one):
-        return training.init_state(spec, data, *one)
+        own, seed = one
+        return training.init_state(own, data, seed)
 
     one_by_one = functools.partial(jax.lax.map, init)
-    states = jax.lax.platform_dependent((hparams, seeds), cpu=one_by_one, default=jax.vmap(init))
+    states = jax.lax.platform_dependent((options, seeds), cpu=one_by_one, default=jax.vmap(init))
     return dataclasses.replace(states, step=jnp.int32(0))
 
 
-def make_population_step(spec: Spec):
-    """`training.make_step` for M members: (states, data, hparams of Array[M]) -> (states, StepMetrics of Array[M])."""
-    return jax.vmap(training.make_step(spec), in_axes=(_STATE_AXES, None, 0), out_axes=(_STATE_AXES, 0))
+def population_step(states: TrainState, data: DeviceInteractions, options: Options) -> tuple[TrainState, StepMetrics]:
+    """`training.make_step` for M members: states and numbers of Array[M] -> states and StepMetrics of Array[M]."""
+
+    def step(state, options):
+        return training.make_step(options)(state, data)
+
+    return jax.vmap(step, in_axes=(_STATE_AXES, 0), out_axes=(_STATE_AXES, 0))(states, options)
 
 
-@functools.partial(jax.jit, static_argnames=("spec", "num_steps"), donate_argnames="states")
+@functools.partial(jax.jit, static_argnames="num_steps", donate_argnames="states")
 def run_population_steps(
-    states: TrainState, data: DeviceInteractions, hparams: HParams, *, spec: Spec, num_steps: int
+    states: TrainState, data: DeviceInteractions, options: Options, *, num_steps: int
 ) -> tuple[TrainState, StepMetrics]:
     """`num_steps` steps in one dispatch; the states are donated, the metrics are Array[M, num_steps] each."""
 
-    def steps_of(step, hparams):
-        return lambda states: jax.lax.scan(lambda s, _: step(s, data, hparams), states, length=num_steps)
-
-    def together(states, hparams):
-        states, metrics = steps_of(make_population_step(spec), hparams)(states)
+    def together(states, options):
+        states, metrics = jax.lax.scan(lambda s, _: population_step(s, data, options), states, length=num_steps)
         return states, jax.tree.map(jnp.transpose, metrics)
 
-    def in_turn(states, hparams):
+    def in_turn(states, options):
         def run(one):
-            state, hparams = one
-            state = dataclasses.replace(state, step=states.step)
-            state, metrics = steps_of(training.make_step(spec), hparams)(state)
+            state, own = one
+            step, state = training.make_step(own), dataclasses.replace(state, step=states.step)
+            state, metrics = jax.lax.scan(lambda s, _: step(s, data), state, length=num_steps)
             return dataclasses.replace(state, step=None), metrics
 
-        after, metrics = jax.lax.map(run, (dataclasses.replace(states, step=None), hparams))
+        after, metrics = jax.lax.map(run, (dataclasses.replace(states, step=None), options))
         return dataclasses.replace(after, step=states.step + num_steps), metrics
 
-    return jax.lax.platform_dependent(states, hparams, cpu=in_turn, default=together)
+    return jax.lax.platform_dependent(states, options, cpu=in_turn, default=together)
 
 
 def member(tree: PyTree, index: int) -> PyTree:
@@ -98,16 +110,24 @@ def member_state(states: TrainState, index: int) -> TrainState:
     return dataclasses.replace(member(dataclasses.replace(states, step=None), index), step=states.step)
 
 
-def member_bytes(spec: Spec, data: DeviceInteractions, hparams: HParams) -> int:
+def member_bytes(options: Options, data: DeviceInteractions) -> int:
     """About the memory that one more member takes, mostly above it.
 
     Its state before and after some steps and in a checkpoint, its best parameters twice, and what a step needs
-    meanwhile: some numbers for each pair of positive and candidate, and some rows for each item looked up.
+    meanwhile: some numbers for each pair of the batch and item that it is compared with, and some copies of each row
+    looked up.
     """
-    state = jax.eval_shape(functools.partial(training.init_state, spec), data, hparams, 0)
-    looked_up = spec.batch_size * (2 + spec.num_negatives) + spec.num_candidates
-    numbers = 6 * (spec.batch_size * spec.num_candidates + looked_up * spec.dim)
-    return 3 * _bytes(state) + 2 * _bytes(state.params) + 4 * numbers
+    state = jax.eval_shape(training.init_state, options, data, 0)
+
+    def looked_up(state, data, options):
+        model, sampler = options.make_model(), options.make_sampler(data)
+        batch, _ = training.draw_batch(options, model, sampler, data, state)
+        rows = [state.params.tables[lookup.table][lookup.ids] for lookup in model.lookups(batch, data).values()]
+        return batch.valid, rows, jnp.zeros((options.batch_size, sampler.scores_per_pair))
+
+    one_device = dataclasses.replace(options, num_shards=1)
+    needed = jax.eval_shape(looked_up, state, data, one_device)
+    return 3 * _bytes(state) + 2 * _bytes(state.params) + 24 * sum(leaf.size for leaf in jax.tree.leaves(needed))
 
 
 def _bytes(tree: PyTree) -> int:

@@ -1,5 +1,6 @@
 """Exact masked top-k over the full catalogue, in chunks of users that fit a memory budget."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
@@ -9,22 +10,25 @@ import numpy as np
 
 from cml_jax import sharding
 from cml_jax.data.interactions import Interactions, padded_rows
-from cml_jax.types import Array, Params
+from cml_jax.types import Array, Factors, PyTree, Ranking, Score
 
 _MAX_CHUNK = 1024  # users a call; more gains nothing and makes the last, padded chunk wasteful
 _CACHE_BYTES = {"cpu": 2**25}  # scores of the users that are ranked at once, where more is slower
 _LEAST_AT_ONCE = 32  # users at once, in the cache or not; reading all items for fewer is what would take the time
 _BLOCK = 64  # L of `_top_k`
 _BYTES_PER_SCORE = 12  # scores, their masked copy and what is selected from
+_ITEMS_AT_ONCE = 256  # of a `Score`, whose scores are computed block by block; a multiple of _BLOCK
+
+Ranker = Callable[[Array, Array], tuple[Array, Array]]  # users Array[c], mask -> scores and ids Array[c, K]
 
 
 def top_k(
-    params: Params, users: np.ndarray, seen: Interactions, k: int, *, memory_budget_mb: float = 512.0
+    ranking: Ranking, users: np.ndarray, seen: Interactions, k: int, *, memory_budget_mb: float = 512.0
 ) -> np.ndarray:
-    """The k nearest items of each user that the user has not seen, nearest first; of equal distances the smaller id.
+    """The k best items of each user that the user has not seen, best first; of equal scores the smaller id.
 
     Args:
-        params: the embeddings.
+        ranking: of all users and items, as a model gives it.
         users: ndarray[n] of user row numbers.
         seen: interactions whose items are left out of the user's own list.
         k: K, at most I.
@@ -34,29 +38,29 @@ def top_k(
         ndarray[n, K] int32; -1 where fewer than K unseen items exist.
     """
     ranked = np.empty((len(users), k), np.int32)
-    for places, ids, _ in ranked_chunks(params, users, seen, k, memory_budget_mb=memory_budget_mb):
+    for places, ids, _ in ranked_chunks(ranking, users, seen, k, memory_budget_mb=memory_budget_mb):
         ranked[places] = ids
     return ranked
 
 
 def ranked_chunks(
-    params: Params, users: np.ndarray, seen: Interactions, k: int, *, memory_budget_mb: float = 512.0
+    ranking: Ranking, users: np.ndarray, seen: Interactions, k: int, *, memory_budget_mb: float = 512.0
 ) -> Iterator[tuple[np.ndarray, Array, Array]]:
     """Yields (places ndarray[c] in `users`, ids Array[c, K], scores Array[c, K]) until every user is ranked.
 
-    Arguments and ids as for `top_k`. Scores are -||u - i||^2 + ||u||^2, and -infinity where the id is -1.
+    Arguments and ids as for `top_k`. Scores are those of the ranking, and -infinity where the id is -1.
 
     Users come in order of the number of items they have seen, so that the padded lists of a chunk are about equally
     long; lengths are rounded up to powers of two, which bounds the number of compiled shapes.
     """
-    num_shards = sharding.num_shards_of(params.items)
-    bytes_per_user = _BYTES_PER_SCORE * params.items.shape[0] // num_shards
+    if len(users) == 0:
+        return
+    bytes_per_user = _bytes_per_user(ranking)
     in_cache = max(_LEAST_AT_ONCE, _CACHE_BYTES.get(jax.default_backend(), 2**28) // bytes_per_user)
     at_once = max(1, int(min(memory_budget_mb * 2**20 / bytes_per_user, in_cache, _MAX_CHUNK, len(users))))
     size = min(_MAX_CHUNK // at_once, -(-len(users) // at_once)) * at_once
-    rank = _ranker(params, seen.num_items, k, at_once)
-    degrees = seen.degrees[users]
-    order = np.argsort(degrees, kind="stable")
+    rank = _ranker(ranking, seen.num_items, k, at_once)
+    order = np.argsort(seen.degrees[users], kind="stable")
     for start in range(0, len(users), size):
         places = order[start : start + size]
         padded = np.resize(places, size)  # the last chunk repeats users, to keep the shape
@@ -65,67 +69,98 @@ def ranked_chunks(
         yield places, ids[: len(places)], scores[: len(places)]
 
 
-def _ranker(params: Params, num_items: int, k: int, at_once: int) -> Callable[[Array, Array], tuple[Array, Array]]:
+def select(ranking: Ranking, users: Array | None = None, items: Array | None = None) -> Ranking:
+    """The ranking of some users and some items alone: Array[n] and Array[m] of row numbers, all by default."""
+
+    def rows(tree: PyTree, chosen: Array | None) -> PyTree:
+        return tree if chosen is None else jax.tree.map(lambda leaf: leaf[chosen], tree)
+
+    if isinstance(ranking, Score):
+        return dataclasses.replace(ranking, users=rows(ranking.users, users), items=rows(ranking.items, items))
+    offsets = rows(ranking.offsets, users)
+    return Factors(rows(ranking.queries, users), rows(ranking.keys, items), offsets)
+
+
+def _bytes_per_user(ranking: Ranking) -> int:
+    """Memory of the scores of one user, on one device."""
+    if isinstance(ranking, Score):
+        num_items = jax.tree.leaves(ranking.items)[0].shape[0]
+        return _BYTES_PER_SCORE * num_items + 4 * _ITEMS_AT_ONCE * ranking.row_numbers
+    vectors = ranking.queries.shape[1] if ranking.queries.ndim == 3 else 1
+    return (_BYTES_PER_SCORE + 4 * (vectors - 1)) * ranking.keys.shape[0] // sharding.num_shards_of(ranking.keys)
+
+
+def _ranker(ranking: Ranking, num_items: int, k: int, at_once: int) -> Ranker:
     """A function (users Array[c], mask Array[c, length]) -> scores and ids Array[c, K]; prepares the items, once."""
-    num_shards = sharding.num_shards_of(params.items)
+    sizes = {"num_items": num_items, "k": k, "at_once": at_once}
+    if isinstance(ranking, Score):
+        score = sharding.gathered(ranking)
+        filled = dataclasses.replace(score, items=jax.tree.map(lambda x: _filled(x, _ITEMS_AT_ONCE), score.items))
+        return lambda users, mask: _rank_by_score(filled, users, mask, **sizes)
+    num_shards = sharding.num_shards_of(ranking.keys)
     if num_shards == 1:
-        items = jax.jit(_with_norms)(params.items)
-
-        def rank(users, mask):
-            return _rank_here(params.users, users, items, mask, num_items=num_items, k=k, at_once=at_once)
-
-        return rank
+        keys = _filled(ranking.keys, _BLOCK)
+        return lambda users, mask: _rank_here(ranking.queries, users, keys, mask, **sizes)
     by_row, everywhere = jax.sharding.PartitionSpec(sharding.AXIS), jax.sharding.PartitionSpec()
-    prepare, rank_part = _with_norms, functools.partial(_rank_by_parts, num_items=num_items, k=k, at_once=at_once)
-    mesh = sharding.make_mesh(num_shards)
-    items = jax.jit(jax.shard_map(prepare, mesh=mesh, in_specs=by_row, out_specs=by_row))(params.items)
     ranked = jax.jit(
         # Unchecked: the merged lists are the same everywhere, which the types of a gather do not say.
         jax.shard_map(
-            rank_part,
-            mesh=mesh,
-            in_specs=(by_row, everywhere, by_row, by_row, everywhere),
+            functools.partial(_rank_by_parts, **sizes),
+            mesh=sharding.make_mesh(num_shards),
+            in_specs=(by_row, everywhere, by_row, everywhere),
             out_specs=everywhere,
             check_vma=False,
         )
     )
     # By way of the host, since what follows is the business of each process alone.
     return lambda users, mask: jax.tree.map(
-        lambda part: jnp.asarray(np.asarray(part)), ranked(params.users, users, params.items, items, mask)
+        lambda part: jnp.asarray(np.asarray(part)), ranked(ranking.queries, users, ranking.keys, mask)
     )
 
 
-def _with_norms(items: Array) -> Array:
-    """Array[I, D] -> Array[I', D + 1] of (2 i, -||i||^2), I' in whole blocks: a product with (u, 1) gives all scores.
-
-    What is filled up has the largest finite norm, so that no user is near it.
-    """
-    padding = -items.shape[0] % _BLOCK
-    norms = jnp.pad(jnp.sum(jnp.square(items), axis=1), (0, padding), constant_values=jnp.finfo(jnp.float32).max)
-    return jnp.concatenate([jnp.pad(2.0 * items, ((0, padding), (0, 0))), -norms[:, None]], axis=1)
+def _filled(rows: Array, multiple: int) -> Array:
+    """Rows with zeros at the end, so that their number is a multiple."""
+    return jnp.pad(rows, ((0, -rows.shape[0] % multiple),) + ((0, 0),) * (rows.ndim - 1))
 
 
 @functools.partial(jax.jit, static_argnames=("num_items", "k", "at_once"))
 def _rank_here(
-    table: Array, users: Array, items: Array, mask: Array, *, num_items: int, k: int, at_once: int
+    queries: Array, users: Array, keys: Array, mask: Array, *, num_items: int, k: int, at_once: int
 ) -> tuple[Array, Array]:
-    """Scores and ids Array[c, K] where one device holds everything; `table` is the users'."""
-    return _rank(table[users], items, mask, num_items, k, at_once)
+    """Scores and ids Array[c, K] where one device holds all factors."""
+    return _rank(functools.partial(_products, keys=keys), queries[users], mask, num_items, 0, k, at_once)
+
+
+@functools.partial(jax.jit, static_argnames=("num_items", "k", "at_once"))
+def _rank_by_score(
+    ranking: Score, users: Array, mask: Array, *, num_items: int, k: int, at_once: int
+) -> tuple[Array, Array]:
+    """The same with a score function, whose items are whole blocks of _ITEMS_AT_ONCE."""
+    blocks = jax.tree.map(lambda x: x.reshape(-1, _ITEMS_AT_ONCE, *x.shape[1:]), ranking.items)
+
+    def scores(rows):
+        found = jax.lax.map(lambda block: ranking.score(rows, block, ranking.shared), blocks)  # [blocks, c, block]
+        return jnp.swapaxes(found, 0, 1).reshape(found.shape[1], -1)
+
+    rows = jax.tree.map(lambda table: table[users], ranking.users)
+    return _rank(scores, rows, mask, num_items, 0, k, at_once)
 
 
 def _rank_by_parts(
-    table: Array, users: Array, part: Array, items: Array, mask: Array, *, num_items: int, k: int, at_once: int
+    queries: Array, users: Array, part: Array, mask: Array, *, num_items: int, k: int, at_once: int
 ) -> tuple[Array, Array]:
     """The same inside `shard_map`: every device ranks its own items, then the lists of all are merged.
 
-    `table` and `part` are this device's rows of users and items, `items` is `_with_norms(part)`.
+    `queries` and `part` are this device's rows of queries and keys.
     """
+    keys, num_devices = _filled(part, _BLOCK), jax.lax.axis_size(sharding.AXIS)
     first = jax.lax.axis_index(sharding.AXIS) * part.shape[0]
     here = (mask >= first) & (mask < first + part.shape[0])
-    mask = jnp.where(here, mask - first, items.shape[0])
+    mask = jnp.where(here, mask - first, keys.shape[0])
     num_here = jnp.clip(num_items - first, 0, part.shape[0])
-    points = sharding.ShardedTable(table)[users]
-    best, ids = _rank(points, items, mask, num_here, min(k, part.shape[0]), at_once)
+    rows = sharding.ShardedTable(queries)[users]
+    scores = functools.partial(_products, keys=keys)
+    best, ids = _rank(scores, rows, mask, num_here, num_devices, min(k, part.shape[0]), at_once)
     ids = jnp.where(ids >= 0, ids + first, -1)
     best, ids = (jax.lax.all_gather(x, sharding.AXIS, axis=1, tiled=True) for x in (best, ids))
     # In the order of the devices, so that of equal scores the smaller id comes first here too.
@@ -133,18 +168,32 @@ def _rank_by_parts(
     return best, jnp.take_along_axis(ids, place, axis=1)
 
 
+def _products(queries: Array, keys: Array) -> Array:
+    """Scores Array[c, I] of queries Array[c, F], or the best of each user's, Array[c, V, F]."""
+    # Full precision: the default of GPUs and TPUs rounds products to fewer bits, which reorders near neighbours.
+    scores = jnp.matmul(queries, keys.T, precision=jax.lax.Precision.HIGHEST)
+    return scores if queries.ndim == 2 else jnp.max(scores, axis=1)
+
+
 def _rank(
-    points: Array, items: Array, mask: Array, num_items: Array | int, k: int, at_once: int
+    scores_of: Callable[[PyTree], Array],
+    rows: PyTree,
+    mask: Array,
+    num_items: Array | int,
+    max_missing: int,
+    k: int,
+    at_once: int,
 ) -> tuple[Array, Array]:
-    """Scores and ids, Array[c, K] each, in ascending ||u - i||^2; the score -||u - i||^2 + ||u||^2 orders alike.
+    """Scores and ids, Array[c, K] each, best first.
 
     A few users at a time, so that their scores stay in the cache.
 
     Args:
-        points: Array[c, D] of the users.
-        items: from `_with_norms`.
+        scores_of: users' rows -> scores Array[c, I'], where I' is I filled up to a multiple of a block.
+        rows: tree of Array[c, ...], of the users.
         mask: Array[c, length] int32; ids to leave out, and any above the last for none.
-        num_items: I; rows after it stand for no item.
+        num_items: I; what comes after it stands for no item.
+        max_missing: how much smaller I may be than the number of rows before they were filled up to whole blocks.
         k: K.
         at_once: a divisor of c.
 
@@ -153,16 +202,17 @@ def _rank(
     """
 
     def rank_some(some):
-        points, mask = some
-        points = jnp.pad(points, ((0, 0), (0, 1)), constant_values=1.0)
-        # Full precision: the default of GPUs and TPUs rounds products to fewer bits, which reorders near neighbours.
-        scores = jnp.matmul(points, items.T, precision=jax.lax.Precision.HIGHEST)
-        row = jnp.arange(points.shape[0])[:, None]
+        rows, mask = some
+        scores = scores_of(rows)
+        # Only the last columns can stand for no item.
+        start = max(0, scores.shape[1] - max(_BLOCK, _ITEMS_AT_ONCE) - max_missing)
+        column = start + jnp.arange(scores.shape[1] - start)
+        scores = scores.at[:, start:].set(jnp.where(column[None, :] < num_items, scores[:, start:], -jnp.inf))
+        row = jnp.arange(scores.shape[0])[:, None]
         best, ids = _top_k(scores.at[row, mask].set(-jnp.inf, mode="drop"), k)
-        real = (best > -jnp.inf) & (ids < num_items)
-        return jnp.where(real, best, -jnp.inf), jnp.where(real, ids, -1)
+        return best, jnp.where(best > -jnp.inf, ids, -1)
 
-    groups = (points.reshape(-1, at_once, points.shape[1]), mask.reshape(-1, at_once, mask.shape[1]))
+    groups = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (rows, mask))
     return jax.tree.map(lambda x: x.reshape(-1, k), jax.lax.map(rank_some, groups))
 
 

@@ -15,7 +15,7 @@ from cml_jax.types import Array, PyTree
 class Read(NamedTuple):
     """Rows of a table as an optimizer hands them out."""
 
-    values: Array  # [n, D]
+    values: Array  # [n, ...]
     state: PyTree  # the optimizer's state of these rows
 
 
@@ -23,29 +23,29 @@ class TableOptimizer(NamedTuple):
     """An optimizer of one embedding table.
 
     Attributes:
-        init: table[R, D] -> opt_state.
+        init: table[R, ...] -> opt_state.
         read: (rows[n], opt_state, table) -> Read; rows in [0, R).
-        write: (grads[n, D], rows[n], read, opt_state, table) -> (table, opt_state), with what was read of the same
+        write: (grads[n, ...], rows[n], read, opt_state, table) -> (table, opt_state), with what was read of the same
             rows. Gradients of equal rows are summed; entries whose row is now R or more are left out.
-        settle: (opt_state, table) -> table with all that is still due to rows that were not touched.
+        flush: (opt_state, table) -> table; applies the pending updates of rows not touched since their last step.
     """
 
     init: Callable[[Array], PyTree]
     read: Callable[[Array, PyTree, Array], Read]
     write: Callable[[Array, Array, Read, PyTree, Array], tuple[Array, PyTree]]
-    settle: Callable[[PyTree, Array], Array]
+    flush: Callable[[PyTree, Array], Array]
 
 
 def merge_rows(grads: Array, rows: Array, num_rows: int) -> tuple[Array, Array]:
     """Sums the gradients of equal rows.
 
     Args:
-        grads: Array[n, D].
+        grads: Array[n, ...].
         rows: Array[n] int32; num_rows or more marks entries to leave out.
         num_rows: R.
 
     Returns:
-        merged Array[n, D], at the first appearance of each row, and unique Array[n] int32, distinct; the places left
+        merged Array[n, ...], at the first appearance of each row, and unique Array[n] int32, distinct; the places left
         over hold numbers of R or more, which a scatter in mode 'drop' leaves out.
     """
     place = jnp.arange(rows.shape[0], dtype=jnp.int32)
@@ -62,7 +62,7 @@ def lazy(transform: optax.GradientTransformation, project: Callable[[Array], Arr
 
     Args:
         transform: optax optimizer; every state leaf that belongs to a parameter must have the parameter's shape.
-        project: norm constraint, Array[n, D] -> Array[n, D], the `project` of a `geometry.Constraint`.
+        project: norm constraint, Array[n, ...] -> the same, such as the `project` of a `geometry.Constraint`.
 
     Raises:
         ValueError: by `init`, if the optimizer's state is not per element (adafactor, for example).
@@ -158,8 +158,10 @@ def catch_up(
         missed = (count - done).astype(jnp.float32)
         last = tail.shape[0] - 1
         due = tail[jnp.minimum(done, last)] - _RATIO**missed * tail[jnp.minimum(count, last)]
-        values = values - learning_rate * due[:, None] * first / (jnp.sqrt(second) + _EPSILON)
-        return Read(values, put(state, mu=first * (_B1**missed)[:, None], nu=second * (_B2**missed)[:, None]))
+        per_row = (-1,) + (1,) * (values.ndim - 1)
+        values = values - learning_rate * due.reshape(per_row) * first / (jnp.sqrt(second) + _EPSILON)
+        decayed = {"mu": first * (_B1**missed).reshape(per_row), "nu": second * (_B2**missed).reshape(per_row)}
+        return Read(values, put(state, **decayed))
 
     def read(rows, opt_state, table):
         values, state = inner.read(rows, opt_state.adam, table)
@@ -170,13 +172,13 @@ def catch_up(
         now = optax.tree_utils.tree_get(adam, "count")
         return table, CatchUpState(adam, opt_state.done.at[rows].set(now, mode="drop"))
 
-    def settle(opt_state, table):
+    def flush(opt_state, table):
         return project(bring(table, opt_state.adam, opt_state.done).values)
 
     def init(table):
         return CatchUpState(inner.init(table), jnp.zeros(table.shape[0], jnp.int32))
 
-    return TableOptimizer(init, read, write, settle)
+    return TableOptimizer(init, read, write, flush)
 
 
 _B1, _B2, _EPSILON = 0.9, 0.999, 1e-8  # the defaults of optax.adam

@@ -16,7 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from cml_jax.rowwise import Read, TableOptimizer
-from cml_jax.types import Array, Params, PyTree, TrainState
+from cml_jax.types import Array, Batch, Params, PyTree, TrainState
 
 AXIS = "shards"
 
@@ -36,20 +36,20 @@ class ShardedTable:
     """A table of which a device holds some rows, read like a whole one: `table[rows]`.
 
     Attributes:
-        local: Array[R / P, D]; the rows of device p are p R / P to (p + 1) R / P - 1.
+        local: Array[R / P, ...]; the rows of device p are p R / P to (p + 1) R / P - 1.
     """
 
     local: Array
 
     def __getitem__(self, rows: Array) -> Array:
-        """Array[...] int32, the same on every device -> Array[..., D], the same on every device."""
+        """Array[...] int32, the same on every device -> rows Array[..., *], the same on every device."""
         place, is_local = _place(rows, self.local)
-        return jax.lax.psum(jnp.where(is_local[..., None], self.local[place], 0.0), AXIS)
+        return jax.lax.psum(_where_rows(is_local, self.local[place]), AXIS)
 
 
-def whole(params: Params) -> Any:
-    """Tables whose rows can be looked up as if this device had them all; stands for Params where only that is done."""
-    return Params(*map(ShardedTable, params))  # pyright: ignore[reportArgumentType]
+def _where_rows(mask: Array, rows: Array) -> Array:
+    """Rows Array[..., *] where the mask Array[...] holds, zeros elsewhere."""
+    return jnp.where(jnp.expand_dims(mask, tuple(range(mask.ndim, rows.ndim))), rows, 0.0)
 
 
 def _place(rows: Array, local: Array) -> tuple[Array, Array]:
@@ -65,16 +65,16 @@ def split(optimizer: TableOptimizer) -> TableOptimizer:
     def read(rows, opt_state, table):
         place, is_local = _place(rows, table)
         inner = optimizer.read(place, opt_state, table)
-        return Read(jax.lax.psum(jnp.where(is_local[:, None], inner.values, 0.0), AXIS), inner)
+        return Read(jax.lax.psum(_where_rows(is_local, inner.values), AXIS), inner)
 
     def write(grads, rows, read, opt_state, table):
         place, is_local = _place(rows, table)
         return optimizer.write(grads, jnp.where(is_local, place, table.shape[0]), read.state, opt_state, table)
 
-    return TableOptimizer(optimizer.init, read, write, optimizer.settle)
+    return TableOptimizer(optimizer.init, read, write, optimizer.flush)
 
 
-def my_part(batch: PyTree) -> PyTree:
+def local_slice(batch: PyTree) -> PyTree:
     """This device's B / P rows of a tree of Array[B, ...] that is the same on every device."""
 
     def part(x):
@@ -84,7 +84,14 @@ def my_part(batch: PyTree) -> PyTree:
     return jax.tree.map(part, batch)
 
 
-def joined(parts: PyTree) -> PyTree:
+def local_batch(batch: Batch) -> Batch:
+    """This device's pairs of a batch; candidates, which pairs share, stay whole."""
+    part = local_slice(batch._asdict() | {"others": None, "no_negative": None})
+    others = batch.others if batch.others.ndim == 1 else local_slice(batch.others)
+    return Batch(**part | {"others": others, "no_negative": batch.no_negative})
+
+
+def all_gather(parts: PyTree) -> PyTree:
     """The rows of all devices, the same on every device: Array[B / P, ...] -> Array[B, ...]; bool or numbers."""
 
     def join(part):
@@ -109,12 +116,17 @@ def state_specs(state: TrainState) -> Any:
     def by_row(tree):
         return jax.tree.map(lambda leaf: P(AXIS) if jnp.ndim(leaf) else P(), tree)
 
-    everywhere = jax.tree.map(lambda _: P(), state)
-    return everywhere.replace(
-        params=by_row(state.params),
+    def by_table(params):
+        return None if params is None else Params(by_row(params.tables), replicated(params.dense))
+
+    def replicated(tree):
+        return jax.tree.map(lambda _: P(), tree)
+
+    return replicated(state).replace(
+        params=by_table(state.params),
         opt_state=by_row(state.opt_state),
         snapshot=by_row(state.snapshot),
-        average=by_row(state.average),
+        average=by_table(state.average),
     )
 
 
@@ -124,7 +136,7 @@ def shardings(specs: PyTree, num_shards: int) -> PyTree:
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, P))
 
 
-def everywhere(tree: PyTree, num_shards: int) -> PyTree:
+def replicate(tree: PyTree, num_shards: int) -> PyTree:
     """A copy of a tree of arrays on each of P devices; where P is 1, the tree as it is."""
     return tree if num_shards == 1 else jax.device_put(tree, NamedSharding(make_mesh(num_shards), P()))
 
@@ -132,3 +144,12 @@ def everywhere(tree: PyTree, num_shards: int) -> PyTree:
 def num_shards_of(table: Array) -> int:
     """P of a table that was laid out by `shardings`; 1 where one device holds it."""
     return len(table.sharding.device_set)
+
+
+def gathered(tree: PyTree) -> PyTree:
+    """A tree of arrays, whole on this process's first device."""
+    leaves = jax.tree.leaves(tree)
+    if not leaves or num_shards_of(leaves[0]) == 1:
+        return tree
+    copied = jax.jit(lambda x: x, out_shardings=NamedSharding(make_mesh(num_shards_of(leaves[0])), P()))(tree)
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), copied)

@@ -1,269 +1,278 @@
-"""The training step: draw, differentiate with respect to the gathered rows, update and project just those."""
+"""The training step: draw, differentiate with respect to the rows read, update and project just those."""
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from cml_jax import csr, losses, sampling, sharding
-from cml_jax.geometry import CONSTRAINTS, points_of_inner_products
-from cml_jax.rowwise import ROW_MODES, TableOptimizer
-from cml_jax.types import Array, DeviceInteractions, HParams, Params, Spec, StepMetrics, TrainState
+from cml_jax import batches, csr, sharding
+from cml_jax.models.base import Model
+from cml_jax.optimizers import dense_optimizer, table_optimizer
+from cml_jax.rowwise import Read, TableOptimizer
+from cml_jax.samplers.base import Sampler
+from cml_jax.strategies import Options
+from cml_jax.types import Array, Batch, DeviceInteractions, Lookup, Params, Points, PyTree, StepMetrics, TrainState
 
-LOSSES = ("triplet", "softmax", "bpr")
-LOSS_REDUCTIONS = ("mean", "sum")
-GOR_FORMS = ("mean", "sum")
 AVERAGE_EVERY = 32  # steps; a pass over the tables for each would cost more than the steps
 _NO_ROW = 2**31 - 1
-OPTIMIZERS = {"adagrad": optax.adagrad, "adam": optax.adam, "rmsprop": optax.rmsprop, "sgd": optax.sgd}
+Optimizers = dict[str, TableOptimizer]
 
 
-class _Drawn(NamedTuple):
-    """What a step works on, before any embedding is looked up.
+def init_state(options: Options, data: DeviceInteractions, seed: Array | int) -> TrainState:
+    """The model's parameters at the start, empty optimizer states, step 0.
 
-    The items besides the positives are the batch's own negatives, Array[B, N], or the shared candidates, Array[C].
+    Where P > 1 tables are split by row over devices; their rows are those of P = 1, and rows of zeros.
     """
-
-    users: Array  # [B] int32
-    positives: Array  # [B] int32
-    others: Array  # [B, N] or [C] int32
-    trained: Array  # [B] bool; triplets that count
-    valid: Array  # [B, N] or [B, C] bool; pairs of a user and another item that count
-    no_negative: Array  # int32 scalar
+    if options.num_shards == 1:
+        return _jitted_init_state(options, data, seed)
+    specs = sharding.state_specs(jax.eval_shape(_init_state, options, data, seed))
+    return jax.jit(_init_state, out_shardings=sharding.shardings(specs, options.num_shards))(options, data, seed)
 
 
-def init_state(spec: Spec, data: DeviceInteractions, hparams: HParams, seed: Array | int) -> TrainState:
-    """Gaussian rows of expected squared norm init_scale^2 under the constraint, empty optimizer states, step 0.
-
-    Where P > 1 every device makes its own part of the tables; their rows are those of P = 1, and rows of zeros.
-    """
-    if spec.num_shards == 1:
-        return _jitted_init_state(spec, data, hparams, seed)
-    init = functools.partial(_init_state, spec)
-    specs = sharding.state_specs(jax.eval_shape(init, data, hparams, seed))
-    return jax.jit(init, out_shardings=sharding.shardings(specs, spec.num_shards))(data, hparams, seed)
-
-
-def _init_state(spec: Spec, data: DeviceInteractions, hparams: HParams, seed: Array | int) -> TrainState:
-    user_key, item_key = jax.random.split(_stream(seed, 0))
-
-    def random_table(key, num_rows):
-        deviation = hparams.init_scale / spec.dim**0.5
-        rows = sharding.padded(num_rows, spec.num_shards)
-        table = CONSTRAINTS[spec.constraint].project(deviation * jax.random.normal(key, (rows, spec.dim)))
-        return jnp.where(jnp.arange(rows)[:, None] < num_rows, table, 0.0)
-
-    params = Params(random_table(user_key, data.num_users), random_table(item_key, data.num_items))
-    optimizer = _table_optimizer(spec, hparams, jnp.int32(0))
+def _init_state(options: Options, data: DeviceInteractions, seed: Array | int) -> TrainState:
+    model, sampler = options.make_model(), options.make_sampler(data)
+    params = model.init(_stream(seed, 0), data)
+    params = params._replace(tables={name: _filled_up(table, options) for name, table in params.tables.items()})
+    optimizers = _optimizers(options, model, params, jnp.int32(0))
     return TrainState(
         step=jnp.int32(0),
         seed=jnp.asarray(seed, jnp.int32),
         params=params,
-        opt_state=(optimizer.init(params.users), optimizer.init(params.items)),
-        sampler_state=sampling.SAMPLERS[spec.sampler](spec, data, hparams).init(),
-        snapshot=None if spec.refresh_every == 1 else jnp.copy(params.items),
-        average=jax.tree.map(jnp.copy, params) if spec.average else None,
+        opt_state={name: optimizers[name].init(table) for name, table in params.tables.items()},
+        dense_opt_state=dense_optimizer(options.optimizer, jnp.int32(0)).init(params.dense),
+        sampler_state=sampler.init(),
+        snapshot=None if _sees_live_items(options, sampler) else jnp.copy(params.tables["items"]),
+        average=jax.tree.map(jnp.copy, params) if options.optimizer.average else None,
     )
 
 
-_jitted_init_state = jax.jit(_init_state, static_argnums=0)
+_jitted_init_state = jax.jit(_init_state)
 
 
-def make_step(spec: Spec):
-    """The step as a pure function (state, data, hparams) -> (state, StepMetrics); not jitted."""
-    draw = _draw_candidates if spec.loss == "softmax" else _draw_negatives
+def _filled_up(table: Array, options: Options) -> Array:
+    """The table with rows of zeros at its end, so that every device holds as many rows."""
+    more = sharding.padded(table.shape[0], options.num_shards) - table.shape[0]
+    return jnp.pad(table, ((0, more),) + ((0, 0),) * (table.ndim - 1)) if more else table
 
-    def step(state: TrainState, data: DeviceInteractions, hparams: HParams) -> tuple[TrainState, StepMetrics]:
-        snapshot = _refreshed_snapshot(spec, state)
-        seen = state.params if snapshot is None else state.params._replace(items=snapshot)
-        if spec.num_shards > 1:
-            seen = sharding.whole(seen)
-        drawn = draw(spec, data, hparams, state, seen)
 
-        params = state.params
-        optimizer = _table_optimizer(spec, hparams, state.step)
-        item_ids = jnp.concatenate([drawn.positives, drawn.others.ravel()])
-        user_read = optimizer.read(drawn.users, state.opt_state[0], params.users)
-        item_read = optimizer.read(item_ids, state.opt_state[1], params.items)
-        rows = (user_read.values, item_read.values)
-        loss, (user_grads, item_grads) = jax.value_and_grad(_batch_loss)(rows, drawn, spec, hparams)
+def make_step(options: Options) -> Callable[[TrainState, DeviceInteractions], tuple[TrainState, StepMetrics]]:
+    """The step as a pure function (state, data) -> (state, StepMetrics); not jitted."""
+    model = options.make_model()
 
-        # What does not count is sent out of bounds, where the optimizer leaves it out.
-        counted = jnp.any(drawn.valid, axis=0) if drawn.others.ndim == 1 else drawn.valid
-        user_ids = jnp.where(drawn.trained, drawn.users, _NO_ROW)
-        counted = jnp.concatenate([drawn.trained, counted.ravel()])
-        item_ids = jnp.where(counted, item_ids, _NO_ROW)
+    def step(state: TrainState, data: DeviceInteractions) -> tuple[TrainState, StepMetrics]:
+        sampler = options.make_sampler(data)
+        snapshot = _refreshed_snapshot(sampler, state)
+        batch, sampler_state = draw_batch(options, model, sampler, data, state, snapshot)
+        lookups, params = model.lookups(batch, data), state.params
 
-        users, user_state = optimizer.write(user_grads, user_ids, user_read, state.opt_state[0], params.users)
-        items, item_state = optimizer.write(item_grads, item_ids, item_read, state.opt_state[1], params.items)
+        optimizers = _optimizers(options, model, params, state.step)
+        reads = {
+            table: optimizers[table].read(ids, state.opt_state[table], params.tables[table])
+            for table, ids in _ids_by_table(lookups).items()
+        }
+        rows = _rows_by_role(lookups, reads)
+        objective = functools.partial(_objective, options, model, lookups, batch)
+        loss, (row_grads, dense_grads) = jax.value_and_grad(objective, argnums=(0, 1))(rows, params.dense)
+
+        tables, opt_state = dict(params.tables), dict(state.opt_state)
+        for table, read in reads.items():
+            grads, ids = _grads_of_table(table, lookups, row_grads)
+            written = optimizers[table].write(grads, ids, read, opt_state[table], tables[table])
+            tables[table], opt_state[table] = written
+        updates, dense_opt_state = dense_optimizer(options.optimizer, state.step).update(
+            dense_grads, state.dense_opt_state, params.dense
+        )
         state = dataclasses.replace(
             state,
             step=state.step + 1,
-            params=Params(users, items),
-            opt_state=(user_state, item_state),
+            params=Params(tables, optax.apply_updates(params.dense, updates)),
+            opt_state=opt_state,
+            dense_opt_state=dense_opt_state,
+            sampler_state=sampler_state,
             snapshot=snapshot,
         )
-        if spec.average:
-            state = dataclasses.replace(state, average=_averaged(state, optimizer, hparams))
-        return state, StepMetrics(loss, drawn.no_negative)
+        if options.optimizer.average:
+            state = dataclasses.replace(state, average=_averaged(options, state, optimizers))
+        return state, StepMetrics(loss, batch.no_negative)
 
     return step
 
 
-@functools.partial(jax.jit, static_argnames="spec")
-def settled(state: TrainState, hparams: HParams, *, spec: Spec) -> Params:
-    """The tables to be evaluated, with what rows = 'catch_up' still owes to rows that were not touched lately.
+def _sees_live_items(options: Options, sampler: Sampler) -> bool:
+    """Whether no snapshot of the items is needed: nothing looks at embeddings to draw candidates."""
+    return sampler.refresh_every == 1 or options.loss_takes == "candidates"
 
-    With `spec.average` they are an exponential moving average of the tables (Polyak and Juditsky 1992), sampled every
-    `AVERAGE_EVERY` steps with a window of `hparams.average_steps`, and until then their plain mean: what draws and
-    batches add to the rows is averaged away, at a learning rate that still makes progress.
+
+def _refreshed_snapshot(sampler: Sampler, state: TrainState) -> Array | None:
+    """The items' table as the sampler sees it at this step; None for the live one."""
+    if sampler.refresh_every <= 1 or state.snapshot is None:
+        return state.snapshot
+    due = state.step % sampler.refresh_every == 0
+    return jax.lax.cond(due, lambda: state.params.tables["items"], lambda: state.snapshot)
+
+
+def draw_batch(
+    options: Options,
+    model: Model,
+    sampler: Sampler,
+    data: DeviceInteractions,
+    state: TrainState,
+    snapshot: Array | None = None,
+) -> tuple[Batch, PyTree]:
+    """The positives of a step, and the negatives or the candidates that the sampler draws for them.
+
+    Args:
+        options: of the step.
+        model: shows the sampler the metric space.
+        sampler: of the options.
+        data: training interactions.
+        state: before the step; its seed and step decide every draw.
+        snapshot: the items' table as the sampler sees it; None for the live one.
+
+    Returns:
+        The batch, and the sampler's state after it.
     """
-    live = _settled(state, _table_optimizer(spec, hparams, state.step))
+    users, positives, filled = batches.positives(_stream(state.seed, 1), state.step, data, options.batch_size)
+    key = jax.random.fold_in(_stream(state.seed, 2), state.step)
+    if options.loss_takes == "candidates":
+        assert sampler.candidates is not None
+        candidates, sampler_state = sampler.candidates(key, state.sampler_state)
+        known = csr.known_positives(data, users, candidates.ids)
+        others, valid = candidates.ids, filled[:, None] & candidates.filled[None, :] & ~known
+        trained = jnp.any(valid, axis=1)
+    else:
+        points = _points(options, model, state, snapshot)
+        negatives, sampler_state = sampler.sample(key, state.sampler_state, points, users, positives)
+        others, trained = negatives.ids, filled & negatives.valid
+        valid = jnp.broadcast_to(trained[:, None], others.shape)
+    no_negative = jnp.sum(filled & ~trained, dtype=jnp.int32)
+    return Batch(users, positives, others, trained, valid, no_negative), sampler_state
+
+
+def _points(options: Options, model: Model, state: TrainState, snapshot: Array | None) -> Points:
+    """The metric space as the sampler sees it."""
+    tables = state.params.tables if snapshot is None else state.params.tables | {"items": snapshot}
+    if options.num_shards > 1:
+        tables = {name: sharding.ShardedTable(table) for name, table in tables.items()}
+    dense = state.params.dense
+    return Points(
+        users=lambda ids: model.user_points(tables, dense, ids),
+        items=lambda ids: model.item_points(tables, dense, ids),
+        directions=lambda ids: model.directions(tables, dense, ids),
+    )
+
+
+def _ids_by_table(lookups: dict[str, Lookup]) -> dict[str, Array]:
+    """The rows of each table that any role reads, one role after the other."""
+    tables = dict.fromkeys(lookup.table for lookup in lookups.values())
+    return {
+        table: jnp.concatenate([lookup.ids.ravel() for lookup in lookups.values() if lookup.table == table])
+        for table in tables
+    }
+
+
+def _rows_by_role(lookups: dict[str, Lookup], reads: dict[str, Read]) -> dict[str, Array]:
+    """What each role reads: rows in the shape of its ids."""
+    rows, start = {}, dict.fromkeys(reads, 0)
+    for role, (table, ids, *_) in lookups.items():
+        values = reads[table].values[start[table] : start[table] + ids.size]
+        rows[role] = values.reshape(*ids.shape, *values.shape[1:])
+        start[table] += ids.size
+    return rows
+
+
+def _grads_of_table(table: str, lookups: dict[str, Lookup], grads: dict[str, Array]) -> tuple[Array, Array]:
+    """Gradients of a table's rows and their ids; what does not count is out of bounds, where the optimizer drops it."""
+    found = [(lookup, grads[role]) for role, lookup in lookups.items() if lookup.table == table]
+    ids = [jnp.where(lookup.counted, lookup.ids, _NO_ROW).ravel() for lookup, _ in found]
+    rows = [grad.reshape(lookup.ids.size, *grad.shape[lookup.ids.ndim :]) for lookup, grad in found]
+    return jnp.concatenate(rows), jnp.concatenate(ids)
+
+
+def _objective(
+    options: Options,
+    model: Model,
+    lookups: dict[str, Lookup],
+    batch: Batch,
+    rows: dict[str, Array],
+    dense: PyTree,
+) -> Array:
+    """Loss over the B slots of the batch, those left out counting 0, plus the model's penalty."""
+    total = jnp.sum
+    if options.num_shards > 1:
+        total = sharding.total
+        rows = {role: x if lookups[role].shared else sharding.local_slice(x) for role, x in rows.items()}
+        batch = sharding.local_batch(batch)
+    each = model.loss(rows, dense, batch)
+    loss = total(jnp.where(batch.trained, each, 0.0))
+    if options.objective.loss_reduction == "mean":
+        loss /= options.batch_size
+    return loss + model.penalty(rows, dense, batch, total)
+
+
+def _optimizers(options: Options, model: Model, params: Params, step: Array) -> Optimizers:
+    return {
+        name: table_optimizer(options.optimizer, step, model.project.get(name, lambda rows: rows), options.num_shards)
+        for name in params.tables
+    }
+
+
+@jax.jit
+def evaluation_params(state: TrainState, options: Options) -> Params:
+    """The parameters to be evaluated: pending updates of rows = 'catch_up' are applied.
+
+    With an average they are an exponential moving average (Polyak and Juditsky 1992), sampled every `AVERAGE_EVERY`
+    steps with a window of `average_steps`, and until then the live ones: what draws and batches add to the rows is
+    averaged away, at a learning rate that still makes progress.
+    """
+    live = _flushed(state, _optimizers(options, options.make_model(), state.params, state.step))
     if state.average is None:
         return live
     return jax.tree.map(lambda a, b: jnp.where(state.step < AVERAGE_EVERY, a, b), live, state.average)
 
 
-def _settled(state: TrainState, optimizer: TableOptimizer) -> Params:
-    return Params(*map(optimizer.settle, state.opt_state, state.params))
+def _flushed(state: TrainState, optimizers: Optimizers) -> Params:
+    tables = state.params.tables
+    return state.params._replace(
+        tables={name: optimizers[name].flush(state.opt_state[name], table) for name, table in tables.items()}
+    )
 
 
-def _averaged(state: TrainState, optimizer: TableOptimizer, hparams: HParams) -> Params | None:
-    """The average of the tables after this step."""
-    weight = AVERAGE_EVERY / jnp.minimum(jnp.maximum(hparams.average_steps, AVERAGE_EVERY), state.step)
+def _averaged(options: Options, state: TrainState, optimizers: Optimizers) -> Params | None:
+    """The average of the parameters after this step."""
+    window = jnp.maximum(options.optimizer.average_steps, AVERAGE_EVERY)
+    weight = AVERAGE_EVERY / jnp.minimum(window, state.step)
 
     def moved():
-        return jax.tree.map(lambda mean, now: mean + weight * (now - mean), state.average, _settled(state, optimizer))
+        return jax.tree.map(lambda mean, now: mean + weight * (now - mean), state.average, _flushed(state, optimizers))
 
     return jax.lax.cond(state.step % AVERAGE_EVERY == 0, moved, lambda: state.average)
 
 
-def embeddings(params: Params, constraint: str, loss: str) -> Params:
-    """The points of the metric space that the tables stand for; what is ranked, evaluated and exported.
-
-    Array[U, D] and Array[I, D]; of a model of inner products, loss 'bpr', D + 1, see `points_of_inner_products`.
-    """
-    if loss == "bpr":
-        return Params(*points_of_inner_products(*params))
-    embed = CONSTRAINTS[constraint].embed
-    return Params(embed(params.users), embed(params.items))
-
-
-@functools.partial(jax.jit, static_argnames=("spec", "num_steps"), donate_argnames="state")
+@functools.partial(jax.jit, static_argnames="num_steps", donate_argnames="state")
 def run_steps(
-    state: TrainState, data: DeviceInteractions, hparams: HParams, *, spec: Spec, num_steps: int
+    state: TrainState, data: DeviceInteractions, options: Options, *, num_steps: int
 ) -> tuple[TrainState, StepMetrics]:
     """`num_steps` steps in one dispatch; the state is donated, the metrics are Array[num_steps] each."""
-    step = make_step(spec)
 
-    def run(state, data, hparams):
-        return jax.lax.scan(lambda s, _: step(s, data, hparams), state, length=num_steps)
+    def run(state, data, options):
+        step = make_step(options)
+        return jax.lax.scan(lambda s, _: step(s, data), state, length=num_steps)
 
-    if spec.num_shards > 1:
+    if options.num_shards > 1:
         specs, everywhere = sharding.state_specs(state), jax.sharding.PartitionSpec()
         run = jax.shard_map(
             run,
-            mesh=sharding.make_mesh(spec.num_shards),
+            mesh=sharding.make_mesh(options.num_shards),
             in_specs=(specs, everywhere, everywhere),
             out_specs=(specs, everywhere),
         )
-    return run(state, data, hparams)
+    return run(state, data, options)
 
 
 def _stream(seed: Array | int, number: int) -> Array:
     """The key of one of the run's independent streams: 0 initialisation, 1 order of the pairs, 2 negatives."""
     return jax.random.fold_in(jax.random.key(seed), number)
-
-
-def _table_optimizer(spec: Spec, hparams: HParams, step: Array) -> TableOptimizer:
-    rate = hparams.learning_rate * jnp.maximum(0.0, 1.0 - step / hparams.decay_steps)
-    optimizer = ROW_MODES[spec.rows](OPTIMIZERS[spec.optimizer](rate), CONSTRAINTS[spec.constraint].project, rate)
-    return sharding.split(optimizer) if spec.num_shards > 1 else optimizer
-
-
-def _refreshed_snapshot(spec: Spec, state: TrainState) -> Array | None:
-    """Item embeddings as stage 2 sees them at this step; None for the live ones."""
-    if spec.refresh_every <= 1 or state.snapshot is None:
-        return state.snapshot
-    due = state.step % spec.refresh_every == 0
-    return jax.lax.cond(due, lambda: state.params.items, lambda: state.snapshot)
-
-
-def _draw_negatives(spec: Spec, data: DeviceInteractions, hparams: HParams, state: TrainState, seen: Params) -> _Drawn:
-    """Triplets: the positives of this step and the negatives that the sampler draws for them."""
-    users, positives, filled = sampling.positives(_stream(state.seed, 1), state.step, data, spec.batch_size)
-    key = jax.random.fold_in(_stream(state.seed, 2), state.step)
-    sampler = sampling.SAMPLERS[spec.sampler](spec, data, hparams)
-    negatives, valid = sampler.sample(key, state.sampler_state, seen, users, positives)
-    trained = filled & valid
-    return _Drawn(
-        users=users,
-        positives=positives,
-        others=negatives,
-        trained=trained,
-        valid=jnp.broadcast_to(trained[:, None], negatives.shape),
-        no_negative=jnp.sum(filled & ~valid, dtype=jnp.int32),
-    )
-
-
-def _draw_candidates(spec: Spec, data: DeviceInteractions, hparams: HParams, state: TrainState, seen: Params) -> _Drawn:
-    """Positives of this step and stage 1's candidates, all of which will be weighted."""
-    del hparams, seen
-    users, positives, filled = sampling.positives(_stream(state.seed, 1), state.step, data, spec.batch_size)
-    key = jax.random.fold_in(_stream(state.seed, 2), state.step)
-    uniforms = jax.random.uniform(key, (2 * spec.num_draws,))
-    candidates, drawn = sampling.draw_candidates(key, uniforms, state.sampler_state, spec, data.num_items)
-    valid = filled[:, None] & drawn[None, :] & ~csr.known_positives(data, users, candidates)
-    trained = jnp.any(valid, axis=1)
-    return _Drawn(
-        users=users,
-        positives=positives,
-        others=candidates,
-        trained=trained,
-        valid=valid,
-        no_negative=jnp.sum(filled & ~trained, dtype=jnp.int32),
-    )
-
-
-def _batch_loss(rows: tuple[Array, Array], drawn: _Drawn, spec: Spec, hparams: HParams) -> Array:
-    """Loss over the B slots of the batch, those left out counting 0, plus the weighted GOR term.
-
-    Args:
-        rows: users Array[B, D] and items Array[B + B N, D] or Array[B + C, D], the positives first.
-        drawn: what the rows are.
-        spec: loss, loss_reduction, gor, constraint and dim are used.
-        hparams: margin, temperature, l2_weight, gor_weight.
-    """
-    embed = CONSTRAINTS[spec.constraint].embed
-    users, items = embed(rows[0]), embed(rows[1])
-    positives, others = items[: spec.batch_size], items[spec.batch_size :]
-    others = others.reshape(*drawn.others.shape, spec.dim)  # [B, N, D] or [C, D]
-    batch, total = (users, positives, drawn.trained, drawn.valid), jnp.sum
-    if spec.num_shards > 1:
-        batch, total = sharding.my_part(batch), sharding.total
-        others = others if others.ndim == 2 else sharding.my_part(others)
-    users, positives, trained, valid = batch
-    if spec.loss == "softmax":
-        each = jax.vmap(losses.softmax_loss, in_axes=(0, 0, None, 0, None, None))(
-            users, positives, others, valid, hparams.temperature, spec.decoupled
-        )
-    elif spec.loss == "bpr":
-        each = jax.vmap(losses.bpr_loss, in_axes=(0, 0, 0, None))(users, positives, others, hparams.l2_weight)
-    else:
-        each = jax.vmap(losses.triplet_loss, in_axes=(0, 0, 0, None))(users, positives, others, hparams.margin)
-    loss = total(jnp.where(trained, each, 0.0))
-    if spec.loss_reduction == "mean":
-        loss /= spec.batch_size
-    if spec.gor == "none":
-        return loss
-    against = "bd,cd->bc" if spec.loss == "softmax" else "bd,bnd->bn"
-    products = jnp.stack([jnp.einsum(against, anchors, others) for anchors in (users, positives)])
-    weights = jnp.broadcast_to(valid, products.shape).astype(products.dtype)
-    if spec.gor == "mean":
-        return loss + hparams.gor_weight * losses.gor(products, weights, spec.dim, total)
-    return loss + hparams.gor_weight * sum(
-        losses.gor_sum(some, weight, spec.dim, total) for some, weight in zip(products, weights, strict=True)
-    )

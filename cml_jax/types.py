@@ -5,16 +5,18 @@ Axes, used in every docstring as `Array[B, D]`:
 | letter | axis |
 |---|---|
 | B | batch of (user, positive item) pairs |
-| N | negatives per triplet |
+| N | negatives per pair |
 | C | candidates of stage 1, shared by the batch |
 | D | embedding dimension |
+| V | vectors of a user |
 | U, I | users, items |
 | K | length of a ranked list |
+| F | features of a score |
 | M | members of a population |
 | P | shards |
 """
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,10 +27,16 @@ PyTree = Any
 
 
 class Params(NamedTuple):
-    """The model: users and items as points of one Euclidean space."""
+    """What is trained.
 
-    users: Array  # [U, D] float32
-    items: Array  # [I, D] float32
+    Attributes:
+        tables: name -> Array[R, ...] float32, a row a user, an item or whatever the model looks up; only touched rows
+            are updated, and tables are split by row over devices.
+        dense: small parameters that every pair uses; updated as a whole, a copy on every device.
+    """
+
+    tables: dict[str, Array]
+    dense: PyTree = ()
 
 
 @struct.dataclass
@@ -65,104 +73,118 @@ class DeviceInteractions:
         return self.items.shape[0]
 
 
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """What a compiled step depends on: shapes and the names of strategies. Hashable, so it can be a static argument.
+class Batch(NamedTuple):
+    """What a step works on, before any embedding is looked up.
 
     Attributes:
-      dim: D.
-      batch_size: B.
-      sampler: 'uniform', 'popularity' or 'two_stage'.
-      num_negatives: N.
-      num_candidates: C, used by two_stage.
-      num_draws: independent draws made to find the C candidates, or the B N negatives without replacement, that are
-        distinct, see `draws.num_draws_needed`; 0 ranks perturbed weights of the whole catalogue instead.
-      refresh_every: steps between refreshes of the item embeddings that stage 2 sees; 1 = live, 0 = frozen at
-        initialisation.
-      own_positive: what two_stage does in a row whose positive is among the candidates: 'exclude' it, or, as the
-        released code does, 'uniform_draw' over all candidates, see `sampling.two_stage`.
-      known_positives: what two_stage does with known positives of the user: 'exclude' them, or 'retry_then_keep'.
-      without_replacement: whether the sampler popularity draws the negatives of a batch without replacement.
-      loss: 'triplet', 'softmax' or 'bpr'.
-      decoupled: whether the softmax loss leaves the positive out of its sum, see `losses.softmax_loss`.
-      loss_reduction: 'mean' or 'sum' over the batch.
-      gor: 'none', or the form of the GOR term, 'mean' or 'sum', see `losses.gor` and `losses.gor_sum`.
-      constraint: 'sphere', 'ball' or 'none'.
-      optimizer: a name in `training.OPTIMIZERS`.
-      rows: 'lazy' (touched rows only), 'dense' (all rows at every step) or 'catch_up' (as dense, but late).
-      average: whether the tables that are evaluated are an average over the last steps.
-      num_shards: P, devices that the tables are split over, see `sharding`; it divides the batch size.
+        users: Array[B] int32.
+        positives: Array[B] int32.
+        others: the negatives of each pair, Array[B, N] int32, or the candidates that all pairs share, Array[C] int32.
+        trained: Array[B] bool; pairs that count.
+        valid: Array[B, N] or Array[B, C] bool; pairs of a user and another item that count.
+        no_negative: int32 scalar; pairs left out because no valid negative was found.
     """
 
-    dim: int
-    batch_size: int
-    sampler: str = "two_stage"
-    num_negatives: int = 1
-    num_candidates: int = 0
-    num_draws: int = 0
-    refresh_every: int = 1
-    own_positive: str = "exclude"
-    known_positives: str = "exclude"
-    without_replacement: bool = False
-    loss: str = "triplet"
-    decoupled: bool = False
-    loss_reduction: str = "mean"
-    gor: str = "none"
-    constraint: str = "sphere"
-    optimizer: str = "adam"
-    rows: str = "lazy"
-    average: bool = False
-    num_shards: int = 1
+    users: Array
+    positives: Array
+    others: Array
+    trained: Array
+    valid: Array
+    no_negative: Array
 
 
-class HParams(NamedTuple):
-    """Numbers that may differ between members of one compiled program; traced scalars.
+class Lookup(NamedTuple):
+    """The rows that a role of the loss reads.
 
     Attributes:
-      learning_rate: step size of the optimizer, at the first step.
-      average_steps: window of the average of the tables, see `training.settled`.
-      decay_steps: steps in which it falls to 0, on a straight line; infinity for a constant one.
-      margin: m of the triplet hinge, in units of squared distance.
-      init_scale: root mean square norm of a fresh row; on the sphere, small values make the first steps large.
-      temperature: divisor of the cosines in the softmax loss.
-      l2_weight: weight of the squared norms in the BPR loss.
-      gor_weight: weight of the GOR term.
-      popularity_exponent: beta; item i is drawn with probability proportional to popularity_i^beta.
-      popularity_cap: counts above it are lowered to it; infinity for no cap.
-      similarity_cutoff: upper bound of the inner product in the stage-2 weight; 1 for no cut-off.
+        table: name of the table.
+        ids: Array[B], Array[B, N] or Array[C] int32; rows of the table.
+        counted: bool, of the shape of `ids`; the other rows get no gradient.
+        shared: whether all pairs of the batch share the rows; else the first axis is that of the batch.
     """
 
-    learning_rate: Array | float
-    decay_steps: Array | float = float("inf")
-    average_steps: Array | float = 1.0
-    margin: Array | float = 1.0
-    init_scale: Array | float = 1.0
-    temperature: Array | float = 0.1
-    l2_weight: Array | float = 0.0
-    gor_weight: Array | float = 0.0
-    popularity_exponent: Array | float = 1.0
-    popularity_cap: Array | float = float("inf")
-    similarity_cutoff: Array | float = 0.2
+    table: str
+    ids: Array
+    counted: Array
+    shared: bool = False
+
+
+class Points(NamedTuple):
+    """The metric space as a sampler sees it: look-ups by id, Array[...] int32 -> Array[..., D].
+
+    Attributes:
+        users: points of users.
+        items: points of items.
+        directions: items as unit vectors, which stage 2 compares (Tran et al. 2019, section 3).
+    """
+
+    users: Callable[[Array], Array]
+    items: Callable[[Array], Array]
+    directions: Callable[[Array], Array]
+
+
+class Factors(NamedTuple):
+    """A ranking by inner products: score(u, i) = max over v of <queries[u, v], keys[i]>, larger is better.
+
+    Rows after the last user or item stand for nothing.
+
+    Attributes:
+        queries: Array[U, F] or Array[U, V, F].
+        keys: Array[I, F].
+        offsets: Array[U]; added to a user's scores they make negative squared distances. None where the scores are
+            shown as they are.
+    """
+
+    queries: Array
+    keys: Array
+    offsets: Array | None = None
+
+
+@struct.dataclass
+class Score:
+    """A ranking by a function, for models whose scores are no inner products of factors.
+
+    Rows after the last user or item stand for nothing.
+
+    Attributes:
+        users: tree of Array[U, ...]; what is known of each user.
+        items: tree of Array[I, ...]; what is known of each item.
+        shared: tree of arrays that every score needs.
+        score: (users' rows [c, ...], items' rows [b, ...], shared) -> Array[c, b], larger is better; a function of the
+            module, since programs are compiled for it.
+        row_numbers: numbers that a score of one user and one item takes while it is computed.
+    """
+
+    users: PyTree
+    items: PyTree
+    shared: PyTree
+    score: Callable[[PyTree, PyTree, PyTree], Array] = struct.field(pytree_node=False)
+    row_numbers: int = struct.field(pytree_node=False)
+
+
+Ranking = Factors | Score
 
 
 @struct.dataclass
 class TrainState:
-    """All that a step reads and writes, besides data and hyperparameters.
+    """All that a step reads and writes, besides data and options.
 
     Attributes:
       step: int32 scalar; number of steps done.
       seed: int32 scalar; with `step` it determines every random draw, so no key is stored.
-      params: the embeddings.
-      opt_state: the optimizer's state of the users' and of the items' table.
-      sampler_state: what the sampler prepared at initialisation.
-      snapshot: Array[I, D] item embeddings as stage 2 sees them, or None when it sees the live ones.
-      average: the average of the tables that is evaluated, or None where the live ones are.
+      params: what is trained.
+      opt_state: the optimizer's state of each table, by name.
+      dense_opt_state: the optimizer's state of the dense part.
+      sampler_state: what the sampler keeps.
+      snapshot: the items' table as the sampler sees it, or None where it sees the live one.
+      average: the average of the parameters that is evaluated, or None where the live ones are.
     """
 
     step: Array
     seed: Array
     params: Params
-    opt_state: tuple[PyTree, PyTree]
+    opt_state: dict[str, PyTree]
+    dense_opt_state: PyTree
     sampler_state: PyTree
     snapshot: Array | None
     average: Params | None = None
@@ -172,8 +194,8 @@ class StepMetrics(NamedTuple):
     """What one step reports.
 
     Attributes:
-      loss: float32 scalar; the step's objective, a mean or a sum over the batch as `Spec.loss_reduction` says.
-      no_negative: int32 scalar; triplets left out because no valid negative was found.
+      loss: float32 scalar; the step's objective, a mean or a sum over the batch.
+      no_negative: int32 scalar; pairs left out because no valid negative was found.
     """
 
     loss: Array

@@ -27,15 +27,18 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from cml_jax import draws, ranking, sampling, training
-from cml_jax.data.interactions import Interactions, from_pairs
-from cml_jax.types import HParams, Params, Spec
+from cml_jax import ranking, training
+from cml_jax.data.interactions import Interactions
+from cml_jax.data.synthetic import make_interactions
+from cml_jax.models.cml import distance_factors
+from cml_jax.samplers import SAMPLERS
+from cml_jax.strategies import Options, make_options
 from experiments import cli
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "Small sizes and few repeats.")
 _DIM, _CANDIDATES = 128, 2000
-_HPARAMS = HParams(learning_rate=1e-3, similarity_cutoff=0.1)
+_OVER_CANDIDATES = ("two_stage", "softmax")
 
 
 class Timing(NamedTuple):
@@ -70,44 +73,28 @@ def _repeat(times: int, run: Callable[..., Any], *arguments: Any) -> None:
         jax.block_until_ready(run(*arguments))
 
 
-def make_interactions(num_users: int, num_items: int, num_pairs: int) -> Interactions:
-    """Users of log-normal activity, items of long-tailed popularity."""
-    rng = np.random.default_rng(0)
-    activity = rng.lognormal(0.0, 1.0, num_users)
-    users = np.searchsorted(np.cumsum(activity), rng.random(num_pairs) * activity.sum())
-    appeal = np.cumsum(np.arange(1, num_items + 1) ** -0.7)
-    items = np.searchsorted(appeal, rng.random(num_pairs) * appeal[-1])
-    every = np.arange(num_users)
-    return from_pairs(np.append(users, every), np.append(items, every % num_items), num_users, num_items)
-
-
 class Stepper:
     """A compiled run of steps that goes on where it stopped."""
 
-    def __init__(self, spec: Spec, train: Interactions, num_steps: int) -> None:
+    def __init__(self, options: Options, train: Interactions, num_steps: int) -> None:
         """Compiles; `compile_seconds` says how long that took."""
-        self._data, self._hparams = train.to_device(), jax.tree.map(jnp.float32, _HPARAMS)
-        self._state = training.init_state(spec, self._data, self._hparams, 0)
+        self._data, self._options = train.to_device(), options.as_arrays()
+        self._state = training.init_state(self._options, self._data, 0)
         started = time.perf_counter()
-        lowered = training.run_steps.lower(self._state, self._data, self._hparams, spec=spec, num_steps=num_steps)
+        lowered = training.run_steps.lower(self._state, self._data, self._options, num_steps=num_steps)
         self._compiled = lowered.compile()
         self.compile_seconds = time.perf_counter() - started
 
     def __call__(self) -> Any:
         """Takes the steps."""
-        self._state, metrics = self._compiled(self._state, self._data, self._hparams)
+        self._state, metrics = self._compiled(self._state, self._data, self._options)
         return self._state, metrics
 
 
-def make_spec(name: str, batch_size: int, train: Interactions, dim: int = _DIM, rows: str = "lazy") -> Spec:
-    """The spec of a sampler at the bench's sizes."""
-    if name != "two_stage":
-        return Spec(dim=dim, batch_size=batch_size, sampler=name, rows=rows)
-    weights = sampling.popularity_weights(jnp.asarray(train.popularity, jnp.float32), 1.0, jnp.inf)
-    num_draws = draws.num_draws_needed(np.asarray(weights, np.float64), _CANDIDATES)
-    return Spec(
-        dim=dim, batch_size=batch_size, sampler=name, num_candidates=_CANDIDATES, num_draws=num_draws, rows=rows
-    )
+def bench_options(name: str, batch_size: int, train: Interactions, dim: int = _DIM, rows: str = "lazy") -> Options:
+    """The options of a sampler at the bench's sizes; 'softmax' is the sampled softmax over stage 1's candidates."""
+    strategies = {"loss": "softmax"} if name == "softmax" else {"sampler": name}
+    return make_options(train, dim=dim, batch_size=batch_size, rows=rows, num_candidates=_CANDIDATES, **strategies)
 
 
 def measure_rates(repeats: int) -> dict[str, float]:
@@ -126,7 +113,7 @@ def measure_rates(repeats: int) -> dict[str, float]:
 def _traffic(name: str, batch_size: int) -> int:
     """Bytes a step moves at least: rows of table and moments, read and written; stage 2's rows, [B, C] both ways."""
     moved = 3 * batch_size * 3 * 2 * 4 * _DIM
-    if name == "two_stage":
+    if name in _OVER_CANDIDATES:
         moved += 4 * (batch_size + _CANDIDATES) * _DIM + 2 * 4 * batch_size * _CANDIDATES
     return moved
 
@@ -140,7 +127,8 @@ def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int)
         positives = jax.random.randint(jax.random.key(2), (batch_size,), 0, train.num_items)
         product = jax.jit(lambda items, positives, candidates: items[positives] @ items[candidates].T)
         num_steps = max(10, 51_200 // batch_size)
-        steppers = {name: Stepper(make_spec(name, batch_size, train), train, num_steps) for name in sampling.SAMPLERS}
+        names = (*SAMPLERS, "softmax")
+        steppers = {name: Stepper(bench_options(name, batch_size, train), train, num_steps) for name in names}
         runs: dict[str, Callable[[], Any]] = {**steppers}
         runs["floor"] = functools.partial(_repeat, 20, product, items, positives, candidates)
         seconds = time_in_turns(runs, repeats)
@@ -156,7 +144,7 @@ def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int)
                     "floor_ms": floor.median,
                     "ratio_to_floor": step.median / floor.median,
                     "bytes_per_second": _traffic(name, batch_size) / step.median * 1e3,
-                    "product_flops": 2e3 * batch_size * _DIM * _CANDIDATES * (name == "two_stage") / step.median,
+                    "product_flops": 2e3 * batch_size * _DIM * _CANDIDATES * (name in _OVER_CANDIDATES) / step.median,
                     "compile_seconds": steppers[name].compile_seconds,
                 }
             )
@@ -166,7 +154,7 @@ def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int)
 def bench_rows(train: Interactions, repeats: int) -> dict[str, Any]:
     """The ways of updating rows, uniform negatives, B = 256."""
     steps = {"lazy": 200, "catch_up": 200, "dense": 10}
-    runs = {rows: Stepper(make_spec("uniform", 256, train, rows=rows), train, n) for rows, n in steps.items()}
+    runs = {rows: Stepper(bench_options("uniform", 256, train, rows=rows), train, n) for rows, n in steps.items()}
     seconds = time_in_turns(dict(runs), repeats)
     timings = {rows: Timing.of(seconds[rows], steps[rows]) for rows in steps}
     return {
@@ -179,7 +167,7 @@ def bench_table_sizes(sizes: tuple[int, ...], repeats: int) -> list[dict[str, An
     """Step time against the number of items, d = 32, B = 256; all sizes take turns."""
     trains = {size: make_interactions(20_000, size, 400_000) for size in sizes}  # the table alone grows
     runs = {
-        f"{name} {size}": Stepper(make_spec(name, 256, train, dim=32), train, 200)
+        f"{name} {size}": Stepper(bench_options(name, 256, train, dim=32), train, 200)
         for size, train in trains.items()
         for name in ("uniform", "two_stage")
     }
@@ -199,9 +187,9 @@ def bench_evaluation(train: Interactions, dims: tuple[int, ...], repeats: int) -
     for dim in dims:
         rng = np.random.default_rng(0)
         users, items = (rng.normal(size=(n, dim)).astype(np.float32) for n in (train.num_users, train.num_items))
-        params = Params(jnp.asarray(users), jnp.asarray(items))
+        factors = distance_factors(jnp.asarray(users), jnp.asarray(items))
         runs: dict[str, Callable[[], Any]] = {
-            "ours": functools.partial(ranking.top_k, params, np.arange(train.num_users), train, 50)
+            "ours": functools.partial(ranking.top_k, factors, np.arange(train.num_users), train, 50)
         }
         if importlib.util.find_spec("faiss"):
             index = importlib.import_module("faiss").IndexFlatL2(dim)

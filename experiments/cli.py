@@ -13,7 +13,7 @@ from absl import app, flags, logging
 
 from cml_jax.errors import UserError
 from experiments import validation
-from experiments.preemption import Preempted
+from experiments.runs.preemption import Preempted
 
 
 def run(main: Callable[[], None], own: flags.FlagValues | None = None) -> None:

@@ -1,113 +1,194 @@
-"""The keys of a config, their defaults, and what the core makes of them."""
+"""The keys of a config, each declared once: default, range and help.
+
+What a compiled step depends on is declared with the strategies of `cml_jax`; this file has the rest of a run.
+"""
 
 import json
-import math
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict, config_dict
 
-from cml_jax import draws, sampling
+from cml_jax import strategies
 from cml_jax.data import datasets
-from cml_jax.data.interactions import Interactions
-from cml_jax.types import HParams, Spec
+from cml_jax.options import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    FINITE_AT_LEAST_0,
+    POSITIVE,
+    Option,
+    Range,
+    declared,
+    one_of,
+    options,
+    static,
+)
 
 # A ConfigDict. Its own annotations give every key the union of all types that a key can have.
 Config: TypeAlias = Any
+
+_CUTOFFS = Range(lambda v: all(type(k) is int and k >= 1 for k in v), "must be integers of 1 or more")
+_SOME_CUTOFFS = Range(lambda v: len(v) > 0 and _CUTOFFS.allows(v), _CUTOFFS.sentence)
+_SEED = Range(lambda v: 0 <= v < 2**31, "must be 0 or more and below 2^31")
+_COUNT = Range(lambda v: 1 <= v < 2**31, "must be 1 or more and below 2^31")
+
+
+@options
+class RunOptions:
+    """Options of a run as a whole."""
+
+    seed: int = static(
+        0,
+        "seed of every random draw of the training",
+        Range(lambda v: 0 <= v < 2**31, "must be 0 or more and below 2^31"),
+    )
+
+
+@options
+class DatasetOptions:
+    """Options of the data set, see `cml_jax.data.datasets`."""
+
+    name: str = static(
+        "synthetic",
+        "synthetic | checkerboard (generated), movielens-100k | -1m | -20m (downloaded), echonest, or a label for path",
+    )
+    path: str | None = static(None, "file or folder")
+    format: str | None = static(
+        None, "adjacency | csv | echonest | movielens | npz | parquet | tsv; none: as the name says, else adjacency"
+    )
+    user_column: str | None = static(None, "csv, tsv, parquet: column of users; none: user")
+    item_column: str | None = static(None, "csv, tsv, parquet: column of items; none: item")
+    rating_column: str | None = static(None, "csv, tsv, parquet: column of ratings or counts")
+    time_column: str | None = static(None, "csv, tsv, parquet: column of times")
+    min_rating: float | None = static(
+        None, "least rating or play count that makes a pair, 0 for all rows; none: as the name says", FINITE_AT_LEAST_0
+    )
+    min_user_items: int | None = static(None, "least items of a user; none: as the name says, else 0", AT_LEAST_0)
+    min_item_users: int = static(0, "least users of an item", AT_LEAST_0)
+    filter: str = static("once", "the two limits before: once | k_core", one_of(datasets.FILTERS))
+    split: str | None = static(
+        None,
+        "given | ratio | leave_one_out | temporal_user | temporal_global; none: given if there are parts, else ratio",
+        one_of(datasets.SPLITS),
+    )
+    split_ratio: tuple[int, ...] = static(
+        (3, 1, 1),
+        "train, validation, test",
+        Range(
+            lambda v: len(v) == 3 and all(type(s) is int and 0 <= s <= 1000 for s in v) and v[0] > 0 and v[2] > 0,
+            "must be three integers up to 1000, for train, validation and test, and only that of validation may be 0",
+        ),
+    )
+    split_seed: int = static(0, "seed of random splits, apart from the run's", AT_LEAST_0)
+    valid_fraction: float = static(
+        0.1,
+        "share of train set aside for validation where there is none; 0: do without",
+        Range(lambda v: 0 <= v < 1, "must be 0 or more and below 1"),
+    )
+
+
+@options
+class TrainOptions:
+    """Options of the training loop."""
+
+    num_passes: float = static(16.0, "passes over the training pairs", POSITIVE)
+    num_steps: int | None = static(None, "steps; if given, counts instead of num_passes", _COUNT)
+    report_every_steps: int = static(
+        100, "steps in one dispatch, each with a report; best a divisor of the other periods", AT_LEAST_1
+    )
+
+
+@options
+class EvalOptions:
+    """Options of the evaluation."""
+
+    every_steps: int = static(500, "steps between evaluations on validation", AT_LEAST_1)
+    ks: tuple[int, ...] = static((20, 50), "cut-offs of the metrics", _SOME_CUTOFFS)
+    select: str | None = static(None, "metric@k that selects the parameters; none: NDCG at the largest cut-off")
+    final_ks: tuple[int, ...] = static((), "more cut-offs, for the final scores alone", _CUTOFFS)
+    enough_held_out: bool = static(
+        False, "leave users with fewer than k held-out items out of precision, recall, hit rate and NDCG at k"
+    )
+    max_users: int | None = static(None, "validation users scored during training; none: all", AT_LEAST_1)
+    final_split: str = static("test", "split of the final score: test | valid", one_of(("test", "valid")))
+    memory_budget_mb: float = static(512.0, "bound on the scores held at once, in MiB", POSITIVE)
+
+
+@options
+class CheckpointOptions:
+    """Options of checkpoints."""
+
+    every_steps: int = static(1000, "steps between checkpoints", AT_LEAST_1)
+    keep: int = static(2, "checkpoints kept, the newest", AT_LEAST_1)
+
+
+@options
+class LogOptions:
+    """Options of the log."""
+
+    tensorboard: bool = static(False, "write event files into the workdir's folder tensorboard")
+
+
+@options
+class ShardingOptions:
+    """Options of several devices."""
+
+    num_shards: int | None = static(
+        None,
+        "devices that the tables are split over; divides the batch size; none: 1, or all those of several processes",
+        AT_LEAST_1,
+    )
+
+
+_CLASSES = {
+    "": RunOptions,
+    "dataset": DatasetOptions,
+    "train": TrainOptions,
+    "eval": EvalOptions,
+    "checkpoint": CheckpointOptions,
+    "log": LogOptions,
+    "sharding": ShardingOptions,
+}
+_ORDER = ("", "dataset", "sampler", "model", "optimizer", "train", "eval", "checkpoint", "log", "sharding")
+
+
+def _all_keys() -> dict[str, Option]:
+    keys = {f"{section}.{o.name}".lstrip("."): o for section, cls in _CLASSES.items() for o in declared(cls)}
+    keys |= strategies.KEYS
+    return dict(sorted(keys.items(), key=lambda item: _ORDER.index(section_of(item[0]))))
+
+
+def section_of(key: str) -> str:
+    """The section of a dotted key; nothing for a key of the run as a whole."""
+    return key.rpartition(".")[0]
+
+
+KEYS: dict[str, Option] = _all_keys()
+"""Every key of a config."""
 
 
 def default_config() -> Config:
     """Every key with its default; config files start from here."""
     config: Config = ConfigDict()
-    config.seed = 0
-
-    config.dataset = ConfigDict()
-    # What cml_jax/data/datasets.py takes. 'synthetic' and 'checkerboard' are generated, 'movielens-100k', '-1m' and
-    # '-20m' downloaded; any other name is a label for path.
-    config.dataset.name = "synthetic"
-    config.dataset.path = config_dict.placeholder(str)
-    # adjacency | csv | echonest | movielens | npz | parquet | tsv; none: what the name stands for, else adjacency
-    config.dataset.format = config_dict.placeholder(str)
-    config.dataset.user_column = config_dict.placeholder(str)  # csv, tsv, parquet; none: 'user'
-    config.dataset.item_column = config_dict.placeholder(str)  # none: 'item'
-    config.dataset.rating_column = config_dict.placeholder(str)
-    config.dataset.time_column = config_dict.placeholder(str)
-    # Least rating or play count that makes a pair, 0 for all rows; least items of a user. None: what the name stands
-    # for (10 and 10 for echonest), else 0.
-    config.dataset.min_rating = config_dict.placeholder(float)
-    config.dataset.min_user_items = config_dict.placeholder(int)
-    config.dataset.min_item_users = 0
-    config.dataset.filter = "once"  # once | k_core
-    config.dataset.split = config_dict.placeholder(str)  # none: given where there are parts, else ratio
-    config.dataset.split_ratio = (3, 1, 1)  # train, validation, test
-    config.dataset.split_seed = 0
-    config.dataset.valid_fraction = 0.1  # of train, to validation where there is none; 0: do without
-
-    config.sampler = ConfigDict()
-    config.sampler.name = "two_stage"  # uniform | popularity | two_stage
-    config.sampler.num_candidates = 2000
-    config.sampler.popularity_exponent = 1.0
-    config.sampler.popularity_cap = config_dict.placeholder(float)  # none: counts are not capped
-    config.sampler.similarity_cutoff = 0.1  # 1: no cut-off
-    config.sampler.refresh_every = 1  # triplet two_stage; 1: live, 0: frozen at the start, n: every n
-    # What only the released code does, see cml_jax/sampling.py; for replication.
-    config.sampler.own_positive = "exclude"  # triplet two_stage; exclude | uniform_draw
-    config.sampler.known_positives = "exclude"  # triplet two_stage; exclude | retry_then_keep
-    config.sampler.without_replacement = False  # popularity; the batch's negatives
-
-    config.model = ConfigDict()
-    config.model.dim = 64
-    config.model.loss = "triplet"  # triplet | softmax | bpr (inner products, for comparison)
-    config.model.margin = 1.0
-    config.model.temperature = 0.1  # of the softmax loss
-    config.model.decoupled = False  # softmax; leaves the positive out of the sum
-    config.model.num_negatives = 1  # of a triplet, the closest of which counts; of bpr, whose mean counts
-    config.model.l2_weight = 0.0  # of the bpr loss, on the squared norms of the rows looked up
-    config.model.constraint = "sphere"  # ball | sphere | none
-    config.model.init_scale = 1.0
-    config.model.loss_reduction = "mean"  # mean | sum, over the batch
-    config.model.gor_weight = 0.0
-    config.model.gor_form = "mean"  # mean | sum; sum: the released code's
-
-    config.optimizer = ConfigDict()
-    config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.schedule = "constant"  # constant | linear: to 0 at the end of the run
-    config.optimizer.average_passes = (
-        0.0  # window of an average of the tables, which is evaluated; 0: the last ones are
-    )
-    config.optimizer.rows = "lazy"  # lazy | dense | catch_up (adam: as dense, at about the cost of lazy)
-
-    config.train = ConfigDict()
-    config.train.batch_size = 256
-    config.train.num_passes = 16.0  # over the training pairs; config files set this one
-    config.train.num_steps = config_dict.placeholder(int)  # if given, counts instead of num_passes
-    config.train.report_every_steps = 100  # steps in one dispatch; best a divisor of the other periods
-
-    config.eval = ConfigDict()
-    config.eval.every_steps = 500
-    config.eval.ks = (20, 50)
-    config.eval.select = config_dict.placeholder(str)  # metric@k that selects the parameters; none: NDCG at the largest
-    config.eval.final_ks = ()  # more cut-offs, for the final scores alone
-    config.eval.enough_held_out = False  # users with fewer than k held-out items do not count in P, R, NDCG at k
-    config.eval.max_users = config_dict.placeholder(int)  # validation users scored during training; none: all
-    config.eval.final_split = "test"  # test | valid
-    config.eval.memory_budget_mb = 512.0
-
-    config.checkpoint = ConfigDict()
-    config.checkpoint.every_steps = 1000
-    config.checkpoint.keep = 2
-
-    config.log = ConfigDict()
-    config.log.tensorboard = False  # event files in the workdir's folder tensorboard
-
-    config.sharding = ConfigDict()
-    # Devices that the tables are split over; divides the batch size. None: 1, or all those of several processes.
-    config.sharding.num_shards = config_dict.placeholder(int)
+    for key, option in KEYS.items():
+        section, _, name = key.rpartition(".")
+        if section and section not in config:
+            config[section] = ConfigDict()
+        place = config[section] if section else config
+        place[name] = option.default if option.default is not None else config_dict.placeholder(option.kind)
     return config
+
+
+def help_text() -> str:
+    """A page of all keys, with default and meaning."""
+    lines, section = [], None
+    for key, option in KEYS.items():
+        if section_of(key) != section:
+            section = section_of(key)
+            lines.append("")
+        default = "none" if option.default is None else option.default
+        lines.append(f"  --config.{key}={default}\n      {option.help}")
+    return "\n".join(lines)
 
 
 def flatten(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -123,85 +204,3 @@ def flatten(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def to_json(config: Config) -> dict[str, Any]:
     """Every key with its value, of types that JSON has."""
     return json.loads(config.to_json(sort_keys=False))
-
-
-def resolve(config: Config) -> Config:
-    """A copy in which what the name of the data set stands for is filled in, as config.json keeps it."""
-    config = config.copy_and_resolve_references()
-    if config.dataset.path is not None or config.dataset.name not in datasets.GENERATED:
-        config.dataset.update(datasets.resolve(config.dataset))
-    return config
-
-
-def make_hparams(config: Config, num_pairs: int) -> HParams:
-    """The traced numbers of a config, for so many training pairs."""
-    cap = config.sampler.popularity_cap
-    return HParams(
-        learning_rate=config.optimizer.learning_rate,
-        decay_steps=math.inf if config.optimizer.schedule == "constant" else num_steps(config, num_pairs),
-        average_steps=config.optimizer.average_passes * num_pairs / config.train.batch_size,
-        margin=config.model.margin,
-        init_scale=config.model.init_scale,
-        temperature=config.model.temperature,
-        l2_weight=config.model.l2_weight,
-        gor_weight=config.model.gor_weight,
-        popularity_exponent=config.sampler.popularity_exponent,
-        popularity_cap=math.inf if cap is None else cap,
-        similarity_cutoff=config.sampler.similarity_cutoff,
-    )
-
-
-def make_spec(config: Config, train: Interactions) -> Spec:
-    """The static part of a config; the number of stage-1 draws depends on the data's popularity."""
-    draws_by_embeddings = config.sampler.name == "two_stage" and config.model.loss == "triplet"
-    num_candidates = config.sampler.num_candidates if config.sampler.name == "two_stage" else 0
-    num_draws, count = 0, num_distinct(config)
-    if count:
-        hparams = make_hparams(config, train.num_pairs)
-        weights = sampling.popularity_weights(
-            jnp.asarray(train.popularity, jnp.float32), hparams.popularity_exponent, hparams.popularity_cap
-        )
-        num_draws = draws.num_draws_needed(np.asarray(weights, np.float64), count)
-    return Spec(
-        dim=config.model.dim,
-        batch_size=config.train.batch_size,
-        sampler=config.sampler.name,
-        num_negatives=config.model.num_negatives,
-        num_candidates=num_candidates,
-        num_draws=num_draws,
-        # Nothing else looks at embeddings to draw, so nothing else needs a snapshot of them.
-        refresh_every=config.sampler.refresh_every if draws_by_embeddings else 1,
-        own_positive=config.sampler.own_positive,
-        known_positives=config.sampler.known_positives,
-        without_replacement=config.sampler.without_replacement,
-        loss=config.model.loss,
-        decoupled=config.model.decoupled,
-        loss_reduction=config.model.loss_reduction,
-        gor=config.model.gor_form if config.model.gor_weight > 0 else "none",
-        constraint=config.model.constraint,
-        optimizer=config.optimizer.name,
-        rows=config.optimizer.rows,
-        average=config.optimizer.average_passes > 0,
-        num_shards=num_shards(config),
-    )
-
-
-def num_shards(config: Config) -> int:
-    """Devices that the tables are split over."""
-    if config.sharding.num_shards is not None:
-        return config.sharding.num_shards
-    return 1 if jax.process_count() == 1 else jax.device_count()
-
-
-def num_distinct(config: Config) -> int:
-    """How many items a step draws without replacement: stage 1's candidates, or the negatives of the batch; else 0."""
-    if config.sampler.name == "two_stage":
-        return config.sampler.num_candidates
-    return config.train.batch_size * config.model.num_negatives if config.sampler.without_replacement else 0
-
-
-def num_steps(config: Config, num_pairs: int) -> int:
-    """Steps of the whole run: train.num_steps where given, else train.num_passes over the pairs, rounded up."""
-    if config.train.num_steps is not None:
-        return config.train.num_steps
-    return math.ceil(config.train.num_passes * sampling.steps_per_pass(num_pairs, config.train.batch_size))

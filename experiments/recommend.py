@@ -25,9 +25,10 @@ from cml_jax.data.interactions import Interactions, from_pairs, keep_users, noth
 from cml_jax.data.readers import Columns, read_columns
 from cml_jax.data.text_lines import TextLayout
 from cml_jax.errors import DataError, UserError
-from cml_jax.raw_ids import RawIds
-from cml_jax.recommender import Recommender
-from experiments import ann, cli, export, table_files
+from cml_jax.serving import ann, export
+from cml_jax.serving.raw_ids import RawIds
+from cml_jax.serving.recommender import Recommender
+from experiments import cli, table_files
 
 FLAGS = flags.FlagValues()  # its own, since commands share names
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a run; it is only read.", required=True, flag_values=FLAGS)

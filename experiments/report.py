@@ -19,10 +19,12 @@ from absl import flags
 
 from cml_jax.errors import UserError
 from cml_jax.statistics import student_interval
-from experiments import cli, comparison, learning_curves, plots, result_tables
-from experiments import rows as rows_lib
-from experiments.drawing import Drawing, written
-from experiments.rows import Row, shown_metrics
+from experiments import cli
+from experiments.reports import comparison, learning_curves, plots
+from experiments.reports import rows as rows_lib
+from experiments.reports.drawing import Drawing, written
+from experiments.reports.rows import Row, shown_metrics
+from experiments.results import tables
 
 _LEAST_P = 0.0002  # below it the number of resamples decides
 
@@ -99,7 +101,7 @@ def as_markdown(sections: Sequence[Section], failures: Sequence[tuple[str, str]]
 
 
 def _heading(group: Sequence[Row]) -> list[str]:
-    (name, digest), part, sizes = group[0].data, group[0].part, group[0].summaries[0]["dataset"]
+    (name, digest), part, sizes = group[0].data, group[0].part, group[0].summaries[0].dataset
     return [
         f"## {name}" + ("" if part == "test" else ", validation scores of the selected step, which are optimistic"),
         "",
@@ -122,10 +124,10 @@ def _table(group: Sequence[Row]) -> list[str]:
         ]
         values = row.values[names[0]]
         over_seeds = _interval(*student_interval(values)) if len(values) > 1 else "one seed"
-        intervals = [summary["intervals"][row.part][names[0]] for summary in row.summaries]
+        intervals = [summary.intervals[row.part][names[0]] for summary in row.summaries]
         over_users = _interval(*(sum(ends) / len(ends) for ends in zip(*intervals, strict=True)))
-        seconds = sum(summary["wall_seconds"] for summary in row.summaries) / len(row.summaries)
-        steps = f"{row.summaries[0]['steps']:,}"
+        seconds = sum(summary.wall_seconds for summary in row.summaries) / len(row.summaries)
+        steps = f"{row.summaries[0].steps:,}"
         first = [row.label, str(len(row.seeds)), cells[0], over_seeds, over_users]
         lines.append(_line([*first, *cells[1:], steps, f"{seconds:.0f}"]))
     return [*lines, ""]
@@ -213,7 +215,7 @@ def main() -> None:
     """Runs with the flags' values."""
     workdir = Path(flags.FLAGS.workdir) if flags.FLAGS.workdir is not None else None
     if flags.FLAGS.results:
-        print(result_tables.rebuild(workdir))
+        print(tables.rebuild(workdir))
     elif workdir is None:
         raise UserError("--workdir is needed, the folder with the runs; or --results, for the tables of RESULTS.md.")
     else:

@@ -22,12 +22,16 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from cml_jax.errors import ConfigError, TrainingError, UserError
-from experiments import cli, grid, planning, preemption, processes, report, rundir, scoring, train
+from experiments import cli, report
 from experiments.config import Config
-from experiments.console import say, show
-from experiments.member import Member, open_member, too_long
-from experiments.planning import Group
-from experiments.preemption import Preempted
+from experiments.runs import preemption, processes
+from experiments.runs.log import say, show
+from experiments.runs.loop import train_together
+from experiments.runs.preemption import Preempted
+from experiments.runs.run import Run, open_run, too_long
+from experiments.runs.workdir import locked, open_workdir, write_atomically
+from experiments.sweeps import grid, planning
+from experiments.sweeps.planning import Group, Planned
 
 _STOPPED = "Stopped by SIGTERM; start again to go on."
 
@@ -44,17 +48,17 @@ def run_sweep(config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]]
         UserError: before any work where the grid, a config or the data cannot be used; after it where all runs failed.
         Preempted: SIGTERM came; checkpoints hold what was done.
     """
-    with preemption.watch() as watch, rundir.locked(workdir) as folder:
+    with preemption.watch() as watch, locked(workdir) as folder:
         with preemption.stoppable(watch, _STOPPED):
             plan = planning.make_plan(config, more_axes)
         for line in plan.notes:
             say(line)
         unfinished = [run for run in plan.runs if not _is_over(run, folder)]
-        rundir.write_atomically(
+        write_atomically(
             folder / "sweep.json",
             json.dumps({"baseline": config.sweep.baseline, "runs": [run.folder for run in plan.runs]}, indent=2) + "\n",
         )
-        total = sum(run.total * run.spec.batch_size for run in unfinished)
+        total = sum(run.setup.num_steps * run.setup.options.batch_size for run in unfinished)
         groups = planning.grouped(unfinished, config.sweep.memory_budget_mb)
         say(f"{len(plan.runs)} runs, {len(unfinished)} of them to be trained, in {len(groups)} groups.")
         with tqdm(total=total, unit="triplet", unit_scale=True, mininterval=0.5) as bar:
@@ -69,49 +73,46 @@ def run_sweep(config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]]
         show(report.write_report(folder))
 
 
-def _is_over(run: planning.Planned, folder: Path) -> bool:
+def _is_over(run: Planned, folder: Path) -> bool:
     """Whether a run is finished, or has failed."""
-    with rundir.open_run(folder / run.folder, run.config, run.data_sha256) as opened:
-        if opened.newest_step() > run.total:
-            raise too_long(opened, run.total)
-        failure = opened.failure(run.config, run.data_sha256)
+    setup = run.setup
+    with open_workdir(folder / run.folder, setup.config, setup.data_sha256) as opened:
+        if opened.newest_step() > setup.num_steps:
+            raise too_long(opened, setup.num_steps)
+        failure = opened.failure(setup.config, setup.data_sha256)
         if failure is not None:
             say(f"{opened.folder} has failed before ({failure}) Delete its failed.json to try again.")
-        return failure is not None or opened.is_finished(run.total)
+        return failure is not None or opened.is_finished(setup.num_steps)
 
 
 def _train_group(group: Group, folder: Path, watch: preemption.Watch, bar: tqdm) -> None:
     """Trains runs that share a program; of those left by an interrupted sweep, the ones at the same step together."""
-    data = group[0].dataset.train.to_device()
-    batch_size = group[0].spec.batch_size
+    data = group[0].setup.dataset.train.to_device()
+    batch_size = group[0].setup.options.batch_size
 
     def advanced(num_steps: int, text: str) -> None:
         bar.update(num_steps * batch_size)
         bar.set_postfix_str(text)
 
-    def failed(member: Member, error: TrainingError) -> None:
-        say(f"{member.run.folder} failed: {error}")
-        member.run.write_failure(str(error))
+    def failed(run: Run, error: TrainingError) -> None:
+        say(f"{run.workdir.folder} failed: {error}")
+        run.workdir.write_failure(str(error))
 
     with contextlib.ExitStack() as stack:
-        members = []
-        for run in group:
-            opened = open_member(
-                run.config, run.dataset, run.data_sha256, folder / run.folder, data, say=lambda text: None
-            )
-            member = stack.enter_context(opened)
-            bar.total -= member.step * batch_size
-            members.append(member)
+        runs = []
+        for planned in group:
+            opened = open_run(planned.setup, folder / planned.folder, data, say=lambda text: None)
+            runs.append(stack.enter_context(opened))
+            bar.total -= runs[-1].step * batch_size
         bar.refresh()
-        members.sort(key=lambda member: member.step)
-        for _, at_one_step in itertools.groupby(members, key=lambda member: member.step):
+        runs.sort(key=lambda run: run.step)
+        for _, at_one_step in itertools.groupby(runs, key=lambda run: run.step):
             some = list(at_one_step)
-            train.train_members(some, data, watch, advanced, failed)
-            for member in some:
-                if member.summary is not None:
-                    part, metric = "valid", scoring.selection_metric(member.config)
-                    part = part if member.summary[part] else "test"
-                    say(f"{member.run.folder}: {part} {metric} {member.summary[part][metric]:.4f}")
+            train_together(some, data, watch, advanced, failed)
+            for run in some:
+                if run.summary is not None:
+                    part, metric = "valid" if run.summary.valid else "test", run.setup.protocol.metric
+                    say(f"{run.workdir.folder}: {part} {metric} {getattr(run.summary, part)[metric]:.4f}")
 
 
 def _as_grid(config: Config, axes: dict[str, Sequence[Any]]) -> Config:

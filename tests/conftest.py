@@ -50,7 +50,7 @@ def ragged():
 def trained(tmp_path_factory):
     """The workdir of a short run on 30 users and 45 items with ids of all kinds; its data set is gone."""
     from experiments import train
-    from tests.runs import tiny_config
+    from tests.tiny import tiny_config
 
     folder = tmp_path_factory.mktemp("trained")
     rng = np.random.default_rng(5)

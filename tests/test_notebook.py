@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from tests.runs import ROOT
+from tests.tiny import ROOT
 
 nbclient = pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")

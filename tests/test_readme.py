@@ -1,13 +1,13 @@
 import doctest
 import re
 
-from tests.runs import ROOT
+from tests.tiny import ROOT
 
 
 def test_python_of_the_readme_runs_on_a_workdir(tmp_path, monkeypatch):
     """On a tiny run, so ids and shapes are what counts."""
     from experiments import train
-    from tests.runs import tiny_config
+    from tests.tiny import tiny_config
 
     train.train_and_evaluate(tiny_config(train__num_steps=20), tmp_path / "runs" / "quickstart")
     monkeypatch.chdir(tmp_path)

@@ -14,7 +14,7 @@ from cml_jax.errors import ConfigError
 from cml_jax.types import HParams, Params, Spec
 from experiments import train
 from experiments.bench import make_interactions
-from tests.runs import read_records, tiny_config
+from tests.tiny import read_records, tiny_config
 
 TRAIN = make_interactions(101, 203, 3000)  # neither number is a multiple of 8
 DATA = TRAIN.to_device()

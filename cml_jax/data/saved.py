@@ -70,7 +70,7 @@ def load_dataset(path: Path) -> SavedDataset:
             sha256 = arrays["sha256"].tobytes().decode()
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: no such file; it holds the ids, so start the run again in its --workdir, which writes it."
+            f"{path}: no such file; it holds the ids, so start the run again in its workdir, which writes it."
         ) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
@@ -84,7 +84,7 @@ def load_dataset(path: Path) -> SavedDataset:
 
 
 def _damaged(path: Path) -> DataError:
-    return DataError(f"{path}: damaged; delete it and start the run again in its --workdir, which writes it anew.")
+    return DataError(f"{path}: damaged; delete it and start the run again in its workdir, which writes it anew.")
 
 
 def _packed_ids(name: str, ids: np.ndarray) -> dict[str, np.ndarray]:

@@ -102,3 +102,20 @@ def make_checkerboard(size: int = 50) -> Dataset:
     parts = [from_pairs(users[chosen], items[chosen], size, size) for chosen in (offset >= 4, offset == 2, offset == 0)]
     ids = np.arange(size)
     return Dataset(*parts, user_ids=ids, item_ids=ids, notes=("Generated the checkerboard.",))
+
+
+def make_interactions(num_users: int, num_items: int, num_pairs: int) -> Interactions:
+    """Interactions at random, with nothing to learn: users of log-normal activity, items of long-tailed popularity.
+
+    Args:
+        num_users: U; each has a pair at least.
+        num_items: I; each has a pair at least where there are no more items than users.
+        num_pairs: drawn pairs; equal ones become one.
+    """
+    rng = np.random.default_rng(0)
+    activity = rng.lognormal(0.0, 1.0, num_users)
+    users = np.searchsorted(np.cumsum(activity), rng.random(num_pairs) * activity.sum())
+    appeal = np.cumsum(np.arange(1, num_items + 1) ** -0.7)
+    items = np.searchsorted(appeal, rng.random(num_pairs) * appeal[-1])
+    every = np.arange(num_users)
+    return from_pairs(np.append(users, every), np.append(items, every % num_items), num_users, num_items)

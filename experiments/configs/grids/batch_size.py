@@ -11,9 +11,9 @@ Test NDCG@50 of two-stage at B = 256 is 0.308, of uniform at B = 4096 0.249 with
 steps. RESULTS.md has the tables and the figures.
 """
 
-from experiments import grid
 from experiments.config import Config
 from experiments.configs import two_stage
+from experiments.sweeps import grid
 
 _BUDGETS = {"passes": {"train.num_passes": 16.0}, "steps": {"train.num_steps": 4032}}
 

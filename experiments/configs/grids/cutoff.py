@@ -7,9 +7,9 @@ python -m experiments.sweep --config=experiments/configs/grids/cutoff.py --workd
 without a cut-off at every exponent (0.053 to 0.129); see RESULTS.md.
 """
 
-from experiments import grid
 from experiments.config import Config
 from experiments.configs import two_stage
+from experiments.sweeps import grid
 
 
 def get_config() -> Config:

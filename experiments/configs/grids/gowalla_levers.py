@@ -7,9 +7,9 @@ A tenth of train is set aside, 12 passes, d = 64, B = 1,024, seed 0; test is lef
 RESULTS.md has the table.
 """
 
-from experiments import grid
 from experiments.config import Config
 from experiments.configs.results import gowalla
+from experiments.sweeps import grid
 
 _CHANGES = {
     "as it is": {},

@@ -7,9 +7,9 @@ python -m experiments.sweep --config=experiments/configs/grids/ingredients.py --
 popularity 0.224, two-stage frozen 0.256, live 0.040, with a cut-off 0.272, with GOR 0.278; see RESULTS.md.
 """
 
-from experiments import grid
 from experiments.config import Config
 from experiments.configs import ladder
+from experiments.sweeps import grid
 
 
 def get_config() -> Config:

@@ -7,9 +7,9 @@ python -m experiments.sweep --config=experiments/configs/grids/negatives.py --wo
 sixteen, that of two-stage falls from 0.309 to 0.080; see RESULTS.md.
 """
 
-from experiments import grid
 from experiments.config import Config
 from experiments.configs import two_stage
+from experiments.sweeps import grid
 
 
 def get_config() -> Config:

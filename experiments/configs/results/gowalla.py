@@ -3,24 +3,25 @@
 python -m experiments.sweep --config=experiments/configs/results/gowalla.py --workdir=runs/results/gowalla \
     --config.dataset.path=FOLDER_WITH_TRAIN_TEST
 
-and then the same with experiments.baselines. --config=experiments/configs/results/gowalla.py:search is the search on
-validation, a tenth of train set aside, 20 passes: for each row four settings, listed in experiments/strategies.py, and
-two more; CHOSEN has the number of the best. For each the last of the 20 passes was best. RESULTS.md has the table.
+and then the same with experiments.results.baselines. --config=experiments/configs/results/gowalla.py:search is the
+search on validation, a tenth of train set aside, 20 passes: for each row four settings, listed in
+experiments/results/search_spaces.py, and two more; CHOSEN has the number of the best. For each the last of the 20
+passes was best. RESULTS.md has the table.
 """
 
-from experiments import strategies
 from experiments.config import Config
+from experiments.results import search_spaces
 
 _SEARCHED = ("uniform-ball", "uniform-sphere", "popularity-sphere", "two_stage-sphere", "softmax-sphere", "bpr-none")
 _MORE = {  # two for every row, past the edge of the four on which the best of them lay
-    "uniform-ball": strategies.at_both_rates({"model.num_negatives": 16}),
-    "uniform-sphere": strategies.at_both_rates({"model.num_negatives": 16}),
-    "popularity-sphere": strategies.at_both_rates({"sampler.popularity_exponent": 0.25}),
-    "two_stage-sphere": strategies.at_both_rates(
+    "uniform-ball": search_spaces.at_both_rates({"model.num_negatives": 16}),
+    "uniform-sphere": search_spaces.at_both_rates({"model.num_negatives": 16}),
+    "popularity-sphere": search_spaces.at_both_rates({"sampler.popularity_exponent": 0.25}),
+    "two_stage-sphere": search_spaces.at_both_rates(
         {"model.num_negatives": 8, "sampler.popularity_exponent": 0.0, "sampler.similarity_cutoff": 0.2}
     ),
-    "softmax-sphere": strategies.at_both_rates({"model.temperature": 0.06}),
-    "bpr-none": strategies.at_both_rates({"model.l2_weight": 0.002}),
+    "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.06}),
+    "bpr-none": search_spaces.at_both_rates({"model.l2_weight": 0.002}),
     "als": [{"regularization": 0.1, "alpha": 40.0}, {"regularization": 10.0, "alpha": 40.0}],
     "implicit_bpr": [
         {"learning_rate": 0.02, "regularization": 0.0005},
@@ -43,7 +44,7 @@ def get_config(part: str = "final") -> Config:
     """The grid of a part, 'final' or 'search'."""
     if part not in ("final", "search"):
         raise ValueError(f"'{part}' is not a part; choose 'final' or 'search'.")
-    base = strategies.base_config()
+    base = search_spaces.base_config()
     base.dataset.name = "gowalla"
     base.model.dim = 64
     base.train.batch_size = 1024
@@ -53,6 +54,6 @@ def get_config(part: str = "final") -> Config:
     base.eval.every_steps = 4 * 711
     base.checkpoint.every_steps = 10_000
     if part == "search":
-        return strategies.search(base, _SEARCHED, _MORE)
+        return search_spaces.search(base, _SEARCHED, _MORE)
     base.dataset.valid_fraction = 0.0
-    return strategies.final(base, CHOSEN, _MORE)
+    return search_spaces.final(base, CHOSEN, _MORE)

@@ -3,13 +3,13 @@
 python -m experiments.sweep --config=experiments/configs/results/lastfm.py --workdir=runs/results/lastfm \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
-and then the same with experiments.baselines. --config=experiments/configs/results/lastfm.py:search is the search on
-validation that chose the settings: four for each row, listed in experiments/strategies.py; CHOSEN has their numbers.
-RESULTS.md has the table.
+and then the same with experiments.results.baselines. --config=experiments/configs/results/lastfm.py:search is the
+search on validation that chose the settings: four for each row, listed in experiments/results/search_spaces.py; CHOSEN
+has their numbers. RESULTS.md has the table.
 """
 
-from experiments import strategies
 from experiments.config import Config
+from experiments.results import search_spaces
 
 CHOSEN = {
     "uniform-none": 2,
@@ -32,6 +32,6 @@ def get_config(part: str = "final") -> Config:
     """The grid of a part, 'final' or 'search'."""
     if part not in ("final", "search"):
         raise ValueError(f"'{part}' is not a part; choose 'final' or 'search'.")
-    base = strategies.base_config()
+    base = search_spaces.base_config()
     base.dataset.name = "lastfm"
-    return strategies.final(base, CHOSEN) if part == "final" else strategies.search(base)
+    return search_spaces.final(base, CHOSEN) if part == "final" else search_spaces.search(base)

@@ -3,14 +3,13 @@
 python -m experiments.sweep --config=experiments/configs/results/ml1m.py --workdir=runs/results/ml1m \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
-and then the same with experiments.baselines. --config=experiments/configs/results/ml1m.py:search is the search on
-validation that chose the settings: for each row four, listed in experiments/strategies.py, and two more; CHOSEN has the
-numbers of the best.
-RESULTS.md has the table.
+and then the same with experiments.results.baselines. --config=experiments/configs/results/ml1m.py:search is the search
+on validation that chose the settings: for each row four, listed in experiments/results/search_spaces.py, and two more;
+CHOSEN has the numbers of the best. RESULTS.md has the table.
 """
 
-from experiments import strategies
 from experiments.config import Config
+from experiments.results import search_spaces
 
 _SEARCHED = (
     "uniform-none",
@@ -22,15 +21,15 @@ _SEARCHED = (
 )
 _SEARCHED += ("bpr-none",)
 _MORE = {  # two for every row, past the edge of the four on which the best of them lay
-    "uniform-none": strategies.at_both_rates({"model.num_negatives": 16}),
-    "uniform-ball": strategies.at_both_rates({"model.num_negatives": 16}),
-    "uniform-sphere": strategies.at_both_rates({"model.num_negatives": 16}),
-    "popularity-sphere": strategies.at_both_rates({"sampler.popularity_exponent": 0.25}),
-    "two_stage-sphere": strategies.at_both_rates(
+    "uniform-none": search_spaces.at_both_rates({"model.num_negatives": 16}),
+    "uniform-ball": search_spaces.at_both_rates({"model.num_negatives": 16}),
+    "uniform-sphere": search_spaces.at_both_rates({"model.num_negatives": 16}),
+    "popularity-sphere": search_spaces.at_both_rates({"sampler.popularity_exponent": 0.25}),
+    "two_stage-sphere": search_spaces.at_both_rates(
         {"model.num_negatives": 8, "sampler.popularity_exponent": 0.0, "sampler.similarity_cutoff": 0.2}
     ),
-    "softmax-sphere": strategies.at_both_rates({"model.temperature": 0.18}),
-    "bpr-none": strategies.at_both_rates({"model.l2_weight": 0.002}),
+    "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.18}),
+    "bpr-none": search_spaces.at_both_rates({"model.l2_weight": 0.002}),
     "als": [{"regularization": 10.0, "alpha": 40.0}, {"regularization": 100.0, "alpha": 10.0}],
     "implicit_bpr": [
         {"learning_rate": 0.02, "regularization": 0.1},
@@ -54,9 +53,9 @@ def get_config(part: str = "final") -> Config:
     """The grid of a part, 'final' or 'search'."""
     if part not in ("final", "search"):
         raise ValueError(f"'{part}' is not a part; choose 'final' or 'search'.")
-    base = strategies.base_config()
+    base = search_spaces.base_config()
     base.dataset.name = "ml-1m"
     base.train.batch_size = 512
     base.train.num_passes = 8
     base.eval.every_steps = 1155
-    return strategies.final(base, CHOSEN, _MORE) if part == "final" else strategies.search(base, _SEARCHED, _MORE)
+    return search_spaces.final(base, CHOSEN, _MORE) if part == "final" else search_spaces.search(base, _SEARCHED, _MORE)

@@ -1,0 +1,11 @@
+"""Losses, one file each: functions of one pair's similarities, vmapped by the model."""
+
+from cml_jax.losses.base import MAKE_ARGUMENTS, SIMILARITIES, Loss
+from cml_jax.losses.bpr import BPR
+from cml_jax.losses.softmax import SOFTMAX
+from cml_jax.losses.triplet import TRIPLET
+from cml_jax.registry import Registry
+
+LOSSES = Registry("loss", MAKE_ARGUMENTS, TRIPLET, SOFTMAX, BPR)
+
+__all__ = ["LOSSES", "SIMILARITIES", "Loss"]

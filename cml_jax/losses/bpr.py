@@ -1,0 +1,56 @@
+"""Bayesian personalised ranking, which metric learning is compared with."""
+
+import jax
+import jax.numpy as jnp
+
+from cml_jax.losses.base import Loss
+from cml_jax.options import FINITE_AT_LEAST_0, Effect, StrategyOptions, options, traced
+from cml_jax.registry import Strategy
+from cml_jax.types import Array
+
+
+@options
+class BprOptions(StrategyOptions):
+    """Options of BPR."""
+
+    l2_weight: float = traced(
+        0.0,
+        "weight of the squared norms of the rows looked up, in the bpr loss",
+        FINITE_AT_LEAST_0,
+        Effect(enforced=True),
+    )
+
+
+def bpr_loss(own: Array, others: Array, valid: Array) -> Array:
+    """Bayesian personalised ranking of inner products (Rendle et al. 2009, BPR-OPT).
+
+    mean_n -log sigma(<u, p> - <u, n>).
+
+    Args:
+        own: scalar, <u, p>.
+        others: Array[N], <u, n>.
+        valid: Array[N] bool.
+
+    Returns:
+        Scalar; 0 where no negative is valid.
+    """
+    values = jnp.where(valid, jax.nn.softplus(others - own), 0.0)
+    return jnp.sum(values) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def squared_norms(user: Array, positive: Array, others: Array, l2_weight: Array | float) -> Array:
+    """L2 term of BPR-OPT: w / 2 (||u||^2 + ||p||^2 + mean_n ||n||^2); Array[D], Array[D], Array[N, D] -> scalar."""
+    sizes = jnp.dot(user, user) + jnp.dot(positive, positive) + jnp.mean(jnp.sum(jnp.square(others), axis=1))
+    return 0.5 * l2_weight * sizes
+
+
+def make(options: BprOptions) -> Loss:
+    """BPR with its L2 term."""
+
+    def penalty(user, positive, others):
+        return squared_norms(user, positive, others, options.l2_weight)
+
+    return Loss(bpr_loss, similarity="inner_product", penalty=penalty)
+
+
+BPR = Strategy("bpr", BprOptions, make)

@@ -1,0 +1,95 @@
+"""What a model is: a record of pure functions that closes over its options, as an optax transformation does."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cml_jax.geometry import squared_distance, to_sphere
+from cml_jax.losses.base import Loss
+from cml_jax.types import Array, Batch, DeviceInteractions, Lookup, Params, PyTree, Ranking
+
+MAKE_ARGUMENTS = ("options", "loss")
+# Tables by name, whose rows are looked up: an array, or what stands for one that is split over devices.
+Tables = Mapping[str, Any]
+
+
+def _no_penalty(rows: dict[str, Array], dense: PyTree, batch: Batch, total: Callable[[Array], Array]) -> Array:
+    del rows, dense, batch, total
+    return jnp.zeros(())
+
+
+class Model(NamedTuple):
+    """A family of collaborative metric learning, or what it is compared with.
+
+    Inside `loss` and `penalty`, `batch` and the rows of roles that are not shared are those of this device, b = B / P.
+
+    Attributes:
+        init: (key, data) -> Params; the tables 'users' and 'items' are among those of every model.
+        lookups: (batch, data) -> role -> Lookup; the rows that the loss reads.
+        loss: (rows by role, dense, batch) -> Array[b]; the loss of each pair; anything where it does not count.
+        project: table -> what is done to its touched rows after an update; nothing for tables that are not named.
+        user_points: (tables, dense, ids[...]) -> Array[..., D]; users in the metric space.
+        item_points: (tables, dense, ids[...]) -> Array[..., D]; items in the metric space.
+        directions: (tables, dense, ids[...]) -> Array[..., D]; items as unit vectors, which stage 2 compares.
+        ranking: (params, data) -> Factors or Score of all users and items.
+        parametrize_user: (row[D], scale) -> row[D] of the table 'users' within the constraint; for fold-in.
+        penalty: (rows by role, dense, batch, total) -> scalar, added to the loss; `total` sums over the batch.
+    """
+
+    init: Callable[[Array, DeviceInteractions], Params]
+    lookups: Callable[[Batch, DeviceInteractions], dict[str, Lookup]]
+    loss: Callable[[dict[str, Array], PyTree, Batch], Array]
+    project: dict[str, Callable[[Array], Array]]
+    user_points: Callable[[Tables, PyTree, Any], Array]
+    item_points: Callable[[Tables, PyTree, Any], Array]
+    directions: Callable[[Tables, PyTree, Any], Array]
+    ranking: Callable[[Params, DeviceInteractions | None], Ranking]
+    parametrize_user: Callable[[Array, Array], Array]
+    penalty: Callable[[dict[str, Array], PyTree, Batch, Callable[[Array], Array]], Array] = _no_penalty
+
+
+def users_positives_others(batch: Batch) -> dict[str, Lookup]:
+    """The look-ups that all families have: users, positives, and the negatives or the candidates that pairs share."""
+    shared = batch.others.ndim == 1
+    counted = jnp.any(batch.valid, axis=0) if shared else batch.valid
+    return {
+        "user": Lookup("users", batch.users, batch.trained),
+        "positive": Lookup("items", batch.positives, batch.trained),
+        "others": Lookup("items", batch.others, counted, shared),
+    }
+
+
+def distances(user: Array, items: Array) -> Array:
+    """-||u - i||^2 of Array[D] and Array[D] or Array[n, D]."""
+    return -squared_distance(user if items.ndim == 1 else user[None, :], items)
+
+
+def inner_products(user: Array, items: Array) -> Array:
+    """<u, i> of Array[D] and Array[D] or Array[n, D]."""
+    return items @ user
+
+
+def cosines(user: Array, items: Array) -> Array:
+    """cos(u, i) of Array[D] and Array[D] or Array[n, D]."""
+    return to_sphere(items) @ to_sphere(user)
+
+
+SIMILARITY_FUNCTIONS = {"distance": distances, "cosine": cosines, "inner_product": inner_products}
+
+
+def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, valid: Array) -> Array:
+    """A loss of points: Array[b, D], Array[b, D], Array[b, n, D] or Array[n, D], Array[b, n] bool -> Array[b]."""
+    similarity = SIMILARITY_FUNCTIONS[loss.similarity]
+
+    def example(user, positive, others, valid):
+        value = loss.example(similarity(user, positive), similarity(user, others), valid)
+        return value if loss.penalty is None else value + loss.penalty(user, positive, others)
+
+    return jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))(users, positives, others, valid)
+
+
+def gaussian_table(key: Array, num_rows: int, dim: int, init_scale: Array | float) -> Array:
+    """Array[num_rows, D] of Gaussian rows with expected squared norm init_scale^2."""
+    return init_scale / dim**0.5 * jax.random.normal(key, (num_rows, dim))

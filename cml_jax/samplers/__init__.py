@@ -1,0 +1,11 @@
+"""Samplers of negatives and candidates, one file each."""
+
+from cml_jax.registry import Registry
+from cml_jax.samplers.base import MAKE_ARGUMENTS, BatchShape, Candidates, Negatives, Sampler
+from cml_jax.samplers.popularity import POPULARITY
+from cml_jax.samplers.two_stage import TWO_STAGE
+from cml_jax.samplers.uniform import UNIFORM
+
+SAMPLERS = Registry("sampler", MAKE_ARGUMENTS, UNIFORM, POPULARITY, TWO_STAGE)
+
+__all__ = ["SAMPLERS", "BatchShape", "Candidates", "Negatives", "Sampler"]

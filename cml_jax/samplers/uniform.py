@@ -1,0 +1,43 @@
+"""Uniform negatives."""
+
+import jax
+import jax.numpy as jnp
+
+from cml_jax import csr, draws
+from cml_jax.options import options
+from cml_jax.registry import Strategy
+from cml_jax.samplers.base import BatchShape, Negatives, Sampler
+from cml_jax.samplers.stage1 import CandidateOptions, in_order
+from cml_jax.types import DeviceInteractions
+
+
+@options
+class UniformOptions(CandidateOptions):
+    """Options of uniform negatives."""
+
+
+def make(options: UniformOptions, data: DeviceInteractions, shape: BatchShape) -> Sampler:
+    """Each negative uniform over the items that are not known positives of the user; exact, nothing is rejected.
+
+    Candidates are C distinct items, uniform over the catalogue.
+    """
+    count = min(options.num_candidates, data.num_items)
+
+    def sample(key, state, points, users, positives):
+        del points, positives
+        free = data.num_items - (data.indptr[users + 1] - data.indptr[users])
+        rank = jax.random.randint(key, (users.shape[0], shape.num_negatives), 0, jnp.maximum(free, 1)[:, None])
+        return Negatives(csr.complement_element(data, users[:, None], rank), free > 0), state
+
+    def candidates(key, state):
+        if options.num_draws:
+            drawn = jax.random.randint(key, (options.num_draws,), 0, data.num_items)
+            taken = draws.among_first_distinct(drawn, count)
+        else:
+            drawn, taken = draws.gumbel_top_k(key, jnp.ones(data.num_items), count)
+        return in_order(drawn, taken, count, data.num_items), state
+
+    return Sampler(lambda: (), sample, candidates)
+
+
+UNIFORM = Strategy("uniform", UniformOptions, make)

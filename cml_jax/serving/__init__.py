@@ -1,0 +1,1 @@
+"""A trained model in use: lists, neighbours, new users, export."""

@@ -1,0 +1,142 @@
+"""Points of users that training has not seen, from their items alone; the items' points stay where they are."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cml_jax.data.interactions import Interactions, padded_rows
+from cml_jax.strategies import Options
+from cml_jax.types import Array, DeviceInteractions, Factors, Params, Ranking, Score
+
+# Chosen on validation items of Last.fm users left out of training.
+_NUM_STEPS = 50
+_STEP_SIZE = 0.1  # in units of the items' root mean square norm
+_TEMPERATURE = 0.5  # in units of the loss's scale
+_EXPONENT = 0.25  # of popularity, in the weight of an item as a negative
+_NO_WEIGHT = -1e30  # the logarithm of it; finite, so that gradients are
+_BYTES_PER_SCORE = 20  # scores, exponentials and their gradients
+_MAX_CHUNK = 256
+
+
+def fold_in(
+    options: Options,
+    params: Params,
+    data: DeviceInteractions,
+    histories: Interactions,
+    *,
+    memory_budget_mb: float = 512.0,
+) -> np.ndarray:
+    """Rows of new users: what minimises `history_loss` by a fixed number of steps of Adam, deterministically.
+
+    Args:
+        options: of the model, whose norm constraint and scores hold for new users too.
+        params: of the model; only the table of the users is not used.
+        data: training interactions; popular items weigh more as negatives.
+        histories: items of each new user, at least one.
+        memory_budget_mb: bound on the scores of the users solved at once, in MiB; at least one user is.
+
+    Returns:
+        ndarray[n, ...] float32, as the rows of the table 'users'.
+    """
+    ranking = jax.jit(_ranking_of)(options, params, data)
+    numbers = _BYTES_PER_SCORE + (8 * ranking.row_numbers if isinstance(ranking, Score) else 0)
+    at_once = int(memory_budget_mb * 2**20 / (numbers * data.num_items))
+    size = max(1, min(at_once, _MAX_CHUNK, histories.num_users))
+    log_weights = jax.jit(negative_weights)(data.popularity)
+    found = np.empty((histories.num_users, *params.tables["users"].shape[1:]), np.float32)
+    order = np.argsort(histories.degrees, kind="stable")  # lists of about equal length share a chunk
+    for start in range(0, len(order), size):
+        places = order[start : start + size]
+        lists = padded_rows(histories, np.resize(places, size))  # the last chunk repeats users, to keep the shape
+        solved = _solve(options, params, data, ranking, log_weights, jnp.asarray(lists))
+        found[places] = np.asarray(solved)[: len(places)]
+    return found
+
+
+def _ranking_of(options: Options, params: Params, data: DeviceInteractions) -> Ranking:
+    return options.make_model().ranking(params, data)
+
+
+def negative_weights(popularity: Array) -> Array:
+    """Array[I] -> Array[I], logarithms of weights of sum 1; items without a training user have next to none."""
+    weights = jnp.where(popularity > 0, jnp.maximum(popularity, 1.0) ** _EXPONENT, 0.0)
+    return jnp.where(popularity > 0, jnp.log(weights / jnp.sum(weights)), _NO_WEIGHT)
+
+
+def history_loss(scores: Array, history: Array, log_weights: Array, temperature: Array | float) -> Array:
+    """Softmax loss of one user, the expectation over all other items in the place of drawn negatives.
+
+    mean_p log(1 + sum_n w_n exp((s_n - s_p) / t)), p over the history, n over all items outside it.
+
+    Args:
+        scores: Array[I], s, such as -||u - i||^2; a term of the user alone may be left out, since it cancels.
+        history: Array[length] int32 of distinct ids, filled up with I; at least one is an item.
+        log_weights: Array[I], log w.
+        temperature: t, in units of the scores.
+
+    Returns:
+        Scalar.
+    """
+    scores = scores / temperature
+    others = jax.nn.logsumexp(scores + log_weights.at[history].set(_NO_WEIGHT, mode="drop"))
+    real = history < scores.shape[0]
+    own = scores.at[history].get(mode="fill", fill_value=0.0)
+    return jnp.sum(jnp.where(real, jax.nn.softplus(others - own), 0.0)) / jnp.sum(real)
+
+
+def scores_of_row(
+    options: Options, params: Params, data: DeviceInteractions, ranking: Ranking
+) -> Callable[[Array], Array]:
+    """A function from a user's row to the scores Array[I] of all items, which `ranking` has prepared."""
+    model = options.make_model()
+
+    def scores(row):
+        alone = model.ranking(params._replace(tables=params.tables | {"users": row[None]}), data)
+        if isinstance(ranking, Factors):
+            assert isinstance(alone, Factors)
+            # Full precision, as for ranking.
+            products = jnp.matmul(alone.queries[0], ranking.keys.T, precision=jax.lax.Precision.HIGHEST)
+            return products if products.ndim == 1 else jnp.max(products, axis=0)
+        assert isinstance(alone, Score)
+        return ranking.score(alone.users, ranking.items, ranking.shared)[0]
+
+    return scores
+
+
+@jax.jit
+def _solve(
+    options: Options,
+    params: Params,
+    data: DeviceInteractions,
+    ranking: Ranking,
+    log_weights: Array,
+    histories: Array,
+) -> Array:
+    """Rows of the users with histories Array[c, length], from the means of their items' points."""
+    model = options.make_model()
+    items = model.item_points(params.tables, params.dense, jnp.arange(data.num_items))
+    scale = jnp.sqrt(jnp.mean(jnp.sum(jnp.square(items), axis=1)))
+    optimizer = optax.adam(_STEP_SIZE * scale)
+    scores = scores_of_row(options, params, data, ranking)
+    shape = params.tables["users"].shape[1:]
+
+    def loss(row, history):
+        own = scores(model.parametrize_user(row, scale))
+        return history_loss(own, history, log_weights, _TEMPERATURE * options.make_loss().scale)
+
+    def mean_item(history):
+        known = items.at[history].get(mode="fill", fill_value=0.0)
+        mean = jnp.sum(known, axis=0) / jnp.sum(history < items.shape[0])
+        return model.parametrize_user(jnp.broadcast_to(mean, shape), scale)
+
+    def step(carry, _):
+        rows, state = carry
+        updates, state = optimizer.update(jax.vmap(jax.grad(loss))(rows, histories), state)
+        return (rows + jnp.asarray(updates), state), None
+
+    start = jax.vmap(mean_item)(histories)
+    (rows, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=_NUM_STEPS)
+    return jax.vmap(lambda row: model.parametrize_user(row, scale))(rows)

@@ -1,0 +1,258 @@
+"""A trained model in use: lists for known and new users, neighbours of items and users, all by raw id."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from cml_jax.data.interactions import Interactions, from_pairs, nothing, union
+from cml_jax.data.interactions import keep_users as keep
+from cml_jax.errors import DataError, UserError
+from cml_jax.models import Model
+from cml_jax.models.cml import distance_factors
+from cml_jax.serving import fold_in
+from cml_jax.serving.lists import Lists, ranked_lists
+from cml_jax.serving.raw_ids import RawIds
+from cml_jax.strategies import Options
+from cml_jax.types import Array, DeviceInteractions, Params, Ranking
+
+
+@dataclasses.dataclass(frozen=True)
+class Recommender:
+    """Points of users and items, with their raw ids and what is known of every user; made by `cml_jax.load`.
+
+    Lists are exact, over the full catalogue, best first, of equal scores in the order of the catalogue. They are tables
+    with the columns user, rank (from 1), item and score, in most models the negative squared distance; a user has fewer
+    than k rows where fewer items are left. A single raw id stands for a list of one, and an id that the model
+    does not know raises DataError.
+
+    Attributes:
+        options: of the model.
+        params: what was trained.
+        user_ids: RawIds of the users.
+        item_ids: RawIds of the items.
+        train: what the model was trained on.
+        valid: what its training step was selected on.
+        step: training step of the parameters.
+        notes: sentences about what had to be passed over.
+        memory_budget_mb: bound on the scores held at once, in MiB, besides one more copy of the items.
+    """
+
+    options: Options
+    params: Params
+    user_ids: RawIds
+    item_ids: RawIds
+    train: Interactions
+    valid: Interactions
+    step: int
+    notes: tuple[str, ...] = ()
+    memory_budget_mb: float = 512.0
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The model's functions."""
+        return self.options.make_model()
+
+    @functools.cached_property
+    def data(self) -> DeviceInteractions:
+        """The training interactions on the device."""
+        return self.train.to_device()
+
+    @functools.cached_property
+    def ranking(self) -> Ranking:
+        """How the model ranks items: factors, or a score function."""
+        return self.model.ranking(self.params, self.data)
+
+    @functools.cached_property
+    def item_points(self) -> Array:
+        """Array[I, D]; the items in the metric space."""
+        return self.model.item_points(self.params.tables, self.params.dense, jnp.arange(len(self.item_ids)))
+
+    @functools.cached_property
+    def user_points(self) -> Array:
+        """Array[U, D]; the users in the metric space."""
+        return self.model.user_points(self.params.tables, self.params.dense, jnp.arange(len(self.user_ids)))
+
+    @functools.cached_property
+    def seen(self) -> Interactions:
+        """What is left out of the users' lists: training and validation pairs."""
+        return union(self.train, self.valid)
+
+    def recommend(
+        self,
+        users: Any,
+        k: int = 20,
+        *,
+        exclude_seen: bool = True,
+        allow: Iterable[Any] | None = None,
+        deny: Iterable[Any] | None = None,
+    ) -> pl.DataFrame:
+        """The k best items of each user, one user after the other; arguments as for `recommend_in_blocks`."""
+        return _joined(self.recommend_in_blocks(users, k, exclude_seen=exclude_seen, allow=allow, deny=deny))
+
+    def recommend_in_blocks(
+        self,
+        users: Any = None,
+        k: int = 20,
+        *,
+        exclude_seen: bool = True,
+        allow: Iterable[Any] | None = None,
+        deny: Iterable[Any] | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """Yields tables of up to 1,024 users each, so that memory does not grow with their number.
+
+        Args:
+            users: raw ids; all users by default.
+            k: K.
+            exclude_seen: whether items of the user's training and validation pairs are left out.
+            allow: raw ids of the only items that may be listed; all by default.
+            deny: raw ids of items that may not.
+
+        Raises:
+            UserError: an id is unknown, k is no count, or no item may be listed.
+        """
+        rows = np.arange(len(self.user_ids)) if users is None else self.user_ids.rows(_listed(users))
+        seen = keep(self.seen, rows) if exclude_seen else nothing(len(rows), len(self.item_ids))
+        names = self.user_ids.series(rows, "user")
+        return self._tables(names, self.ranking, rows, seen, k, self._allowed(allow, deny))
+
+    def fold_in(self, items: Any) -> np.ndarray:
+        """The point of a new user who has these items, as a row of the users' table: ndarray[D] in most models.
+
+        Raises:
+            DataError: an item is unknown, or there is none.
+        """
+        return self.fold_in_all(self._history(items))[0]
+
+    def fold_in_all(self, histories: Interactions) -> np.ndarray:
+        """Points ndarray[n, D] of new users, from the items of each; see `cml_jax.serving.fold_in`.
+
+        Raises:
+            DataError: a user has no item.
+        """
+        if histories.num_users == 0 or histories.degrees.min() == 0:
+            raise DataError("a new user has no item; give at least one that the model knows.")
+        return fold_in.fold_in(self.options, self.params, self.data, histories, memory_budget_mb=self.memory_budget_mb)
+
+    def recommend_for(
+        self, taste: Any, k: int = 20, *, allow: Iterable[Any] | None = None, deny: Iterable[Any] | None = None
+    ) -> pl.DataFrame:
+        """The k best items of someone who is no user of the model: columns rank, item and score.
+
+        Args:
+            taste: raw ids of items, which are folded in and left out of the list; or a point, ndarray[D] of floats as
+                `fold_in` returns it, for which nothing is left out.
+            k: K.
+            allow: as for `recommend_in_blocks`.
+            deny: as for `recommend_in_blocks`.
+
+        Raises:
+            UserError: an item is unknown, there is none, or the point has another shape.
+        """
+        if isinstance(taste, np.ndarray) and taste.dtype.kind == "f":
+            shape = self.params.tables["users"].shape[1:]
+            if taste.shape != shape or not np.isfinite(taste).all():
+                size = " x ".join(map(str, shape))
+                raise DataError(f"a point must be an array of {size} finite numbers, as fold_in returns it.")
+            points, seen = taste[None], nothing(1, len(self.item_ids))
+        else:
+            seen = self._history(taste)
+            points = self.fold_in_all(seen)
+        return _joined(self.recommend_points(["new"], points, seen, k, allow=allow, deny=deny)).drop("user")
+
+    def recommend_points(
+        self,
+        names: Sequence[str],
+        points: np.ndarray,
+        seen: Interactions,
+        k: int = 20,
+        *,
+        allow: Iterable[Any] | None = None,
+        deny: Iterable[Any] | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """As `recommend_in_blocks`, for points, one a row and name, without the items of the rows of `seen`."""
+        column = pl.Series("user", names, pl.String)
+        new = self.params.tables | {"users": jnp.asarray(points, jnp.float32)}
+        ranking = self.model.ranking(self.params._replace(tables=new), self.data)
+        return self._tables(column, ranking, np.arange(len(points)), seen, k, self._allowed(allow, deny))
+
+    def similar_items(self, item: Any, k: int = 20) -> pl.DataFrame:
+        """The k items nearest to an item, without itself: columns rank, item and score."""
+        return _neighbours(self.item_points, self.item_ids, item, k, self.memory_budget_mb)
+
+    def similar_users(self, user: Any, k: int = 20) -> pl.DataFrame:
+        """The k users nearest to a user, without itself: columns rank, user and score."""
+        return _neighbours(self.user_points, self.user_ids, user, k, self.memory_budget_mb)
+
+    def _history(self, items: Any) -> Interactions:
+        """One row: the items' numbers."""
+        rows = self.item_ids.rows(_listed(items))
+        return from_pairs(np.zeros_like(rows), rows, 1, len(self.item_ids))
+
+    def _allowed(self, allow: Iterable[Any] | None, deny: Iterable[Any] | None) -> np.ndarray:
+        """Numbers of the items that may be listed, ascending."""
+        allowed = np.arange(len(self.item_ids)) if allow is None else np.unique(self.item_ids.rows(_listed(allow)))
+        if deny is not None:
+            allowed = np.setdiff1d(allowed, self.item_ids.rows(_listed(deny)))
+        if len(allowed) == 0:
+            raise DataError("no item is left that may be listed; allow more items, or deny fewer.")
+        return allowed
+
+    def _tables(
+        self, names: pl.Series, ranking: Ranking, rows: np.ndarray, seen: Interactions, k: int, allowed: np.ndarray
+    ) -> Iterator[pl.DataFrame]:
+        lists = ranked_lists(ranking, rows, seen, _count(k), allowed=allowed, memory_budget_mb=self.memory_budget_mb)
+        return (_table(names[part.users], part, self.item_ids, "item") for part in lists)
+
+
+def _neighbours(points: Array, ids: RawIds, name: Any, k: int, memory_budget_mb: float) -> pl.DataFrame:
+    """The rows nearest to one row of a table, without itself."""
+    rows = ids.rows(_listed(name))
+    if len(rows) != 1:
+        raise DataError(f"neighbours are those of one {ids.kind}, not of {len(rows)}.")
+    itself = from_pairs(np.zeros(1, int), rows, 1, len(ids))
+    everything = np.arange(len(ids))
+    ranking = distance_factors(points[rows], points)
+    (found,) = ranked_lists(
+        ranking, np.zeros(1, int), itself, _count(k), allowed=everything, memory_budget_mb=memory_budget_mb
+    )
+    return _table(pl.Series("of", rows), found, ids, ids.kind).drop("of")
+
+
+def _table(names: pl.Series, lists: Lists, ids: RawIds, column: str) -> pl.DataFrame:
+    """Lists as rows: name, rank, raw id and score."""
+    row, place = np.nonzero(lists.ids >= 0)
+    columns = [
+        names.gather(row),
+        pl.Series("rank", place + 1, pl.Int32),
+        ids.series(lists.ids[row, place], column),
+        pl.Series("score", lists.scores[row, place], pl.Float32),
+    ]
+    return pl.DataFrame(columns)
+
+
+def _joined(tables: Iterator[pl.DataFrame]) -> pl.DataFrame:
+    parts = list(tables)
+    if not parts:
+        raise DataError("no user is given; give at least one.")
+    return pl.concat(parts)
+
+
+def _listed(names: Any) -> list[Any]:
+    """A single raw id as a list of one."""
+    if isinstance(names, str | int | np.integer):
+        return [names]
+    try:
+        return list(names)
+    except TypeError:
+        raise DataError(f"{names!r} is neither a raw id nor a list of them.") from None
+
+
+def _count(k: Any) -> int:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise UserError(f"k = {k!r} must be a whole number of 1 or more.")
+    return int(k)

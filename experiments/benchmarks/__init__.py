@@ -1,0 +1,1 @@
+"""Timings, and the sizes that they are made at."""

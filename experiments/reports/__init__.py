@@ -1,0 +1,1 @@
+"""Reports of finished runs: rows, comparison, tables and figures."""

@@ -1,0 +1,115 @@
+"""Validation scores over steps, passes and seconds of training, from the reports in metrics.jsonl."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cml_jax.errors import UserError
+from experiments.reports import drawing
+from experiments.reports.drawing import Drawing
+from experiments.reports.rows import Row, of_config, short_names, shown_metrics
+
+_WIDE = 8.0  # rows whose ends are further apart than this factor are drawn on a logarithmic axis
+_AXES = ("steps", "passes over the training pairs", "seconds of training")
+
+
+class Curve(NamedTuple):
+    """One value an evaluation, in order.
+
+    Attributes:
+        steps: ndarray[n].
+        passes: ndarray[n], over the training pairs.
+        seconds: ndarray[n] of training, without evaluation and compilation.
+        values: ndarray[n], the metric.
+    """
+
+    steps: np.ndarray
+    passes: np.ndarray
+    seconds: np.ndarray
+    values: np.ndarray
+
+
+def read_curve(folder: Path, metric: str, batch_size: float, last_step: int) -> Curve | None:
+    """The evaluations of a run, or None where it has no metrics.jsonl or none of the metric.
+
+    Args:
+        folder: the workdir.
+        metric: name of the metric.
+        batch_size: triplets of a step.
+        last_step: of the run that summary.json is about; a run that was made longer has later ones.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return None
+    lines = path.read_text(errors="replace").splitlines()
+    points, step, seconds = [], 0, 0.0
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            reached, throughput = int(record["step"]), float(record["throughput"])
+            if reached <= step or not throughput > 0:
+                raise ValueError
+            seconds += (reached - step) * batch_size / throughput
+            step = reached
+            if metric in record["metrics"] and step <= last_step:
+                points.append((step, float(record["pass"]), seconds, float(record["metrics"][metric])))
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines) and step >= last_step:
+                break  # a longer run that was killed may leave half a line
+            raise UserError(f"{path}, line {number}: not a report; remove the run's folder or repair it.") from error
+    return Curve(*np.array(points).T) if points else None
+
+
+def mean_curve(row: Row, metric: str) -> Curve | None:
+    """The mean over the seeds that have a curve, at the steps that these share."""
+    found = [
+        read_curve(folder, metric, of_config(row, "train.batch_size"), summary.steps)
+        for folder, summary in zip(row.folders, row.summaries, strict=True)
+    ]
+    curves = [curve for curve in found if curve is not None]
+    if not curves:
+        return None
+    shared = sorted(set.intersection(*(set(curve.steps.tolist()) for curve in curves)))
+    kept = [np.array(curve)[:, np.isin(curve.steps, shared)] for curve in curves]
+    return Curve(*np.mean(kept, axis=0)) if shared else None
+
+
+def learning(group: Sequence[Row]) -> Drawing | None:
+    """A line a row over steps, passes and seconds; None where no row was evaluated twice."""
+    metric = shown_metrics(group)[0]
+    named = zip(short_names(group), group, strict=True)
+    curves = {name: curve for name, row in named if (curve := mean_curve(row, metric)) is not None}
+    if not any(len(curve.steps) > 1 for curve in curves.values()):
+        return None
+    means = {name: row.mean(metric) for name, row in zip(short_names(group), group, strict=True) if name in curves}
+    best = sorted(means, key=lambda name: -means[name])
+    shown = [name for name in curves if name in best[: drawing.MOST_LINES]]
+    columns = drawing.legend_columns(shown)
+    figure = Figure(figsize=(10, 3.6 + 0.22 * math.ceil(len(shown) / columns)), dpi=drawing.DPI, layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    for axes, axis, label in zip(panels, ("steps", "passes", "seconds"), _AXES, strict=True):
+        for name, curve in curves.items():
+            style = drawing.line_style(shown.index(name)) if name in shown else drawing.FAINT
+            axes.plot(getattr(curve, axis), curve.values, **style, label=name if name in shown else None)
+        firsts, lasts = ([getattr(curve, axis)[i] for curve in curves.values()] for i in (0, -1))
+        if min(firsts) > 0 and max(lasts) > _WIDE * min(lasts):
+            drawing.make_logarithmic(axes, min(firsts), max(lasts))
+        axes.set_xlabel(label)
+        drawing.tidy(axes)
+    panels[0].set_ylabel(f"validation {drawing.written(metric)}")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize=8)
+    ndcg = drawing.written(metric)
+    caption = f"Validation {ndcg} during training, mean over seeds; seconds are those of the training steps alone."
+    if len(shown) < len(curves):
+        caption += f" The {len(shown)} rows of best {ndcg} have a colour, {len(curves) - len(shown)} others are grey."
+    if len(curves) < len(group):
+        caption += f" Rows without a metrics.jsonl: {len(group) - len(curves)}."
+    return Drawing("learning", figure, caption)

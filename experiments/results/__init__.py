@@ -1,0 +1,1 @@
+"""The tables of RESULTS.md: search spaces, baselines, kept numbers."""

@@ -1,0 +1,176 @@
+"""What metric learning is compared with: most popular items, and implicit's ALS and BPR, in the same harness.
+
+python -m experiments.results.baselines --config=experiments/configs/results/lastfm.py --workdir=runs/results/lastfm \
+    --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
+
+Takes data set, evaluation, dimension and seeds of a grid's config, and fits every entry of config.sweep.baselines; each
+leaves a workdir that experiments.report reads as it does those of trained runs. 'popular' needs nothing; 'als' and
+'implicit_bpr' need pip install -e '.[baselines]'.
+"""
+
+import copy
+import importlib
+import json
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from absl import flags
+from ml_collections import config_flags
+
+from cml_jax.data.interactions import Dataset, Interactions
+from cml_jax.errors import ConfigError, UserError
+from cml_jax.types import Factors
+from experiments import cli
+from experiments import config as config_lib
+from experiments.config import Config
+from experiments.runs import scoring
+from experiments.runs.log import say
+from experiments.runs.setup import make_setup
+from experiments.runs.summary import make_summary
+from experiments.runs.workdir import Workdir, locked, write_atomically
+
+_SECTIONS = ("dataset", "eval")
+NAMES = ("popular", "als", "implicit_bpr")
+_DEFAULTS: dict[str, dict[str, float]] = {
+    "popular": {},
+    "als": {"iterations": 15, "regularization": 0.01, "alpha": 1.0},
+    "implicit_bpr": {"iterations": 100, "regularization": 0.01, "learning_rate": 0.01},
+}
+
+
+def fit(name: str, options: dict[str, float], train: Interactions, dim: int, seed: int) -> Factors:
+    """Factors whose inner products rank the items.
+
+    Args:
+        name: one of NAMES.
+        options: of the model.
+        train: what it is fitted to.
+        dim: number of factors.
+        seed: of the factors at the start, and of BPR's draws.
+
+    Raises:
+        UserError: implicit is not installed, or diverges.
+    """
+    if name == "popular":
+        counts = np.log1p(train.popularity.astype(np.float64))[:, None]  # in the same order, and small
+        return Factors(jnp.ones((train.num_users, 1)), jnp.asarray(counts, jnp.float32))
+    try:
+        library = importlib.import_module("implicit")
+    except ImportError as error:
+        raise UserError(f"Baseline '{name}' needs pip install -e '.[baselines]'; or leave it out.") from error
+    ones = np.ones(train.num_pairs, np.float32)
+    matrix = scipy.sparse.csr_matrix((ones, train.items, train.indptr), (train.num_users, train.num_items))
+    kind = library.als.AlternatingLeastSquares if name == "als" else library.bpr.BayesianPersonalizedRanking
+    # One thread: BPR's threads race, so that a seed would not repeat; and ALS's own are slowed down by those of BLAS.
+    with importlib.import_module("threadpoolctl").threadpool_limits(1, "blas"):
+        model = kind(factors=dim, random_state=seed, num_threads=1, **options)
+        try:
+            model.fit(matrix, show_progress=False)
+        except library.recommender_base.ModelFitError as error:
+            raise UserError(
+                f"Baseline '{name}' with {options} has no finite factors (implicit: {error}); give it other options, "
+                f"such as a lower learning_rate or a higher regularization."
+            ) from error
+    return Factors(jnp.asarray(model.user_factors), jnp.asarray(model.item_factors))
+
+
+def run_baseline(entry: dict[str, Any], config: Config, dataset: Dataset, data_sha256: str, folder: Path) -> None:
+    """Fits one baseline, scores it as a run is scored, and writes config.json, per_user.npz and summary.json.
+
+    Args:
+        entry: 'name', and the model's options.
+        config: resolved; seed, dataset, eval and model.dim are used.
+        dataset: what it names.
+        data_sha256: the digest of that.
+        folder: the workdir.
+
+    Raises:
+        UserError: the workdir cannot be written, or the model not fitted.
+    """
+    started = time.perf_counter()
+    name = entry["name"]
+    options = _DEFAULTS[name] | {key: value for key, value in entry.items() if key != "name"}
+    protocol = scoring.make_protocol(config)
+    with locked(folder):
+        ranking = fit(name, options, dataset.train, config.model.dim, config.seed)
+        final = scoring.final_scores(ranking, dataset, protocol)
+        steps = int(options.get("iterations", 1))
+        summary = make_summary(
+            final,
+            dataset,
+            data_sha256,
+            best_step=steps,
+            steps=steps,
+            triplets_per_second=None,
+            wall_seconds=time.perf_counter() - started,
+            more_versions={} if name == "popular" else {"implicit": metadata.version("implicit")},
+            device="cpu",
+        )
+        values = config_lib.to_json(config)
+        values = {key: values[key] for key in ("seed", *_SECTIONS)}
+        values |= {"baseline": {"name": name, "dim": config.model.dim, **options}, "data_sha256": data_sha256}
+        write_atomically(folder / "config.json", json.dumps(values, indent=2) + "\n")
+        workdir = Workdir(folder, [], writes=True)
+        workdir.write_per_user(final[summary.part])
+        workdir.write_summary(summary.to_json())
+    value = summary.metrics[protocol.metric]
+    say(f"{folder}: {summary.part} {protocol.metric} {value:.4f}, {summary.wall_seconds:.0f} s")
+
+
+def run_all(config: Config, workdir: Path) -> None:
+    """Every entry of config.sweep.baselines, with every seed of the grid but for 'popular', which has none.
+
+    Raises:
+        UserError: an entry or the data cannot be used.
+    """
+    entries = [dict(entry) for entry in config.sweep.baselines] if "sweep" in config else []
+    if not entries:
+        raise ConfigError("config.sweep.baselines is empty; give a config of experiments/configs/results.")
+    for entry in entries:
+        _check(entry)
+    seeds = [int(seed) for seed in config.sweep.axes.get("seed", (config.seed,))]
+    config = copy.deepcopy(config).unlock()
+    del config["sweep"]
+    setup = make_setup(config)
+    config = setup.config
+    for entry in entries:
+        for seed in seeds if entry["name"] != "popular" else seeds[:1]:
+            config.seed = seed
+            run_baseline(entry, config, setup.dataset, setup.data_sha256, workdir / _label(entry, entries) / str(seed))
+
+
+def _label(entry: dict[str, Any], entries: list[dict[str, Any]]) -> str:
+    """The entry's name; with its number where several have the name."""
+    same = [other for other in entries if other["name"] == entry["name"]]
+    return entry["name"] if len(same) == 1 else f"{entry['name']},{1 + same.index(entry)}"
+
+
+def _check(entry: dict[str, Any]) -> None:
+    name = entry.get("name")
+    if name not in NAMES:
+        raise ConfigError(f"config.sweep.baselines: name = {name!r} is unknown; choose one of {', '.join(NAMES)}.")
+    for key, value in entry.items():
+        if key == "name":
+            continue
+        if key not in _DEFAULTS[name]:
+            known = ", ".join(_DEFAULTS[name]) or "none"
+            raise ConfigError(f"config.sweep.baselines: '{key}' is not an option of '{name}', which has: {known}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+            raise ConfigError(f"config.sweep.baselines: {key} = {value!r} of '{name}' must be a number above 0.")
+
+
+def main() -> None:
+    """Runs with the flags' values."""
+    run_all(flags.FLAGS.config, Path(flags.FLAGS.workdir))
+
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file("config", None, "A grid's config, such as experiments/configs/results/lastfm.py.")
+    flags.DEFINE_string("workdir", None, "Folder for the runs.", required=True)
+    flags.mark_flag_as_required("config")
+    cli.run(main)

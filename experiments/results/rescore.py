@@ -1,0 +1,72 @@
+"""Scores finished runs on test by another protocol: training items are left out of the lists, validation items stay.
+
+python -m experiments.results.rescore --config=experiments/configs/results/steam.py --workdir=runs/results/steam \
+    --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
+
+Published tables differ in what they leave out of a user's list when test is scored, and seldom say it. This reads the
+best parameters of every run below a folder from its checkpoint and writes valid_listed.json beside its summary.json.
+Of the config, which is that of the runs, the data set and the evaluation are used.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+import cml_jax
+from cml_jax.errors import DataError, UserError
+from cml_jax.evaluation import evaluate
+from experiments import cli
+from experiments.config import Config
+from experiments.runs import scoring
+from experiments.runs.log import say
+from experiments.runs.setup import load_with_digest, with_names
+from experiments.runs.workdir import read_json, write_atomically
+
+FILE = "valid_listed.json"
+
+
+def rescore(workdir: Path, config: Config) -> None:
+    """Writes the scores of every trained run below a folder.
+
+    Args:
+        workdir: the folder.
+        config: data set and evaluation.
+
+    Raises:
+        UserError: there is no trained run, one is on other data, or a file cannot be read.
+    """
+    folders = sorted(path.parent for path in workdir.rglob("summary.json") if (path.parent / "checkpoints").is_dir())
+    if not folders:
+        raise UserError(f"{workdir}: no finished run with checkpoints is there; train first.")
+    dataset, digest = load_with_digest(**with_names(config).dataset)
+    protocol, data = scoring.make_protocol(config), dataset.train.to_device()
+    for folder in folders:
+        own = read_json(folder / "config.json")
+        if own.get("data_sha256") != digest:
+            raise DataError(f"{folder} holds a run on other data than config.dataset names; give its own.")
+        model = cml_jax.load(folder)
+        found = evaluate(
+            model.model.ranking(model.params, data),
+            dataset.train,
+            dataset.train,
+            dataset.test,
+            ks=(*protocol.ks, *protocol.final_ks),
+            memory_budget_mb=protocol.memory_budget_mb,
+            enough_held_out=protocol.enough_held_out,
+        )
+        write_atomically(folder / FILE, json.dumps({"step": model.step, "test": found.values}, indent=2) + "\n")
+        say(f"{folder}: written.")
+
+
+def main() -> None:
+    """Runs with the flags' values."""
+    rescore(Path(flags.FLAGS.workdir), flags.FLAGS.config)
+
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file("config", None, "The config of the runs, of which dataset and eval are used.")
+    flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.", required=True)
+    flags.mark_flag_as_required("config")
+    cli.run(main)

@@ -1,0 +1,101 @@
+"""The rows of the results' tables: strategies x constraints, and what is searched for each of them on validation.
+
+Every row has four settings to choose from, which is the whole budget, or six where a config adds two to every row, past
+the edge of the four on which the best lay; everything else is the same for all rows.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.config import Config, default_config
+from experiments.sweeps import grid
+
+_RATES = {"optimizer.learning_rate": (1e-3, 3e-3)}
+_SPACES = {  # strategy -> two axes of two values each; a value of several keys stands for itself
+    "uniform": _RATES | {"model.num_negatives": (1, 8)},
+    "popularity": _RATES | {"sampler.popularity_exponent": (0.5, 1.0)},
+    "two_stage": _RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
+    "softmax": _RATES | {"model.temperature": (0.08, 0.12)},
+    "bpr": _RATES | {"model.l2_weight": (0.01, 0.05)},
+    # Of experiments/baselines.py.
+    "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
+    "implicit_bpr": {"learning_rate": (0.02, 0.1), "regularization": (0.003, 0.03)},
+}
+_CONSTRAINTS = ("none", "ball", "sphere")
+_FIXED: dict[str, dict[str, Any]] = {
+    f"{sampler}-{constraint}": {"sampler.name": sampler, "model.constraint": constraint}
+    for sampler in ("uniform", "popularity", "two_stage")
+    for constraint in _CONSTRAINTS
+} | {
+    # Cosines, so the sphere is in the loss; its candidates are uniform.
+    "softmax-sphere": {"model.loss": "softmax", "model.decoupled": True, "sampler.popularity_exponent": 0.0},
+    "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
+}
+ROWS = tuple(_FIXED)
+LIBRARY_ROWS = ("als", "implicit_bpr")
+SEEDS = (0, 1, 2, 3, 4)
+
+
+def base_config() -> Config:
+    """What all rows on all data sets share."""
+    config = default_config()
+    config.model.dim = 128
+    config.model.init_scale = 0.1
+    config.optimizer.rows = "catch_up"
+    config.optimizer.average_passes = 2.0
+    config.sampler.num_candidates = 1000
+    return config
+
+
+def at_both_rates(setting: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A setting at each learning rate that is searched."""
+    return [{key: rate, **setting} for key, rates in _RATES.items() for rate in rates]
+
+
+def settings(row: str) -> list[dict[str, Any]]:
+    """The settings that are tried for a row: dotted key -> value."""
+    space = _SPACES[row.split("-")[0]]
+    found = []
+    for values in itertools.product(*space.values()):
+        setting: dict[str, Any] = {}
+        for keys, value in zip(space, values, strict=True):
+            setting |= dict(zip(keys, value, strict=True)) if isinstance(keys, tuple) else {keys: value}
+        found.append(setting)
+    return found
+
+
+More = Mapping[str, Sequence[Mapping[str, Any]]]  # row -> settings besides those of `settings`, numbered after them
+
+
+def search(base: Config, rows: Sequence[str] = ROWS, more: More | None = None) -> Config:
+    """A grid of every setting of every row, seed 0, scored on validation; test is left alone."""
+    base.eval.final_split = "valid"
+    numbered = {
+        row: list(enumerate([*settings(row), *(more or {}).get(row, [])], start=1)) for row in (*rows, *LIBRARY_ROWS)
+    }
+    points = [
+        {**_FIXED[row], **setting, "name": f"{row},{number}"} for row in rows for number, setting in numbered[row]
+    ]
+    baselines = [{"name": "popular"}]
+    baselines += [{"name": name, **setting} for name in LIBRARY_ROWS for _, setting in numbered[name]]
+    return grid.make_grid(base, {"seed": (0,)}, points, baselines=baselines)
+
+
+def final(base: Config, chosen: Mapping[str, int], more: More | None = None) -> Config:
+    """A grid of every row with the setting chosen, by its number from 1, and five seeds, scored on test.
+
+    Args:
+        base: what the rows share.
+        chosen: row -> number of its setting.
+        more: as for `search`.
+    """
+    more = more or {}
+    points, baselines = [], [{"name": "popular"}]
+    for row, number in chosen.items():
+        setting = {**[*settings(row), *more.get(row, [])][number - 1], "name": row}
+        if row in _FIXED:
+            points.append(_FIXED[row] | setting)
+        else:
+            baselines.append(setting)
+    return grid.make_grid(base, {"seed": SEEDS}, points, baseline=points[0]["name"], baselines=baselines)

@@ -1,0 +1,303 @@
+"""The tables of RESULTS.md, from files of finished runs that are kept with the code.
+
+experiments/results/kept/NAME.json has what the tables show of the runs of experiments/configs/results/NAME.py, so that
+the tables can be built again where the runs' workdirs are gone.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cml_jax.errors import UserError
+from cml_jax.statistics import student_interval
+from experiments.reports import rows
+from experiments.reports.rows import Row
+from experiments.results import rescore, search_spaces
+from experiments.results.by_popularity import by_popularity
+from experiments.runs.workdir import read_json, write_atomically
+
+ROOT = Path(__file__).parent.parent.parent
+_WORDS = {
+    "optimizer.learning_rate": "rate",
+    "model.num_negatives": "N",
+    "sampler.popularity_exponent": "exponent",
+    "sampler.similarity_cutoff": "cut-off",
+    "model.temperature": "temperature",
+    "model.l2_weight": "L2",
+    "baseline.regularization": "regularization",
+    "baseline.alpha": "alpha",
+    "baseline.learning_rate": "rate",
+}
+
+
+_NAMES: dict[str, str] = {
+    "als": "ALS (implicit)",
+    "bpr": "BPR",
+    "implicit_bpr": "BPR (implicit)",
+    "popular": "most popular",
+    "softmax": "soft second stage",
+    "two_stage": "two-stage",
+}
+
+
+class Table(NamedTuple):
+    """What is shown of a data set.
+
+    Attributes:
+        title: its name.
+        metrics: name -> heading; the first one has intervals.
+        percent: whether the metrics but for MMR are in percent.
+        valid_listed: metrics that are shown by the protocol of experiments/rescore.py too.
+    """
+
+    title: str
+    metrics: dict[str, str]
+    percent: bool = False
+    valid_listed: tuple[str, ...] = ()
+
+
+_BIAS = {"mmr@50": "MMR@50", "coverage@50": "coverage@50", "gini@50": "gini@50"}
+
+
+def _usual(k: int) -> dict[str, str]:
+    return {f"ndcg@{k}": f"NDCG@{k}", "map@50": "MAP@50", "recall@20": "Recall@20"} | _BIAS
+
+
+TABLES = {  # by the name of the config
+    "lastfm": Table("Last.fm", _usual(50)),
+    "ml1m": Table("MovieLens-1M", _usual(50)),
+    "steam": Table(
+        "Steam-200k",
+        {"ndcg@3": "NDCG@3", "precision@3": "P@3", "recall@3": "R@3", "map@5113": "MAP", "mrr@5113": "MRR"} | _BIAS,
+        percent=True,
+        valid_listed=("ndcg@3", "precision@3", "recall@3", "map@5113", "mrr@5113"),
+    ),
+    "gowalla": Table("Gowalla", _usual(20)),
+}
+
+
+def keep(workdir: Path, folder: Path) -> list[str]:
+    """Writes NAME.json into a folder for each folder NAME of a workdir; returns the names.
+
+    Raises:
+        UserError: there is none, or runs are not finished, cannot be read, or lack a metric of their table.
+    """
+    names = [name for name in TABLES if (workdir / name).is_dir()]
+    if not names:
+        raise UserError(
+            f"{workdir}: no folder of runs with a name of {', '.join(TABLES)}; see experiments/configs/results."
+        )
+    found = {}
+    for name in names:
+        _check_finished(workdir / name)
+        found[name] = [_kept(row, TABLES[name]) for row in rows.collect(workdir / name)]
+    for name, kept in found.items():
+        write_atomically(folder / f"{name}.json", json.dumps(kept, indent=1) + "\n")
+    return names
+
+
+def _check_finished(folder: Path) -> None:
+    path = folder / "sweep.json"
+    runs = read_json(path).get("runs", []) if path.exists() else []
+    unfinished = [run for run in runs if not (folder / run / "summary.json").exists()]
+    if unfinished:
+        raise UserError(
+            f"{folder}: {len(unfinished)} of {len(runs)} runs are not finished; start its sweep again first."
+        )
+
+
+def _kept(row: Row, table: Table) -> dict[str, Any]:
+    missing = [name for name in table.metrics if name not in row.values]
+    if missing:
+        raise UserError(f"{row.folders[0]}: has no {missing[0]}, which the table of {table.title} shows; run it again.")
+    first = next(iter(table.metrics))
+    return {
+        "label": row.label,
+        "config": row.config,
+        "dataset": row.summaries[0].dataset,
+        "runs": [
+            {
+                "seed": seed,
+                "metrics": {name: summary.metrics[name] for name in table.metrics},
+                "interval": summary.intervals[row.part][first],
+                "by_popularity": summary.by_popularity[row.part],
+                **{key: getattr(summary, key) for key in ("best_step", "steps", "wall_seconds", "versions", "device")},
+            }
+            for seed, summary in zip(row.seeds, row.summaries, strict=True)
+        ],
+        "valid_listed": [
+            {name: read_json(folder / rescore.FILE)["test"][name] for name in table.valid_listed}
+            for folder in row.folders
+            if table.valid_listed and (folder / rescore.FILE).exists()
+        ],
+    }
+
+
+def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows kept of each table that has a file, in the order in which they are shown.
+
+    Raises:
+        UserError: there is no file, or one is damaged.
+    """
+    order = ["popular", *search_spaces.LIBRARY_ROWS, "bpr-none", *search_spaces.ROWS]
+    names = [name for name in TABLES if (folder / f"{name}.json").exists()]
+    if not names:
+        raise UserError(f"{folder}: no kept results; write them with --results --workdir=FOLDER_OF_THE_RUNS.")
+    found = {}
+    for name in names:
+        path = folder / f"{name}.json"
+        try:
+            kept = json.loads(path.read_text())
+            found[name] = sorted(kept, key=lambda row: order.index(row["label"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path}: cannot be read as kept results; write it again with --results --workdir=FOLDER_OF_THE_RUNS."
+            ) from error
+    return found
+
+
+def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:
+    """A table with what all its runs share below it."""
+    table, sizes = TABLES[name], kept[0]["dataset"]
+    heads = ["strategy", "constraint", "setting", *table.metrics.values()]
+    heads[4:4] = ["over seeds", "over users"]
+    heads += ["steps", "seconds"]
+    lines = [_line(heads), "|" + "---|" * len(heads)]
+    means = {metric: [_mean(row, metric) for row in kept] for metric in table.metrics}
+    best = {metric: max(values) for metric, values in means.items()}
+    lines += [_line(_cells(row, table, best)) for row in kept]
+    shared = max((row["config"] for row in kept), key=len)
+    runs = [run for row in kept for run in row["runs"]]
+    versions = [run["versions"] for run in runs]
+    commits = " and ".join(dict.fromkeys(found.get("commit", "unknown") for found in versions))
+    libraries = " and ".join(dict.fromkeys(f"jax {found['jax']}" for found in versions))
+    lines += [
+        "",
+        f"{sizes['users']:,} users, {sizes['items']:,} items, {sizes['train']:,} / {sizes['valid']:,} / "
+        f"{sizes['test']:,} pairs. d = {shared['model.dim']}, B = {shared['train.batch_size']:,}, C = "
+        f"{shared['sampler.num_candidates']:,}, at most {_passes(kept):g} passes; mean ± standard deviation over "
+        f"{max(len(row['runs']) for row in kept)} seeds, the best in bold but for MMR and gini. Intervals are of 95 %: "
+        f"Student's over seeds, the mean bootstrap interval over users. Seconds are those of one run with its "
+        f"evaluations. Commit {commits}, {libraries}, Python {runs[0]['versions']['python']}.",
+        "",
+        "```",
+        f"python -m experiments.sweep --config=experiments/configs/results/{name}.py --workdir=runs/results/{name} "
+        f"--config.dataset.path=FOLDER",
+        f"python -m experiments.results.baselines --config=experiments/configs/results/{name}.py "
+        f"--workdir=runs/results/{name} --config.dataset.path=FOLDER",
+        "```",
+    ]
+    return "\n".join([*lines, *_valid_listed(table, kept)])
+
+
+def _valid_listed(table: Table, kept: Sequence[dict[str, Any]]) -> list[str]:
+    """A second table, of the rows that were rescored."""
+    scored = [row for row in kept if row["valid_listed"]]
+    if not scored:
+        return []
+    heads = ["strategy", "constraint", *(table.metrics[name] for name in table.valid_listed)]
+    lines = ["", "The same runs with validation items left in the lists (`experiments.results.rescore`):", ""]
+    lines += [_line(heads), "|" + "---|" * len(heads)]
+    for row in scored:
+        columns = [[found[name] for found in row["valid_listed"]] for name in table.valid_listed]
+        cells = [_mean_and_deviation(*each, table) for each in zip(columns, table.valid_listed, strict=True)]
+        lines.append(_line([*_strategy(row), *cells]))
+    return lines
+
+
+def _passes(kept: Sequence[dict[str, Any]]) -> float:
+    return max(row["config"].get("train.num_passes", 0.0) for row in kept)
+
+
+def _cells(row: dict[str, Any], table: Table, best: dict[str, float]) -> list[str]:
+    setting = [f"{word} {row['config'][key]:g}" for key, word in _WORDS.items() if key in _searched(row)]
+    cells = [*_strategy(row), ", ".join(setting) or "-"]
+    for number, metric in enumerate(table.metrics):
+        values = [run["metrics"][metric] for run in row["runs"]]
+        cell = _mean_and_deviation(values, metric, table)
+        is_best = np.mean(values) == best[metric] and not metric.startswith(("mmr", "gini"))
+        cells.append(f"**{cell}**" if is_best else cell)
+        if number == 0:
+            ends = student_interval(values) if len(values) > 1 else None
+            over_users = np.mean([run["interval"] for run in row["runs"]], axis=0)
+            cells += [_interval(found, metric, table) for found in (ends, over_users)]
+    seconds = np.mean([run["wall_seconds"] for run in row["runs"]])
+    return [*cells, f"{row['runs'][0]['steps']:,}", f"{seconds:.0f}"]
+
+
+def _strategy(row: dict[str, Any]) -> list[str]:
+    """Strategy and constraint of a row, as the table writes them."""
+    strategy, _, constraint = str(row["label"]).partition("-")
+    return [_NAMES.get(strategy, strategy), constraint or "-"]
+
+
+def _mean_and_deviation(values: Sequence[float], metric: str, table: Table) -> str:
+    mean = _number(np.mean(values), metric, table)
+    return mean if len(values) == 1 else f"{mean} ± {_number(np.std(values, ddof=1), metric, table)}"
+
+
+def _searched(row: dict[str, Any]) -> set[str]:
+    """Keys that were chosen on validation."""
+    if row["label"] == "popular":
+        return set()
+    keys = set(search_spaces.settings(row["label"])[0])
+    if row["config"].get("model.num_negatives", 1) > 1:  # of a config's own settings
+        keys.add("model.num_negatives")
+    return {f"baseline.{key}" for key in keys} if row["label"] in search_spaces.LIBRARY_ROWS else keys
+
+
+def _number(value: Any, metric: str, table: Table) -> str:
+    if metric.startswith("mmr"):
+        return f"{value:.1f}"
+    return f"{100 * value:.2f}" if table.percent else f"{value:.4f}"
+
+
+def _interval(ends: Any, metric: str, table: Table) -> str:
+    return "-" if ends is None else " to ".join(_number(end, metric, table) for end in ends)
+
+
+def _mean(row: dict[str, Any], metric: str) -> float:
+    return float(np.mean([run["metrics"][metric] for run in row["runs"]]))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def with_tables(text: str, kept: dict[str, list[dict[str, Any]]]) -> str:
+    """A text in which each table stands between its two marks, `<!-- table NAME -->` and `<!-- end NAME -->`.
+
+    Raises:
+        UserError: a mark is missing.
+    """
+    for name, found in kept.items():
+        start, end = f"<!-- table {name} -->", f"<!-- end {name} -->"
+        before, opened, rest = text.partition(start)
+        _, closed, after = rest.partition(end)
+        if not opened or not closed:
+            raise UserError(f"RESULTS.md: has no '{start}' with '{end}' after it; put both where the table belongs.")
+        text = f"{before}{start}\n{as_markdown(name, found)}\n{end}{after}"
+    return text
+
+
+def rebuild(workdir: Path | None, root: Path = ROOT) -> str:
+    """Builds the tables of RESULTS.md and the figure of popularity again; returns a sentence about it.
+
+    Args:
+        workdir: folder with the folders of the tables' runs, whose results are kept first; none: those kept are used.
+        root: of the repository.
+
+    Raises:
+        UserError: runs, kept files or marks are missing or cannot be read.
+    """
+    folder = root / "experiments" / "results" / "kept"
+    names = keep(workdir, folder) if workdir is not None else []
+    kept = read(folder)
+    path = root / "RESULTS.md"
+    write_atomically(path, with_tables(path.read_text(), kept))
+    figure = by_popularity({TABLES[name].title: found for name, found in kept.items()})
+    figure.savefig(root / "experiments" / "figures" / "by_popularity.png")
+    return f"RESULTS.md has {len(kept)} tables" + (f", those of {', '.join(names)} from new runs." if names else ".")

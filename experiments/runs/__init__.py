@@ -1,0 +1,1 @@
+"""One run: its set-up, workdir, training loop, checks, scoring and summary."""

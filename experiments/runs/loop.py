@@ -1,0 +1,239 @@
+"""The training loop: steps, reports, evaluations, checkpoints, of one run or of several that share a program."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+import numpy as np
+
+from cml_jax import checkpoint, population, sharding, training
+from cml_jax.errors import TrainingError
+from cml_jax.types import DeviceInteractions, StepMetrics, TrainState
+from experiments.runs import preemption, processes
+from experiments.runs.preemption import Preempted
+from experiments.runs.run import Run
+from experiments.runs.setup import Periods
+
+Advanced = Callable[[int, str], None]  # (steps taken, what to show)
+Failed = Callable[[Run, TrainingError], None]
+
+
+class _Program(NamedTuple):
+    """How several runs, or one, are advanced together.
+
+    Attributes:
+        advance: (state of all, steps, runs still going) -> (state, metrics, seconds without compilation); what it
+            returns for the others has no meaning.
+        state_of: (state of all, which run) -> its state.
+    """
+
+    advance: Callable[[Any, int, Collection[int]], tuple[Any, StepMetrics, float]]
+    state_of: Callable[[Any, int], TrainState]
+
+
+@dataclasses.dataclass
+class _Group:
+    """Runs that are trained together, and where they stand.
+
+    Attributes:
+        runs: all of them.
+        going: those that did not fail, by their place.
+        program: how they are advanced.
+        state: of all.
+        step: that they are at.
+        failed: told of a run that has nothing to learn any more, which is left out from there on.
+        seconds: of the steps so far.
+        triplets: of the steps so far.
+    """
+
+    runs: Sequence[Run]
+    going: dict[int, Run]
+    program: _Program
+    state: Any
+    step: int
+    failed: Failed
+    seconds: float = 0.0
+    triplets: int = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Of the whole run."""
+        return self.runs[0].setup.num_steps
+
+    @property
+    def periods(self) -> Periods:
+        """Of all runs."""
+        return self.runs[0].setup.periods
+
+    def for_each(self, act: Callable[["_Group", int, Run], None]) -> None:
+        """Does something for every run that is still going."""
+        for index, run in list(self.going.items()):
+            try:
+                act(self, index, run)
+            except TrainingError as error:
+                self.failed(run, error)
+                del self.going[index]
+
+
+def train_together(
+    runs: Sequence[Run],
+    data: DeviceInteractions,
+    watch: preemption.Watch,
+    advanced: Advanced,
+    failed: Failed,
+) -> None:
+    """Trains runs to their last step and writes their summaries.
+
+    Args:
+        runs: that share what `Setup.program` says, and the step they are at.
+        data: the training part.
+        watch: for SIGTERM.
+        advanced: told of steps taken.
+        failed: told of a run that has nothing to learn any more, which is left out from there on.
+
+    Raises:
+        Preempted: SIGTERM came; checkpoints hold what was done.
+    """
+    started = time.perf_counter()
+    group = _make_group(runs, data, failed)
+    # What a run that was stopped while it was evaluated still owes.
+    group.for_each(lambda group, index, run: _report(group, index, run, watch))
+    for step, num_steps in _chunks(group.step, group.num_steps, group.periods):
+        _take_steps(group, step, num_steps, advanced)
+        group.for_each(lambda group, index, run: _report(group, index, run, watch))
+        if not group.going:
+            return
+        if processes.any_of_all(watch.requested):
+            _stop(group)
+        if due(step, group.num_steps, group.periods.checkpoint):
+            group.for_each(_save)
+    _finish(group, watch, (time.perf_counter() - started) / len(runs))
+
+
+def _make_group(runs: Sequence[Run], data: DeviceInteractions, failed: Failed) -> _Group:
+    step, states = runs[0].step, [run.take_state() for run in runs]
+    options = [run.options for run in runs]
+    data = sharding.replicate(data, options[0].num_shards)
+    going = dict(enumerate(runs))
+    if len(runs) > 1 and jax.default_backend() != "cpu":
+        state, program = population.stacked_states(states), _as_one_population(options, data)
+    else:
+        state, program = states, _in_turn(options, data)
+    return _Group(runs, going, program, state, step, failed)
+
+
+def _as_one_population(options: Sequence[Any], data: DeviceInteractions) -> _Program:
+    advance, stacked = _compiled(population.run_population_steps, data), population.stacked(options)
+    return _Program(
+        advance=lambda states, num_steps, going: advance(states, stacked, num_steps),
+        state_of=population.member_state,
+    )
+
+
+def _in_turn(options: Sequence[Any], data: DeviceInteractions) -> _Program:
+    """One program for all, a chunk of steps of one after the other.
+
+    On CPU a batch axis is not faster, and this way the results are those of runs alone to the bit.
+    """
+    advance = _compiled(training.run_steps, data)
+
+    def in_turn(states, num_steps, going):
+        done = {index: advance(states[index], options[index], num_steps) for index in going}
+        left_out = (None, next(iter(done.values()))[1], 0.0)
+        after, metrics, seconds = zip(*(done.get(index, left_out) for index in range(len(states))), strict=True)
+        return list(after), jax.tree.map(lambda *each: np.stack(each), *metrics), sum(seconds)
+
+    return _Program(advance=in_turn, state_of=lambda states, index: states[index])
+
+
+def _compiled(run: Any, data: DeviceInteractions) -> Callable:
+    """A function (state, options, steps) -> (state, metrics, seconds) whose seconds leave out compilation."""
+    compiled = {}
+
+    def advance(state, options, num_steps):
+        if num_steps not in compiled:
+            compiled[num_steps] = run.lower(state, data, options, num_steps=num_steps).compile()
+        before = time.perf_counter()
+        state, metrics = jax.block_until_ready(compiled[num_steps](state, data, options))
+        return state, metrics, time.perf_counter() - before
+
+    return advance
+
+
+def _take_steps(group: _Group, step: int, num_steps: int, advanced: Advanced) -> None:
+    """Advances all runs to a step, and notes their reports."""
+    group.state, metrics, seconds = group.program.advance(group.state, num_steps, group.going)
+    group.step = step
+    losses, no_negative = (np.asarray(values).reshape(len(group.runs), num_steps) for values in metrics)
+    triplets = len(group.going) * num_steps * group.runs[0].options.batch_size
+    group.seconds, group.triplets = group.seconds + seconds, group.triplets + triplets
+    throughput = triplets / seconds
+    loss = np.mean([losses[index].mean() for index in group.going])
+    advanced(num_steps * len(group.runs), f"loss {loss:.4f}, {throughput:,.0f} triplets/s")
+
+    def note(group: _Group, index: int, run: Run) -> None:
+        run.add_steps(step, losses[index], int(no_negative[index].sum()), throughput)
+
+    group.for_each(note)
+
+
+def _report(group: _Group, index: int, run: Run, watch: preemption.Watch) -> None:
+    """Writes the report that a run has noted, with an evaluation where one is due."""
+    if run.unreported is None:
+        return
+    if not due(group.step, group.num_steps, group.periods.evaluate):
+        run.report()
+        return
+    params = training.evaluation_params(group.program.state_of(group.state, index), run.options)
+    try:
+        with watch.interruptible():
+            values = run.evaluate(params)
+    except Preempted:
+        _stop(group)
+    run.report(params, values)
+
+
+def _save(group: _Group, index: int, run: Run) -> None:
+    run.save(group.program.state_of(group.state, index))
+
+
+def _wait(group: _Group) -> None:
+    """Returns when all that is being saved is on disk."""
+    for run in group.going.values():
+        checkpoint.wait(run.manager)
+
+
+def _stop(group: _Group) -> NoReturn:
+    """Saves all runs and raises Preempted."""
+    group.for_each(_save)
+    _wait(group)
+    others = f" and {len(group.runs) - 1} more" if len(group.runs) > 1 else ""
+    raise Preempted(
+        f"Stopped by SIGTERM after step {group.step}, saved in {group.runs[0].workdir.folder}{others}; start again to "
+        f"go on."
+    )
+
+
+def _finish(group: _Group, watch: preemption.Watch, seconds: float) -> None:
+    """Scores every run and writes its summary; `seconds` is the share of each in the time of all."""
+    _wait(group)
+    throughput = group.triplets / group.seconds if group.triplets else None
+    for run in group.going.values():
+        sentence = f"Stopped after the last step of {run.workdir.folder}, which is saved; test was not scored."
+        with preemption.stoppable(watch, sentence):
+            run.finish(throughput, seconds, len(group.runs))
+
+
+def _chunks(done: int, total: int, periods: Periods) -> Iterator[tuple[int, int]]:
+    """Yields (step reached, steps to take) such that a chunk ends wherever something is due."""
+    while done < total:
+        reached = min(total, *(done + period - done % period for period in periods))
+        yield reached, reached - done
+        done = reached
+
+
+def due(step: int, total: int, every: int) -> bool:
+    """Whether what happens every so many steps, and at the last one, happens at this one."""
+    return step % every == 0 or step == total

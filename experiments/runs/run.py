@@ -1,0 +1,232 @@
+"""One run, alone or trained together with others: where it stands, its reports, its checkpoints and its result."""
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import orbax.checkpoint as ocp
+
+from cml_jax import batches, checkpoint, sharding, training
+from cml_jax.errors import ConfigError
+from cml_jax.strategies import Options
+from cml_jax.types import DeviceInteractions, Params, TrainState
+from experiments import config as config_lib
+from experiments.runs import checks, display, events, processes, scoring, versions
+from experiments.runs.setup import Setup
+from experiments.runs.summary import FILE, Summary, from_json, make_summary
+from experiments.runs.workdir import Workdir, open_workdir
+
+
+@dataclasses.dataclass
+class Run:
+    """A run that was opened by `open_run`.
+
+    Attributes:
+        setup: what it is.
+        options: of its steps, on all its devices.
+        workdir: its files.
+        manager: of its checkpoints.
+        say: prints a line of its log.
+        log: writes a report elsewhere, too.
+        state: where it stands, until somebody takes it to train it.
+        best: its best parameters so far.
+        records: its reports so far.
+        unreported: a report still due, because SIGTERM came while that was evaluated.
+        summary: its result, once there is one.
+    """
+
+    setup: Setup
+    options: Options
+    workdir: Workdir
+    manager: ocp.CheckpointManager
+    say: Callable[[str], None]
+    log: Callable[[dict[str, Any]], None]
+    state: TrainState | None
+    best: checkpoint.Best
+    records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    unreported: dict[str, Any] | None = None
+    summary: Summary | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps done, before it is trained."""
+        assert self.state is not None
+        return int(self.state.step)
+
+    def take_state(self) -> TrainState:
+        """The state, which is no longer kept here, so that its memory can be reused."""
+        state, self.state = self.state, None
+        assert state is not None
+        return state
+
+    def add_steps(self, step: int, losses: np.ndarray, no_negative: int, throughput: float) -> None:
+        """Notes the report of the steps since the last one; `report` evaluates and writes it.
+
+        Raises:
+            TrainingError: there is nothing to learn from them.
+        """
+        first, num_pairs = step - len(losses), self.setup.dataset.train.num_pairs
+        batch_size = self.options.batch_size
+        checks.check_loss(losses, first, self.setup.config)
+        checks.check_negatives(no_negative, first, step, num_pairs, batch_size)
+        self.unreported = {
+            "step": step,
+            "pass": step / batches.steps_per_pass(num_pairs, batch_size),
+            "loss": float(losses.mean()),
+            "throughput": throughput,
+            "no_negative": no_negative,
+            "metrics": {},
+        }
+
+    def evaluate(self, params: Params) -> dict[str, float]:
+        """Validation metrics of parameters; changes nothing.
+
+        Raises:
+            TrainingError: the parameters are not finite.
+        """
+        assert self.unreported is not None
+        setup = self.setup
+        checks.check_params(params, self.unreported["step"], setup.config)
+        if not scoring.has_validation(setup.dataset):
+            return {}
+        return scoring.score(setup.ranking(params), setup.dataset, "valid", setup.protocol, setup.valid_users).values
+
+    def report(self, params: Params | None = None, values: dict[str, float] | None = None) -> None:
+        """Appends the report that was noted, with the metrics of the parameters where they were evaluated."""
+        assert self.unreported is not None
+        record: dict[str, Any] = self.unreported
+        if params is not None and values is not None:
+            record = record | {"metrics": values}
+            # Without validation there is nothing to choose by, and the last step counts.
+            metric = self.setup.protocol.metric
+            selected = values[metric] if values else 0.0
+            if np.float32(selected) > self.best.value or not values:
+                self.best = checkpoint.make_best(params, record["step"], selected)
+            if values:
+                self.say(display.format_record(record, metric))
+        self.workdir.append_record(record)
+        self.log(record)
+        self.records.append(record)
+        self.unreported = None
+
+    def save(self, state: TrainState) -> None:
+        """Starts saving a state and the best parameters; `checkpoint.wait` waits for it."""
+        about = {
+            "config": config_lib.to_json(self.setup.config),
+            "data_sha256": self.setup.data_sha256,
+            "versions": versions.versions(),
+            "unreported": self.unreported,
+        }
+        checkpoint.save(self.manager, checkpoint.Progress(state, self.best), about)
+
+    def finish(self, throughput: float | None, seconds: float, num_members: int) -> Summary:
+        """Scores the best parameters on validation in full and, once, on test; writes and returns the summary.
+
+        Args:
+            throughput: triplets a second of the program that trained it.
+            seconds: its share of the time of that.
+            num_members: of that program.
+        """
+        started, setup = time.perf_counter(), self.setup
+        final = scoring.final_scores(setup.ranking(self.best.params), setup.dataset, setup.protocol)
+        self.summary = make_summary(
+            final,
+            setup.dataset,
+            setup.data_sha256,
+            best_step=int(self.best.step),
+            steps=setup.num_steps,
+            triplets_per_second=throughput,
+            wall_seconds=seconds + time.perf_counter() - started,
+            members=num_members,
+        )
+        self.workdir.write_per_user(final[self.summary.part])
+        if self.workdir.writes:
+            path = self.workdir.folder / "curves.png"
+            display.save_curves(self.records, self.summary, setup.protocol.metric, path)
+        self.workdir.write_summary(self.summary.to_json())
+        return self.summary
+
+
+@contextlib.contextmanager
+def open_run(
+    setup: Setup, workdir: str | os.PathLike[str], data: DeviceInteractions, say: Callable[[str], None]
+) -> Iterator[Run]:
+    """A run at its last checkpoint, or at the start; one that is finished has its summary.
+
+    Args:
+        setup: what it is.
+        workdir: its folder, kept from other runs meanwhile.
+        data: the training part on the device, as it is for one shard.
+        say: prints a line of the log.
+
+    Raises:
+        UserError: the workdir holds another run, or cannot be written.
+    """
+    options, data = sharding.replicate((setup.options, data), setup.options.num_shards)
+    progress = checkpoint.start(training.init_state(options, data, setup.seed))
+    with (
+        open_workdir(workdir, setup.config, setup.data_sha256, writes=processes.is_first()) as opened,
+        checkpoint.open_manager(opened.checkpoints, setup.config.checkpoint.keep) as manager,
+        contextlib.ExitStack() as stack,
+    ):
+        for line in opened.changes:
+            say(line)
+        opened.write_dataset(setup.dataset, setup.data_sha256)
+        restored = checkpoint.restore(manager, progress)
+        for line in restored.damaged:
+            say(f"Warning: {line}")
+        progress = restored.progress or progress
+        run = Run(
+            setup=setup,
+            options=options,
+            workdir=opened,
+            manager=manager,
+            say=say,
+            log=lambda record: None,
+            state=progress.state,
+            best=progress.best,
+            unreported=restored.about.get("unreported"),
+        )
+        found = restored.progress is not None
+        del progress, restored  # the run alone holds the state, or this would keep it for as long as it is open
+        if run.step > setup.num_steps:
+            raise too_long(opened, setup.num_steps)
+        if not found:
+            opened.remove_results()
+        elif run.step == setup.num_steps and _finished(run):
+            say(f"{opened.folder} holds this run, finished.")
+            yield run
+            return
+        else:
+            say(f"Going on from step {run.step} of {opened.folder}.")
+        _begin(run, stack)
+        yield run
+
+
+def _finished(run: Run) -> bool:
+    """Whether the workdir holds the result, which the run then has."""
+    if not run.workdir.is_finished(run.setup.num_steps):
+        return False
+    run.summary = from_json(run.workdir.read_json(FILE) or {}, run.workdir.folder / FILE)
+    return True
+
+
+def _begin(run: Run, stack: contextlib.ExitStack) -> None:
+    """Brings the files of the workdir to where the run goes on from."""
+    run.workdir.write_config(run.setup.config, run.setup.data_sha256)
+    run.say(f"Writing to {run.workdir.folder}.")
+    run.records = run.workdir.keep_records(until=run.step - (run.unreported is not None))
+    if run.setup.tensorboard and run.workdir.writes:
+        run.log = stack.enter_context(events.open_events(run.workdir.folder / "tensorboard", run.records))
+
+
+def too_long(workdir: Workdir, num_steps: int) -> ConfigError:
+    """The error for a workdir whose run has done more steps than are asked for."""
+    return ConfigError(
+        f"{workdir.folder} has done {workdir.newest_step()} steps, more than the {num_steps} asked for; choose another "
+        f"--workdir."
+    )

@@ -1,0 +1,121 @@
+"""The schema of summary.json: the result of a run, written and read here alone."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cml_jax.data.interactions import Dataset
+from cml_jax.errors import UserError
+from cml_jax.evaluation import Evaluation
+from cml_jax.statistics import bootstrap_intervals
+from experiments.runs import versions
+from experiments.runs.setup import sizes
+from experiments.runs.workdir import read_json
+
+FILE = "summary.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The result of a run.
+
+    Attributes:
+        valid: metrics of the best step on validation; empty where there is none.
+        test: metrics of the best step on test; empty where test was left alone.
+        intervals: part -> metric -> 95 % bootstrap interval over users.
+        by_popularity: part -> metric -> a value for each popularity decile.
+        best_step: whose parameters were scored.
+        steps: of the whole run.
+        triplets_per_second: of the training steps alone.
+        wall_seconds: of the run, its share where several were trained together.
+        members: how many were.
+        dataset: numbers of users, items and pairs of each part, and the digest `sha256`.
+        versions: of libraries, Python, and the commit.
+        device: what it ran on.
+    """
+
+    valid: dict[str, float]
+    test: dict[str, float]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+    by_popularity: dict[str, dict[str, list[float | None]]]
+    best_step: int
+    steps: int
+    triplets_per_second: float | None
+    wall_seconds: float
+    members: int
+    dataset: dict[str, Any]
+    versions: dict[str, str]
+    device: str
+
+    @property
+    def part(self) -> str:
+        """What counts: 'test', or 'valid' where test was left alone."""
+        return "test" if self.test else "valid"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the part that counts."""
+        return self.test or self.valid
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that the file holds."""
+        return dataclasses.asdict(self)
+
+
+def make_summary(
+    scores: Mapping[str, Evaluation],
+    dataset: Dataset,
+    data_sha256: str,
+    *,
+    best_step: int,
+    steps: int,
+    triplets_per_second: float | None,
+    wall_seconds: float,
+    members: int = 1,
+    more_versions: Mapping[str, str] | None = None,
+    device: str | None = None,
+) -> Summary:
+    """The summary of final scores, from `scoring.final_scores`."""
+    on_this = f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})"
+    return Summary(
+        **{part: scores[part].values if part in scores else {} for part in ("valid", "test")},
+        intervals={part: bootstrap_intervals(result.per_user) for part, result in scores.items()},
+        by_popularity={part: result.by_popularity for part, result in scores.items()},
+        best_step=best_step,
+        steps=steps,
+        triplets_per_second=triplets_per_second,
+        wall_seconds=wall_seconds,
+        members=members,
+        dataset=sizes(dataset) | {"sha256": data_sha256},
+        versions=versions.versions() | dict(more_versions or {}),
+        device=device or on_this,
+    )
+
+
+def from_json(values: Mapping[str, Any], path: Path) -> Summary:
+    """A summary from the object that a file holds.
+
+    Raises:
+        UserError: it is not the summary of a run; the path is named.
+    """
+    try:
+        known = {field.name: values[field.name] for field in dataclasses.fields(Summary)}
+        found = Summary(**known)
+        for name in [*found.metrics, *found.intervals[found.part]]:
+            float(found.metrics[name])
+        _ = int(found.steps), float(found.wall_seconds), found.dataset["sha256"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not the summary of a run; remove the run's folder or repair it.") from error
+    return found
+
+
+def read_summary(path: Path) -> Summary:
+    """The summary in a file.
+
+    Raises:
+        UserError: it cannot be read, or is not the summary of a run.
+    """
+    return from_json(read_json(path), path)

@@ -1,0 +1,167 @@
+"""What a sweep is going to do: its runs, which of them are trained together, the memory and the time that takes."""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cml_jax import population, sharding, training
+from cml_jax.data.interactions import Dataset
+from cml_jax.errors import ConfigError, UserError
+from cml_jax.types import Params
+from experiments import validation
+from experiments.config import Config
+from experiments.runs import scoring
+from experiments.runs.log import show
+from experiments.runs.setup import Setup, load_with_digest, make_setup, size_note
+from experiments.sweeps import grid
+
+_TIMED_STEPS = 20
+
+
+class Planned(NamedTuple):
+    """A run to be trained.
+
+    Attributes:
+        folder: below the sweep's.
+        setup: what it is.
+    """
+
+    folder: str
+    setup: Setup
+
+    @property
+    def num_evaluations(self) -> int:
+        """Evaluations on validation during training."""
+        return -(-self.setup.num_steps // self.setup.periods.evaluate)
+
+
+Group = list[Planned]
+
+
+class Plan(NamedTuple):
+    """Every run of a sweep, and what the data sets' readers noted."""
+
+    runs: list[Planned]
+    notes: list[str]
+
+
+def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None) -> Plan:
+    """Checks every run of a grid against the data.
+
+    Raises:
+        UserError: the first thing that cannot be used, and in which run.
+    """
+    if not 0 < config.sweep.memory_budget_mb < math.inf:
+        raise ConfigError(
+            f"config.sweep.memory_budget_mb = {config.sweep.memory_budget_mb} must be above 0 and finite."
+        )
+    loaded: dict[str, tuple[Dataset, str]] = {}
+    runs, notes = [], []
+
+    def load(**options: Any) -> tuple[Dataset, str]:
+        """Every data set once."""
+        key = json.dumps(options, sort_keys=True)
+        if key not in loaded:
+            loaded[key] = load_with_digest(**options)
+        return loaded[key]
+
+    points = grid.points(config, more_axes)
+    for point in points:
+        with _named(point):
+            validation.validate(point.config)
+    for point in points:
+        with _named(point):
+            setup = make_setup(point.config, load)
+            notes += [*setup.notes, size_note(setup.config, setup.dataset)]
+            runs.append(Planned(point.folder, setup))
+    return Plan(runs, list(dict.fromkeys(notes)))
+
+
+@contextlib.contextmanager
+def _named(point: grid.Point) -> Iterator[None]:
+    """Puts the run's name before a sentence about it."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"Run {point.folder}: {error}") from error
+
+
+def grouped(runs: Sequence[Planned], memory_budget_mb: float) -> list[Group]:
+    """Runs that share a program, in parts that fit the budget; tables over several devices are trained alone."""
+    shared: dict[tuple[Any, ...], Group] = {}
+    for run in runs:
+        shared.setdefault(run.setup.program, []).append(run)
+    groups = []
+    for same in shared.values():
+        size = max(1, int(memory_budget_mb * 2**20 // _member_bytes(same[0])))
+        size = 1 if same[0].setup.options.num_shards > 1 else size
+        groups += [same[i : i + size] for i in range(0, len(same), size)]
+    return groups
+
+
+def _member_bytes(run: Planned) -> int:
+    data = jax.eval_shape(run.setup.dataset.train.to_device)
+    return population.member_bytes(run.setup.options, data)
+
+
+def show_plan(plan: Plan, memory_budget_mb: float) -> None:
+    """Prints the runs, group by group, with the memory and, after trying some steps of each, the time they take."""
+    groups = grouped(plan.runs, memory_budget_mb)
+    for line in plan.notes:
+        show(line)
+    show(f"{len(plan.runs)} runs in {len(groups)} groups on {jax.device_count()} x {jax.devices()[0].device_kind}.")
+    show(f"{'group':>5}{'runs':>6}{'steps':>9}{'MB':>8}{'ms/step':>10}{'minutes':>9}  runs")
+    total = 0.0
+    for number, group in enumerate(groups, start=1):
+        step, seconds = _estimate(group)
+        total += seconds
+        megabytes, steps = len(group) * _member_bytes(group[0]) / 2**20, group[0].setup.num_steps
+        show(
+            f"{number:>5}{len(group):>6}{steps:>9,}{megabytes:>8.0f}{1e3 * step:>10.2f}{seconds / 60:>9.1f}  "
+            + " ".join(run.folder for run in group)
+        )
+    show(f"About {total / 60:.0f} minutes for all of it, from nothing.")
+
+
+def _estimate(group: Group) -> tuple[float, float]:
+    """Seconds of a step of all members, and of the whole group: compilation, steps, evaluations, final scores."""
+    first = group[0]
+    setup, options = first.setup, first.setup.options
+    data = setup.dataset.train.to_device()
+    together = group if jax.default_backend() != "cpu" else group[:1]  # on CPU one after the other
+    started = time.perf_counter()
+    if options.num_shards > 1:
+        options, data = sharding.replicate((options, data), options.num_shards)
+        states, program = training.init_state(options, data, setup.seed), training.run_steps
+    else:
+        options = population.stacked([run.setup.options for run in together])
+        seeds = jnp.asarray([run.setup.seed for run in together], jnp.int32)
+        states = population.init_population(data, options, seeds)
+        program = population.run_population_steps
+    run_steps = program.lower(states, data, options, num_steps=_TIMED_STEPS).compile()
+    compilation = time.perf_counter() - started
+    seconds = []
+    for _ in range(3):
+        before = time.perf_counter()
+        states, _ = jax.block_until_ready(run_steps(states, data, options))
+        seconds.append(time.perf_counter() - before)
+    step = sorted(seconds)[1] / _TIMED_STEPS * len(group) / len(together)
+    params = states.params if setup.options.num_shards > 1 else population.member(states.params, 0)
+    evaluation = _seconds_of_evaluation(setup, params)
+    return step, compilation + setup.num_steps * step + len(group) * (first.num_evaluations + 2) * evaluation
+
+
+def _seconds_of_evaluation(setup: Setup, params: Params) -> float:
+    if not scoring.has_validation(setup.dataset):
+        return 0.0
+    before = 0.0
+    for _ in range(2):  # the first one compiles
+        before = time.perf_counter()
+        scoring.score(setup.ranking(params), setup.dataset, "valid", setup.protocol, setup.valid_users)
+    return time.perf_counter() - before

@@ -1,0 +1,48 @@
+import json
+
+import numpy as np
+import pytest
+
+from cml_jax.best import read_best
+from cml_jax.data import datasets
+from cml_jax.errors import DataError, UserError
+from experiments.results import rescore
+from experiments import train
+from tests import oracles
+from tests.tiny import tiny_config
+
+
+@pytest.mark.parametrize(
+    ("constraint", "to_points"), [("ball", oracles.to_ball), ("sphere", oracles.to_sphere)], ids=("ball", "sphere")
+)
+def test_validation_items_stay_in_the_lists_and_those_of_training_do_not(constraint, to_points, tmp_path):
+    config = tiny_config(model__constraint=constraint, optimizer__learning_rate=0.03, train__num_steps=80)
+    train.train_and_evaluate(config, tmp_path / "run")
+    rescore.rescore(tmp_path, config)
+    found = json.loads((tmp_path / "run" / rescore.FILE).read_text())
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    best = read_best(tmp_path / "run" / "checkpoints")
+    assert found["step"] == best.step == summary["best_step"]
+
+    dataset = datasets.load(**config.dataset)
+    users = range(dataset.train.num_users)
+    points = [to_points(table) for table in best.params]
+    ranked = oracles.top_k(points[0], points[1], [set(dataset.train.row(u)) for u in users], 5)
+    expected = [
+        oracles.user_metrics(line, dataset.test.row(u), dataset.train.popularity)
+        for u, line in zip(users, ranked, strict=True)
+        if len(dataset.test.row(u))
+    ]
+    for name in ("ndcg", "recall", "precision", "mrr", "mmr"):
+        assert found["test"][f"{name}@5"] == pytest.approx(np.mean([user[name] for user in expected]), rel=1e-5)
+    assert found["test"]["ndcg@5"] < summary["test"]["ndcg@5"]  # as validation items take places
+
+
+def test_runs_that_cannot_be_rescored_are_refused(tmp_path):
+    config = tiny_config()
+    with pytest.raises(UserError, match="no finished run with checkpoints is there; train first"):
+        rescore.rescore(tmp_path, config)
+    train.train_and_evaluate(config, tmp_path / "run")
+    with pytest.raises(DataError, match=r"run holds a run on other data than config\.dataset names"):
+        rescore.rescore(tmp_path, tiny_config(dataset__name="synthetic"))
+    assert not (tmp_path / "run" / rescore.FILE).exists()

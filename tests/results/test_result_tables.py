@@ -1,0 +1,127 @@
+import collections
+import json
+
+import numpy as np
+import pytest
+
+from cml_jax.errors import UserError
+from cml_jax.statistics import student_interval
+from experiments.results import tables, search_spaces
+from experiments.configs.results import gowalla, ml1m
+from tests.reports.reported_runs import write_run
+from tests.tiny import ROOT
+
+MARKS = (
+    "before\n" + "".join(f"<!-- table {name} -->STALE<!-- end {name} -->\n" for name in result_tables.TABLES) + "after"
+)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Kept results of two strategies and three seeds under the name of each table."""
+    for name, table in result_tables.TABLES.items():
+        for label, scores in (("two_stage-sphere", (0.31, 0.3, 0.32)), ("uniform-none", (0.2, 0.22, 0.21))):
+            for seed, score in enumerate(scores):
+                folder = write_run(
+                    tmp_path / "runs" / name / label / str(seed),
+                    score,
+                    seed=seed,
+                    data=name,
+                    sampler__name=label.split("-")[0],
+                    optimizer__learning_rate=3e-3,
+                )
+                summary = json.loads((folder / "summary.json").read_text())
+                for metric in table.metrics:  # of Steam, at other cut-offs
+                    summary["test"].setdefault(metric, score)
+                    summary["intervals"]["test"].setdefault(metric, [0.9 * score, 1.2 * score])
+                (folder / "summary.json").write_text(json.dumps(summary))
+    folder = tmp_path / "root" / "experiments" / "results"
+    folder.mkdir(parents=True)
+    (tmp_path / "root" / "experiments" / "figures").mkdir()
+    (tmp_path / "root" / "RESULTS.md").write_text(MARKS)
+    result_tables.keep(tmp_path / "runs", folder)
+    return tmp_path
+
+
+def test_table_has_means_deviations_and_intervals(kept):
+    text = result_tables.as_markdown("lastfm", result_tables.read(kept / "root/experiments/results")["lastfm"])
+    lines = [line for line in text.splitlines() if line.startswith("| two-stage") or line.startswith("| uniform")]
+    assert [line.split(" | ")[0] for line in lines] == ["| uniform", "| two-stage"]
+    cells = lines[1].strip("| ").split(" | ")
+    low, high = student_interval([0.31, 0.3, 0.32])
+    assert cells[:6] == [
+        *("two-stage", "sphere", "rate 0.003, exponent 1, cut-off 0.1"),
+        *("**0.3100 ± 0.0100**", f"{low:.4f} to {high:.4f}", "0.2790 to 0.3720"),
+    ]
+    assert cells[-2:] == ["100", "11"]
+    assert "| 0.2100 ± 0.0100 |" in lines[0]
+    assert "Commit 0123abc" in text
+
+
+def test_steam_is_in_percent_but_for_mmr(kept):
+    text = result_tables.as_markdown("steam", result_tables.read(kept / "root/experiments/results")["steam"])
+    assert "**31.00 ± 1.00**" in text and " | 50.0 ± 0.0 | " in text
+
+
+def test_rebuilding_from_the_kept_files_alone_changes_nothing_outside_the_marks_and_repeats(kept):
+    root = kept / "root"
+    result_tables.rebuild(kept / "runs", root)
+    first = (root / "RESULTS.md").read_text()
+    assert first.startswith("before\n<!-- table lastfm -->\n| strategy |") and first.endswith(
+        "<!-- end gowalla -->\nafter"
+    )
+    assert "STALE" not in first
+    (root / "experiments/figures/by_popularity.png").unlink()
+    result_tables.rebuild(None, root)
+    assert (root / "RESULTS.md").read_text() == first
+    assert (root / "experiments/figures/by_popularity.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_missing_marks_files_runs_and_metrics_are_named(kept):
+    root = kept / "root"
+    (root / "RESULTS.md").write_text(MARKS.replace("<!-- end steam -->", ""))
+    with pytest.raises(UserError, match="has no '<!-- table steam -->' with '<!-- end steam -->' after it"):
+        result_tables.rebuild(None, root)
+    with pytest.raises(UserError, match="no folder of runs with a name of lastfm"):
+        result_tables.keep(kept / "runs" / "lastfm", root)
+    (kept / "runs/steam/sweep.json").write_text('{"runs": ["uniform-none/0", "uniform-none/3"]}')
+    with pytest.raises(UserError, match="runs/steam: 1 of 2 runs are not finished; start its sweep again"):
+        result_tables.keep(kept / "runs", root)
+    (kept / "runs/steam/sweep.json").unlink()
+    path = next((kept / "runs/gowalla").rglob("summary.json"))
+    summary = json.loads(path.read_text())
+    del summary["test"]["ndcg@20"], summary["intervals"]["test"]["ndcg@20"]
+    path.write_text(json.dumps(summary))
+    with pytest.raises(UserError, match="has no ndcg@20, which the table of Gowalla shows"):
+        result_tables.keep(kept / "runs", root)
+    with pytest.raises(UserError, match="figures: no kept results; write them with --results"):
+        result_tables.read(root / "experiments/figures")
+    (root / "experiments/results/ml1m.json").write_text("[{")
+    with pytest.raises(UserError, match=r"ml1m\.json: cannot be read as kept results"):
+        result_tables.rebuild(None, root)
+
+
+def test_the_tables_in_the_repository_are_those_of_its_files():
+    text = (ROOT / "RESULTS.md").read_text()
+    assert result_tables.with_tables(text, result_tables.read(ROOT / "experiments" / "results")) == text
+
+
+def test_every_row_has_the_same_number_of_settings_all_different():
+    for row in (*strategies.ROWS, *strategies.LIBRARY_ROWS):
+        settings = strategies.settings(row)
+        assert len(settings) == 4 == len({json.dumps(setting) for setting in settings})
+        assert all(np.isfinite(list(setting.values())).all() for setting in settings)
+
+
+@pytest.mark.parametrize("data", [ml1m, gowalla])
+def test_settings_beyond_the_first_four_are_as_many_for_every_row(data):
+    sweep = data.get_config("search").sweep
+    found = collections.defaultdict(list)
+    for point in sweep.points:
+        found[point["name"].split(",")[0]].append({key: value for key, value in point.items() if key != "name"})
+    for entry in sweep.baselines:
+        if entry["name"] != "popular":
+            found[entry["name"]].append(dict(entry))
+    assert set(found) == set(data.CHOSEN)
+    for row, settings in found.items():
+        assert len(settings) == 6 == len({json.dumps(setting, sort_keys=True) for setting in settings}), row

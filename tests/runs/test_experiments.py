@@ -1,0 +1,270 @@
+import importlib
+import itertools
+import json
+import math
+import os
+
+import numpy as np
+import pytest
+
+from cml_jax.errors import ConfigError
+from experiments.sweeps import grid, planning
+from experiments import sweep, train
+from tests.tiny import ROOT, command, last_params, read_records, tiny_config
+
+_CONFIG_FOLDER = ROOT / "experiments" / "configs"
+CONFIGS = sorted(str(path.relative_to(_CONFIG_FOLDER)) for path in _CONFIG_FOLDER.rglob("[a-z]*.py"))
+GRIDS = [name for name in CONFIGS if name.startswith(("grids/", "results/"))]
+
+
+FROZEN = {"sampler__name": "two_stage", "sampler__refresh_every": 0}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "required"),
+    [({"sampler__name": "uniform"}, 1.0), ({"sampler__name": "popularity"}, 1.0), (FROZEN, 0.95)],
+    ids=["uniform", "popularity", "frozen two-stage"],
+)
+def test_checkerboard_is_learnt(overrides, required, tmp_path):
+    """Uniform and popularity negatives give the perfect answer.
+
+    Two-stage draws cannot: the held-out items are the only ones similar to a positive that are not known positives, so
+    they are drawn as negatives. With live embeddings nothing else is drawn; with frozen ones it happens by chance.
+    """
+    config = tiny_config(
+        model__dim=4,
+        model__init_scale=0.3,
+        optimizer__learning_rate=0.01,
+        train__num_steps=200,
+        train__report_every_steps=100,
+        eval__every_steps=200,
+        checkpoint__every_steps=200,
+        **overrides,
+    )
+    summary = train.train_and_evaluate(config, tmp_path)
+    assert summary["test"]["precision@1"] >= required
+
+
+def test_workdir_holds_what_is_promised(tmp_path, capsys):
+    returned = train.train_and_evaluate(tiny_config(), tmp_path / "a" / "b")
+    folder = tmp_path / "a" / "b"
+    names = {path.name for path in folder.iterdir()}
+    run_files = {"config.json", "dataset.npz", "metrics.jsonl", "summary.json", "per_user.npz", "curves.png"}
+    assert names == run_files | {"checkpoints"}
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary == json.loads(json.dumps(returned))
+    assert set(summary) == {
+        *("valid", "test", "intervals", "best_step", "steps", "triplets_per_second", "wall_seconds", "dataset"),
+        *("versions", "device", "members", "by_popularity"),
+    }
+    assert summary["dataset"]["users"] == summary["dataset"]["items"] == summary["dataset"]["test"] == 50
+    assert len(summary["dataset"]["sha256"]) == 64 and summary["steps"] == 40 and summary["best_step"] in (20, 40)
+    metrics = {"ndcg", "map", "recall", "precision", "hit_rate", "mrr", "mmr", "coverage", "gini"}
+    assert set(summary["test"]) == set(summary["valid"]) == {f"{name}@{k}" for name in metrics for k in (1, 5)}
+    for part in ("valid", "test"):
+        assert set(summary["intervals"][part]) == {name for name in summary[part] if name[:4] not in ("cove", "gini")}
+        for name, (low, high) in summary["intervals"][part].items():
+            assert low <= summary[part][name] <= high
+    assert 0 < summary["intervals"]["test"]["ndcg@5"][1] - summary["intervals"]["test"]["ndcg@5"][0] < 1
+    assert json.loads((folder / "config.json").read_text())["model"]["dim"] == 8
+    records = read_records(folder)
+    assert [record["step"] for record in records] == [10, 20, 30, 40]
+    assert [bool(record["metrics"]) for record in records] == [False, True, False, True]
+    assert set(records[1]) == {"step", "pass", "loss", "no_negative", "metrics"}
+    assert records[3]["pass"] == pytest.approx(40 / math.ceil(summary["dataset"]["train"] / 64))
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr()
+    assert "test ndcg@5: 95 % bootstrap interval over users" in printed.out
+    assert "ndcg" in printed.out and "triplets/s" in printed.err and "mmr@5" in printed.err
+    best = max((r["metrics"]["ndcg@5"], -r["step"]) for r in records if r["metrics"])
+    assert summary["valid"]["ndcg@5"] == pytest.approx(best[0]) and summary["best_step"] == -best[1]
+
+
+def test_seed_decides_the_records(tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        train.train_and_evaluate(tiny_config(seed=seed), tmp_path / name)
+    a, b, c = (read_records(tmp_path / name) for name in "abc")
+    assert a == b != c
+
+
+def test_config_reaches_the_step():
+    """Every option of the released code, and whatever else is static, stands in the Spec as it stands in the config."""
+    from cml_jax.data import datasets
+    from experiments import config as config_lib
+
+    train_part = datasets.load("checkerboard").train
+    for overrides in (
+        {"sampler.own_positive": "uniform_draw", "sampler.known_positives": "retry_then_keep"},
+        {"sampler.name": "popularity", "sampler.without_replacement": True},
+        {"model.loss_reduction": "sum", "model.gor_weight": 0.5, "model.gor_form": "sum"},
+        {"model.gor_weight": 0.5},
+        {"optimizer.rows": "dense", "sampler.refresh_every": 0, "model.constraint": "none", "optimizer.name": "sgd"},
+    ):
+        config = tiny_config(train__batch_size=20)
+        config.update_from_flattened_dict(overrides)
+        spec = config_lib.make_spec(config, train_part)
+        for key, value in overrides.items():
+            section, field = key.split(".")
+            if key == "model.gor_weight":
+                assert spec.gor == overrides.get("model.gor_form", "mean")
+            elif key != "model.gor_form":
+                assert getattr(spec, section if field == "name" else field) == value
+
+
+def shrunk_config(name):
+    """The config of a file for a run of seconds, and its module."""
+    module = importlib.import_module(f"experiments.configs.{name.removesuffix('.py').replace('/', '.')}")
+    config = module.get_config()
+    assert f"--config=experiments/configs/{name}" in str(module.__doc__)
+    shrunk = tiny_config()
+    for key in ("dataset", "eval", "checkpoint"):
+        config[key] = shrunk[key]
+    config.model.dim, config.sampler.num_candidates, config.train.batch_size = 8, 30, 40
+    config.train.num_steps = 20
+    return config
+
+
+@pytest.mark.parametrize("name", sorted({*CONFIGS} - {*GRIDS}))
+def test_every_config_runs_when_shrunk(name, tmp_path):
+    config = shrunk_config(name)
+    summary = train.train_and_evaluate(config, tmp_path)
+    assert all(np.isfinite(list(summary["test"].values())))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_grid_runs_when_shrunk(name, tmp_path):
+    """The first and the last kind of run, of every kind with CML_ALL=1; all runs are checked against the data."""
+    config = shrunk_config(name)
+    config.sweep.axes.seed = (0,)
+    points, largest = [], {"train.batch_size": 100, "sampler.num_candidates": 30}
+    for point in map(dict, config.sweep.points):
+        smaller = {key: min(point[key], most) for key, most in largest.items() if key in point}
+        points.append(point | {"eval.every_steps": 20} | smaller)
+    config.sweep.points = tuple(points)
+    plan = planning.make_plan(config)
+    kinds = list({run.spec: run for run in reversed(plan.runs)}.values())
+    for run in (
+        kinds if os.environ.get("CML_ALL") else {kinds[0].folder: kinds[0], kinds[-1].folder: kinds[-1]}.values()
+    ):
+        summary = train.train_and_evaluate(run.config, tmp_path / run.folder)
+        assert all(np.isfinite(list(summary["test"].values())))
+
+
+def test_batch_size_grid_has_two_budgets():
+    from experiments.configs.grids import batch_size
+
+    by_passes, by_steps = (batch_size.get_config(budget) for budget in ("passes", "steps"))
+    assert (by_passes.train.num_steps, by_steps.train.num_steps) == (None, 4032)
+    with pytest.raises(ValueError, match="'seconds' is not a budget; choose one of passes, steps"):
+        batch_size.get_config("seconds")
+
+
+def test_ladder_changes_one_thing_a_rung():
+    from experiments.config import flatten
+    from experiments.configs import ladder
+
+    configs = [dict(flatten(ladder.get_config(rung))) for rung in ladder.CHANGES]
+    for below, above in itertools.pairwise(configs):
+        changed = {key for key in above if above[key] != below[key]}
+        assert 1 <= len(changed) <= 3 and len({key.split(".")[0] for key in changed}) == 1
+    last = configs[-1]
+    assert (last["sampler.name"], last["sampler.refresh_every"], last["model.gor_weight"]) == ("two_stage", 1, 1.0)
+    with pytest.raises(ValueError, match="'8-moon' is not a rung; choose one of 1-uniform"):
+        ladder.get_config("8-moon")
+
+
+def test_released_config_runs_on_other_data_by_overrides(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows = [f"{u} " + " ".join(str((3 * u + 7 * j) % 40) for j in range(8)) for u in range(30)]
+    (folder / "train.txt").write_text("\n".join(rows))
+    for name, offset in (("valid", 8), ("test", 9)):
+        (folder / f"{name}.txt").write_text("\n".join(f"{u} {(3 * u + 7 * offset) % 40}" for u in range(30)))
+    done = command(
+        f"--config={ROOT}/experiments/configs/released/two_stage.py",
+        "--config.dataset.name=mine",
+        f"--config.dataset.path={folder}",
+        "--config.sampler.num_candidates=20",
+        "--config.train.batch_size=40",
+        "--config.train.num_steps=30",
+        "--config.eval.ks=(5,)",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "valid ndcg@5: 95 %" in done.stdout and "optimistic" in done.stdout
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["test"] == {} and summary["dataset"]["train"] == 240 and summary["dataset"]["valid"] == 30
+    resolved = json.loads((tmp_path / "run" / "config.json").read_text())["dataset"]
+    assert (resolved["format"], resolved["min_rating"], resolved["min_user_items"]) == ("adjacency", 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"model__loss": "softmax", "model__constraint": "ball"},
+        {"model__loss": "bpr", "model__constraint": "none", "model__l2_weight": 0.01, "sampler__name": "uniform"},
+        {"optimizer__rows": "dense", "optimizer__name": "adagrad", "model__num_negatives": 3},
+        {"sampler__name": "popularity", "sampler__popularity_cap": 4.0, "model__gor_weight": 0.1},
+        {"sampler__refresh_every": 7, "model__constraint": "none"},
+        {"optimizer__rows": "catch_up"},
+        {"sampler__own_positive": "uniform_draw", "sampler__known_positives": "retry_then_keep"},
+        {"sampler__name": "popularity", "sampler__without_replacement": True, "train__batch_size": 50},
+        {"model__loss_reduction": "sum", "model__gor_form": "sum", "model__gor_weight": 0.01},
+    ],
+    ids=str,
+)
+def test_options_run_through_the_entrypoint(overrides, tmp_path):
+    summary = train.train_and_evaluate(tiny_config(train__num_steps=20, **overrides), tmp_path)
+    assert all(np.isfinite(list(summary["test"].values())))
+
+
+def test_final_split_valid_leaves_test_alone_and_says_so(tmp_path, capsys):
+    summary = train.train_and_evaluate(tiny_config(eval__final_split="valid"), tmp_path)
+    assert summary["test"] == {} and summary["valid"]
+    assert "optimistic" in capsys.readouterr().out
+
+
+def test_max_users_limits_the_users_scored_in_training_alone(tmp_path):
+    few = train.train_and_evaluate(tiny_config(eval__max_users=3, train__num_steps=20), tmp_path / "few")
+    everyone = train.train_and_evaluate(tiny_config(train__num_steps=20), tmp_path / "all")
+    in_training = read_records(tmp_path / "few")[-1]["metrics"]["recall@5"]
+    assert in_training * 3 == pytest.approx(round(in_training * 3)), "a mean over three users of one item each"
+    assert few["test"] == everyone["test"] and few["valid"] == everyone["valid"]
+
+
+def test_command_line_trains_and_prints_the_table(tmp_path):
+    done = command(
+        f"--config={ROOT}/experiments/configs/quickstart.py",
+        "--config.dataset.name=checkerboard",
+        "--config.sampler.num_candidates=30",
+        "--config.train.num_steps=20",
+        "--config.eval.ks=(5,)",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "valid @5" in done.stdout and "Traceback" not in done.stderr
+    (workdir,) = (tmp_path / "runs").glob("quickstart-*")  # the default workdir
+    assert f"runs/{workdir.name}" in done.stderr
+    assert json.loads((workdir / "summary.json").read_text())["steps"] == 20
+
+
+def test_without_validation_everything_is_trained_on_and_the_last_step_counts(tmp_path, capsys):
+    rows = [f"{u} " + " ".join(str((3 * u + 7 * j) % 40) for j in range(8)) for u in range(30)]
+    (tmp_path / "train.txt").write_text("\n".join(rows))
+    (tmp_path / "test.txt").write_text("\n".join(f"{u} {(3 * u + 56) % 40}" for u in range(30)))
+    config = tiny_config(dataset__name="mine", dataset__valid_fraction=0.0, train__num_steps=30)
+    config.dataset.path = str(tmp_path)
+    summary = train.train_and_evaluate(config, tmp_path / "run")
+    assert summary["valid"] == {} and summary["dataset"]["train"] == 240 and summary["dataset"]["valid"] == 0
+    assert summary["best_step"] == 30 and 0 < summary["test"]["ndcg@5"] <= 1
+    assert "No validation part: the parameters of the last step, 30." in capsys.readouterr().out
+    assert all(record["metrics"] == {} for record in read_records(tmp_path / "run"))
+    best = last_params(tmp_path / "run")
+    np.testing.assert_array_equal(best[0], best[2])
+    assert train.train_and_evaluate(config, tmp_path / "run") == json.loads(json.dumps(summary))
+    sweep.run_sweep(grid.make_grid(config, {"seed": (0, 1)}), tmp_path / "sweep")
+    assert json.loads((tmp_path / "sweep" / "0" / "summary.json").read_text())["test"] == summary["test"]
+    config.eval.final_split = "valid"
+    with pytest.raises(ConfigError, match=r"final_split = 'valid' needs a validation part"):
+        train.train_and_evaluate(config, tmp_path / "other")

@@ -1,0 +1,137 @@
+import json
+import shutil
+
+import pytest
+
+from cml_jax.errors import ConfigError, DataError, UserError
+from experiments.runs import checks
+from experiments import train
+from tests.tiny import read_records, tiny_config
+
+
+def test_longer_run_in_the_same_workdir_goes_on_exactly(tmp_path):
+    whole = train.train_and_evaluate(tiny_config(), tmp_path / "whole")
+    train.train_and_evaluate(tiny_config(train__num_steps=20), tmp_path / "parts")
+    parts = train.train_and_evaluate(tiny_config(), tmp_path / "parts")
+    assert read_records(tmp_path / "whole") == read_records(tmp_path / "parts")
+    assert {key: whole[key] for key in ("valid", "test", "best_step")} == {
+        key: parts[key] for key in ("valid", "test", "best_step")
+    }
+
+
+def test_run_cut_short_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
+    train.train_and_evaluate(tiny_config(), tmp_path / "whole")
+
+    def interrupt(losses, first, config):
+        if first >= 30:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guards, "check_loss", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(tiny_config(), tmp_path / "cut")
+    with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 30, "pa')  # half a line, as a killed process leaves it
+    train.train_and_evaluate(tiny_config(), tmp_path / "cut")
+    assert read_records(tmp_path / "whole") == read_records(tmp_path / "cut")
+
+
+def test_finished_run_is_reported_again_without_training(tmp_path, capsys):
+    first = train.train_and_evaluate(tiny_config(), tmp_path)
+    records = (tmp_path / "metrics.jsonl").read_bytes()
+    capsys.readouterr()
+    assert train.train_and_evaluate(tiny_config(), tmp_path) == json.loads(json.dumps(first))
+    assert (tmp_path / "metrics.jsonl").read_bytes() == records
+    assert "ndcg" in capsys.readouterr().out
+
+
+def test_workdir_of_another_run_is_refused(tmp_path):
+    train.train_and_evaluate(tiny_config(train__num_steps=20), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=r"holds a run with config\.sampler\.name = 'two_stage', not 'uniform'"):
+        train.train_and_evaluate(tiny_config(sampler__name="uniform"), tmp_path)
+    with pytest.raises(ConfigError, match=r"has done 20 steps, more than the 10 asked for"):
+        train.train_and_evaluate(tiny_config(train__num_steps=10), tmp_path)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_run_with_a_schedule_goes_on_but_cannot_be_made_longer(tmp_path, monkeypatch):
+    config = tiny_config(optimizer__schedule="linear", optimizer__rows="catch_up")
+    train.train_and_evaluate(config, tmp_path / "whole")
+    train.train_and_evaluate(tiny_config(train__num_steps=20, optimizer__schedule="linear"), tmp_path / "short")
+    with pytest.raises(ConfigError, match=r"holds a run with config\.train\.num_steps = 20, not"):
+        train.train_and_evaluate(tiny_config(optimizer__schedule="linear"), tmp_path / "short")
+
+    def interrupt(losses, first, config):
+        if first >= 30:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guards, "check_loss", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(config, tmp_path / "cut")
+    train.train_and_evaluate(config, tmp_path / "cut")
+    assert read_records(tmp_path / "whole") == read_records(tmp_path / "cut")
+
+
+def test_workdir_of_other_data_is_refused(tmp_path):
+    folder = adjacency_folder(tmp_path / "data")
+    overrides = {"dataset__path": str(folder), "train__batch_size": 2, "sampler__num_candidates": 2, "eval__ks": (1,)}
+    train.train_and_evaluate(tiny_config(train__num_steps=10, **overrides), tmp_path / "run")
+    (folder / "test.txt").write_text("0 4\n1 4\n")
+    with pytest.raises(DataError, match="holds a run on other data"):
+        train.train_and_evaluate(tiny_config(train__num_steps=10, **overrides), tmp_path / "run")
+
+
+def adjacency_folder(folder):
+    folder.mkdir()
+    (folder / "train.txt").write_text("0 0 1\n1 1 2\n2 0 3\n")
+    (folder / "valid.txt").write_text("0 2\n1 3\n")
+    (folder / "test.txt").write_text("0 3\n1 4\n")
+    return folder
+
+
+def finished_run(folder):
+    train.train_and_evaluate(tiny_config(train__num_steps=20), folder)
+    return folder
+
+
+def damage_config(folder):
+    (folder / "config.json").write_text('{"half": ')
+
+
+def damage_records(folder):
+    path = folder / "metrics.jsonl"
+    path.write_bytes(b"nonsense\xff\n" + path.read_bytes())
+
+
+def damage_checkpoint(folder):
+    for path in (folder / "checkpoints" / "20").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+
+
+def remove_config(folder):
+    (folder / "config.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (damage_config, r"config\.json: cannot be read as JSON"),
+        (remove_config, r"holds checkpoints but no config\.json"),
+        (damage_records, r"metrics\.jsonl, line 1: not a report"),
+        (lambda folder: (folder / "summary.json").write_text("[]"), r"summary\.json: cannot be read as JSON"),
+        (damage_checkpoint, r"checkpoints: no checkpoint can be read \(of step 20: "),
+    ],
+)
+def test_damaged_workdir_is_refused_in_one_sentence(damage, sentence, tmp_path):
+    damage(finished_run(tmp_path))
+    with pytest.raises(UserError, match=sentence):
+        train.train_and_evaluate(tiny_config(train__num_steps=40 if damage is damage_records else 20), tmp_path)
+
+
+def test_workdir_without_checkpoints_starts_anew_whatever_the_config(tmp_path):
+    shutil.rmtree(finished_run(tmp_path) / "checkpoints")
+    train.train_and_evaluate(tiny_config(train__num_steps=10, sampler__name="uniform"), tmp_path)
+    assert [record["step"] for record in read_records(tmp_path)] == [10]

@@ -11,7 +11,7 @@ import scipy.sparse
 
 from cml_jax.data import datasets
 from cml_jax.errors import ConfigError, DataError
-from tests.test_readers import ECHONEST, FRAME, MOVIELENS, load, raw_pairs, write
+from tests.data.test_readers import ECHONEST, FRAME, MOVIELENS, load, raw_pairs, write
 
 
 def npz(**arrays):

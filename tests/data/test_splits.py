@@ -5,7 +5,7 @@ import pytest
 
 from cml_jax.data import splits
 from cml_jax.errors import DataError
-from tests.test_tables import make_table
+from tests.data.test_tables import make_table
 
 
 def random_table(with_times=True, seed=3):

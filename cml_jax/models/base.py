@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax.geometry import squared_distance, to_sphere
+from cml_jax.geometry import identity, squared_distance, to_sphere
 from cml_jax.losses.base import Loss
 from cml_jax.types import Array, Batch, DeviceInteractions, Lookup, Params, PyTree, Ranking
 
@@ -68,23 +68,36 @@ def distances(user: Array, items: Array) -> Array:
 
 def inner_products(user: Array, items: Array) -> Array:
     """<u, i> of Array[D] and Array[D] or Array[n, D]."""
-    return items @ user
+    return jnp.dot(user, items) if items.ndim == 1 else items @ user
 
 
-def cosines(user: Array, items: Array) -> Array:
-    """cos(u, i) of Array[D] and Array[D] or Array[n, D]."""
-    return to_sphere(items) @ to_sphere(user)
+class Similarity(NamedTuple):
+    """How a loss compares points.
+
+    Attributes:
+        transform: of every point first, Array[..., D] -> Array[..., D].
+        compare: (user[D], items[D] or [n, D]) -> scalar or Array[n], larger is nearer.
+    """
+
+    transform: Callable[[Array], Array]
+    compare: Callable[[Array, Array], Array]
 
 
-SIMILARITY_FUNCTIONS = {"distance": distances, "cosine": cosines, "inner_product": inner_products}
+SIMILARITY_FUNCTIONS = {
+    "distance": Similarity(identity, distances),
+    "cosine": Similarity(to_sphere, inner_products),
+    "inner_product": Similarity(identity, inner_products),
+}
 
 
 def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, valid: Array) -> Array:
     """A loss of points: Array[b, D], Array[b, D], Array[b, n, D] or Array[n, D], Array[b, n] bool -> Array[b]."""
-    similarity = SIMILARITY_FUNCTIONS[loss.similarity]
+    transform, compare = SIMILARITY_FUNCTIONS[loss.similarity]
 
     def example(user, positive, others, valid):
-        value = loss.example(similarity(user, positive), similarity(user, others), valid)
+        # Once each, so that gradients of both similarities pass through it together.
+        u, p, n = transform(user), transform(positive), transform(others)
+        value = loss.example(compare(u, p), compare(u, n), valid)
         return value if loss.penalty is None else value + loss.penalty(user, positive, others)
 
     return jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))(users, positives, others, valid)

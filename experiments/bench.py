@@ -30,7 +30,7 @@ from absl import flags
 from cml_jax import ranking, training
 from cml_jax.data.interactions import Interactions
 from cml_jax.data.synthetic import make_interactions
-from cml_jax.models.cml import distance_factors
+from cml_jax.models.points import distance_factors
 from cml_jax.samplers import SAMPLERS
 from cml_jax.strategies import Options, make_options
 from experiments import cli

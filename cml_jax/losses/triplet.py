@@ -38,7 +38,7 @@ def make(options: TripletOptions) -> Loss:
     def example(own, others, valid):
         return triplet_loss(own, others, valid, options.margin)
 
-    return Loss(example, similarity="distance", scale=options.margin)
+    return Loss(example, similarity="distance", scale=options.margin, hinge=triplet_loss)
 
 
 TRIPLET = Strategy("triplet", TripletOptions, make)

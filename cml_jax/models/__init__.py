@@ -2,9 +2,12 @@
 
 from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
+from cml_jax.models.dpcml import DPCML
 from cml_jax.models.inner_product import INNER_PRODUCT
+from cml_jax.models.lrml import LRML
+from cml_jax.models.sml import SML
 from cml_jax.registry import Registry
 
-MODELS = Registry("model", MAKE_ARGUMENTS, CML, INNER_PRODUCT)
+MODELS = Registry("model", MAKE_ARGUMENTS, CML, INNER_PRODUCT, SML, DPCML, LRML)
 
 __all__ = ["MODELS", "Model"]

@@ -30,7 +30,8 @@ class Model(NamedTuple):
         lookups: (batch, data) -> role -> Lookup; the rows that the loss reads.
         loss: (rows by role, dense, batch) -> Array[b]; the loss of each pair; anything where it does not count.
         project: table -> what is done to its touched rows after an update; nothing for tables that are not named.
-        user_points: (tables, dense, ids[...]) -> Array[..., D]; users in the metric space.
+        user_points: (tables, dense, ids[...]) -> Array[..., D]; users in the metric space; Array[..., V, D] where
+            a user has several points.
         item_points: (tables, dense, ids[...]) -> Array[..., D]; items in the metric space.
         directions: (tables, dense, ids[...]) -> Array[..., D]; items as unit vectors, which stage 2 compares.
         ranking: (params, data) -> Factors or Score of all users and items.
@@ -101,8 +102,3 @@ def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, va
         return value if loss.penalty is None else value + loss.penalty(user, positive, others)
 
     return jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))(users, positives, others, valid)
-
-
-def gaussian_table(key: Array, num_rows: int, dim: int, init_scale: Array | float) -> Array:
-    """Array[num_rows, D] of Gaussian rows with expected squared norm init_scale^2."""
-    return init_scale / dim**0.5 * jax.random.normal(key, (num_rows, dim))

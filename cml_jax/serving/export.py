@@ -64,6 +64,7 @@ def _write(model: Recommender, folder: Path, how: ann.Hnsw) -> str:
         "items": len(items),
         "dim": items.shape[1],
         "model": model.options.model.name,
+        "constraint": model.options.values().get("constraint", "none"),
         "step": model.step,
         "score": "-||u - i||^2" if by_distance else "u . i",
     }

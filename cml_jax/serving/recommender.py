@@ -13,7 +13,7 @@ from cml_jax.data.interactions import Interactions, from_pairs, nothing, union
 from cml_jax.data.interactions import keep_users as keep
 from cml_jax.errors import DataError, UserError
 from cml_jax.models import Model
-from cml_jax.models.cml import distance_factors
+from cml_jax.models.points import distance_factors
 from cml_jax.serving import fold_in
 from cml_jax.serving.lists import Lists, ranked_lists
 from cml_jax.serving.raw_ids import RawIds
@@ -185,8 +185,13 @@ class Recommender:
         return _neighbours(self.item_points, self.item_ids, item, k, self.memory_budget_mb)
 
     def similar_users(self, user: Any, k: int = 20) -> pl.DataFrame:
-        """The k users nearest to a user, without itself: columns rank, user and score."""
-        return _neighbours(self.user_points, self.user_ids, user, k, self.memory_budget_mb)
+        """The k users nearest to a user, without itself: columns rank, user and score.
+
+        Where users have several points, their means are compared.
+        """
+        points = self.user_points
+        points = points if points.ndim == 2 else jnp.mean(points, axis=1)
+        return _neighbours(points, self.user_ids, user, k, self.memory_budget_mb)
 
     def _history(self, items: Any) -> Interactions:
         """One row: the items' numbers."""

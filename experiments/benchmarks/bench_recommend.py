@@ -23,7 +23,7 @@ from absl import flags
 
 from cml_jax.data.interactions import from_pairs
 from cml_jax.errors import UserError
-from cml_jax.models.cml import distance_factors
+from cml_jax.models.points import distance_factors
 from cml_jax.serving import ann
 from cml_jax.serving.lists import ranked_lists
 from experiments import cli

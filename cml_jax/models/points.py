@@ -1,0 +1,82 @@
+"""What families of points share: users and items in one Euclidean space, the nearest items first."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from cml_jax.geometry import CONSTRAINTS, to_sphere
+from cml_jax.models.base import Model, users_positives_others
+from cml_jax.options import POSITIVE, Range, StrategyOptions, one_of, options, static, traced
+from cml_jax.types import Array, Batch, DeviceInteractions, Factors, Params, PyTree
+
+
+@options
+class PointOptions(StrategyOptions):
+    """Options of models whose users and items are rows of D numbers."""
+
+    similarities: ClassVar[tuple[str, ...]] = ("distance", "cosine")
+
+    dim: int = static(
+        64, "D, the embedding dimension", Range(lambda v: 1 <= v < 2**20, "must be 1 or more and below 2^20")
+    )
+    constraint: str = static("sphere", "norm constraint: ball | sphere | none", one_of(CONSTRAINTS))
+    init_scale: float = traced(
+        1.0, "root mean square norm of a fresh row; on the sphere, small values make the first steps large", POSITIVE
+    )
+
+    def embed(self, rows: Array) -> Array:
+        """Rows of a table as points of the metric space, Array[..., D] -> Array[..., D]."""
+        return CONSTRAINTS[self.constraint].embed(rows)
+
+    def fresh_rows(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Gaussian rows, Array[*shape, D], of expected squared norm init_scale^2, within the constraint."""
+        rows = self.init_scale / self.dim**0.5 * jax.random.normal(key, (*shape, self.dim))
+        return CONSTRAINTS[self.constraint].project(rows)
+
+
+@jax.jit
+def distance_factors(users: Array, items: Array) -> Factors:
+    """Ranks by -||u - i||^2: <(u, 1), (2 i, -||i||^2)> is that but for the user's own ||u||^2."""
+    keys = jnp.concatenate([2.0 * items, -jnp.sum(jnp.square(items), axis=1)[:, None]], axis=1)
+    queries = jnp.pad(users, ((0, 0), (0, 1)), constant_values=1.0)
+    return Factors(queries, keys, offsets=-jnp.sum(jnp.square(users), axis=1))
+
+
+def init_points(options: PointOptions, key: Array, data: DeviceInteractions) -> Params:
+    """Fresh tables of users and items."""
+    user_key, item_key = jax.random.split(key)
+    users = options.fresh_rows(user_key, (data.num_users,))
+    return Params({"users": users, "items": options.fresh_rows(item_key, (data.num_items,))})
+
+
+def make_point_model(
+    options: PointOptions, pair_losses: Callable[[dict[str, Array], PyTree, Batch], Array], **others: Any
+) -> Model:
+    """A model of points that ranks by distance.
+
+    Args:
+        options: of the points.
+        pair_losses: the `loss` of the model.
+        **others: fields of `Model` that differ from those of the plain model.
+    """
+
+    def ranking(params, data):
+        del data
+        return distance_factors(options.embed(params.tables["users"]), options.embed(params.tables["items"]))
+
+    constraint = CONSTRAINTS[options.constraint]
+    fields: dict[str, Any] = {
+        "init": functools.partial(init_points, options),
+        "lookups": lambda batch, data: users_positives_others(batch),
+        "project": {"users": constraint.project, "items": constraint.project},
+        "user_points": lambda tables, dense, ids: options.embed(tables["users"][ids]),
+        "item_points": lambda tables, dense, ids: options.embed(tables["items"][ids]),
+        # The points of every constraint lie in the direction of their rows.
+        "directions": lambda tables, dense, ids: to_sphere(tables["items"][ids]),
+        "ranking": ranking,
+        "parametrize_user": constraint.parametrize,
+    }
+    return Model(loss=pair_losses, **(fields | others))

@@ -3,26 +3,33 @@
 import numpy as np
 
 
-def triplet_loss(user, positive, negatives, margin):
-    closest = min(((user - n) ** 2).sum() for n in negatives)
+# ---- Losses: (user[D], positive[D], others[n, D], valid[n], **options) -> value of a pair.
+def triplet_loss(user, positive, others, valid, margin):
+    closest = min(((user - n) ** 2).sum() for n, ok in zip(others, valid, strict=True) if ok)
     return max(0.0, margin + ((user - positive) ** 2).sum() - closest)
 
 
-def bpr_loss(user, positive, negatives, l2_weight):
-    total = 0.0
-    for negative in negatives:
-        difference = user @ positive - user @ negative
-        total += np.log(1.0 + np.exp(-difference)) + l2_weight / 2 * (negative**2).sum()
-    return total / len(negatives) + l2_weight / 2 * ((user**2).sum() + (positive**2).sum())
+def bpr_loss(user, positive, others, valid, l2_weight):
+    values = [np.log(1.0 + np.exp(user @ n - user @ positive)) for n, ok in zip(others, valid, strict=True) if ok]
+    norms = (user**2).sum() + (positive**2).sum() + np.mean([(n**2).sum() for n in others])
+    return sum(values) / len(values) + l2_weight / 2 * norms
 
 
-def softmax_loss(user, positive, candidates, valid, temperature, decoupled=False):
+def softmax_loss(user, positive, others, valid, temperature, decoupled=False):
     def cosine(a, b):
         return a @ b / np.sqrt((a @ a) * (b @ b))
 
     own = np.exp(cosine(user, positive) / temperature)
-    others = sum(np.exp(cosine(user, c) / temperature) for c, ok in zip(candidates, valid, strict=True) if ok)
-    return -np.log(own / (others if decoupled else own + others))
+    rest = sum(np.exp(cosine(user, c) / temperature) for c, ok in zip(others, valid, strict=True) if ok)
+    return -np.log(own / (rest if decoupled else own + rest))
+
+
+LOSSES = {"triplet": triplet_loss, "softmax": softmax_loss, "bpr": bpr_loss}
+LOSS_CASES = {  # name -> options to try it with; in one of them each option has a value other than its default
+    "triplet": [{"margin": 1.5}],
+    "softmax": [{"temperature": 0.3}, {"temperature": 0.3, "decoupled": True}],
+    "bpr": [{"l2_weight": 0.7}],
+}
 
 
 def gor(products, weights, dim):
@@ -41,13 +48,6 @@ def gor_sum(products, weights, dim):
     return sum(largest) ** 2 + max(0.0, sum(x**2 for x in largest) - len(largest) / dim)
 
 
-def retried_law(weights, is_positive, retries):
-    """Law of a draw by weights that is redrawn `retries` times where it is a known positive, and then kept."""
-    law = weights / weights.sum()
-    hit = law[is_positive].sum()
-    return np.where(is_positive, hit**retries * law, law * sum(hit**t for t in range(retries + 1)))
-
-
 def to_ball(rows):
     return np.array([row / max(1.0, np.linalg.norm(row)) for row in rows])
 
@@ -56,13 +56,56 @@ def to_sphere(rows):
     return np.array([row / np.linalg.norm(row) for row in rows])
 
 
+# ---- Samplers: (known[I] bool, positive, popularity[I], directions[I, D], options) -> law[I] of one negative of a pair
+# where every item is a candidate; all 0 where the pair has none.
+def normalised(weights):
+    return weights / weights.sum() if weights.sum() > 0 else weights
+
+
+def uniform_law(known, positive, popularity, directions, options):
+    return normalised((~known).astype(float))
+
+
+def popularity_law(known, positive, popularity, directions, options):
+    return normalised(popularity_weights(popularity, options) * ~known)
+
+
+def two_stage_law(known, positive, popularity, directions, options):
+    similarity, usable = directions @ directions[positive], (popularity > 0) & ~known
+    return stage2_probabilities(similarity, usable, directions.shape[1], options["similarity_cutoff"])
+
+
+def popularity_weights(popularity, options):
+    counts = np.minimum(popularity, options.get("popularity_cap", np.inf))
+    return np.where(popularity > 0, counts ** options["popularity_exponent"], 0.0)
+
+
+SAMPLER_LAWS = {
+    "uniform": uniform_law,
+    "popularity": popularity_law,
+    "two_stage": two_stage_law,
+}  # None: none is stated
+CANDIDATE_WEIGHTS = {  # (popularity[I], options) -> weights of draws without replacement
+    "uniform": lambda popularity, options: np.ones(len(popularity)),
+    "popularity": popularity_weights,
+    "two_stage": popularity_weights,
+}
+
+
+def retried_law(weights, is_positive, retries):
+    """Law of a draw by weights that is redrawn `retries` times where it is a known positive, and then kept."""
+    law = weights / weights.sum()
+    hit = law[is_positive].sum()
+    return np.where(is_positive, hit**retries * law, law * sum(hit**t for t in range(retries + 1)))
+
+
 def stage2_probabilities(similarity, usable, dim, cutoff):
     """Law of the second stage for one positive: 1 / q(min(s, cutoff)) over usable candidates with s > 0."""
     weights = np.zeros(len(similarity))
     for c, s in enumerate(similarity):
         if usable[c] and s > 0:
             weights[c] = (1.0 - min(s, cutoff) ** 2) ** (-(dim - 3) / 2)
-    return weights / weights.sum() if weights.sum() > 0 else weights
+    return normalised(weights)
 
 
 def lazy_adam(table, steps, learning_rate, b1=0.9, b2=0.999, eps=1e-8):

@@ -3,34 +3,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cml_jax import losses
+from cml_jax.losses.gor import GOR_FORMS, gor, gor_penalty, gor_sum
+from cml_jax.losses.softmax import softmax_loss
+from cml_jax.losses.triplet import triplet_loss
 from tests import oracles
 
 RNG = np.random.default_rng(1)
 USER, POSITIVE = RNG.normal(size=5), RNG.normal(size=5) * 0.5
 OTHERS = RNG.normal(size=(4, 5)) * 0.7
 VALID = np.array([True, False, True, True])
-
-
-def loss_triplet(user, positive, others):
-    return losses.triplet_loss(user, positive, others, 1.5)
-
-
-def loss_softmax(user, positive, others):
-    return losses.softmax_loss(user, positive, others, jnp.asarray(VALID), 0.3)
-
-
-def loss_decoupled(user, positive, others):
-    return losses.softmax_loss(user, positive, others, jnp.asarray(VALID), 0.3, decoupled=True)
-
-
-def loss_bpr(user, positive, others):
-    return losses.bpr_loss(user, positive, others, 0.7)
+OWN, SIMILARITIES = -1.3, np.array([-0.7, -0.1, -2.0, -0.6])  # squared distances, negative
 
 
 def loss_gor(user, positive, others):
     products = jnp.stack([others @ user, others @ positive])
-    return losses.gor(products, jnp.stack([jnp.asarray(VALID, jnp.float32)] * 2), 5)
+    return gor(products, jnp.stack([jnp.asarray(VALID, jnp.float32)] * 2), 5)
 
 
 # Two triplets of two negatives each; of the second triplet one negative counts, and the third triplet not at all.
@@ -39,79 +26,68 @@ SUM_WEIGHTS = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
 
 def loss_gor_sum(user, positive, others):
     products = jnp.stack([others[:2] @ user, others[2:] @ user, others[:2] @ positive])
-    return losses.gor_sum(products, jnp.asarray(SUM_WEIGHTS), 5)
+    return gor_sum(products, jnp.asarray(SUM_WEIGHTS), 5)
 
 
-LOSSES = {
-    "triplet": loss_triplet,
-    "softmax": loss_softmax,
-    "decoupled": loss_decoupled,
-    "bpr": loss_bpr,
-    "gor": loss_gor,
-    "gor_sum": loss_gor_sum,
-}
-EXPECTED = {
-    "triplet": oracles.triplet_loss(USER, POSITIVE, OTHERS, 1.5),
-    "softmax": oracles.softmax_loss(USER, POSITIVE, OTHERS, VALID, 0.3),
-    "decoupled": oracles.softmax_loss(USER, POSITIVE, OTHERS, VALID, 0.3, decoupled=True),
-    "bpr": oracles.bpr_loss(USER, POSITIVE, OTHERS, 0.7),
-    "gor": oracles.gor(np.stack([OTHERS @ USER, OTHERS @ POSITIVE]), np.stack([VALID, VALID]), 5),
-    "gor_sum": oracles.gor_sum([OTHERS[:2] @ USER, OTHERS[2:] @ USER, OTHERS[:2] @ POSITIVE], SUM_WEIGHTS, 5),
+TERMS = {
+    "gor": (loss_gor, oracles.gor(np.stack([OTHERS @ USER, OTHERS @ POSITIVE]), np.stack([VALID, VALID]), 5)),
+    "gor_sum": (
+        loss_gor_sum,
+        oracles.gor_sum([OTHERS[:2] @ USER, OTHERS[2:] @ USER, OTHERS[:2] @ POSITIVE], SUM_WEIGHTS, 5),
+    ),
 }
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_loss_equals_oracle(name):
-    arguments = map(jnp.float32, (USER, POSITIVE, OTHERS))
-    assert EXPECTED[name] > 0.1, "a loss of 0 would show nothing"
-    np.testing.assert_allclose(LOSSES[name](*arguments), EXPECTED[name], rtol=1e-5)
+@pytest.mark.parametrize(("term", "expected"), TERMS.values(), ids=TERMS)
+def test_term_of_the_batch_equals_oracle(term, expected):
+    assert expected > 0.1, "a term of 0 would show nothing"
+    np.testing.assert_allclose(jax.jit(term)(*map(jnp.float32, (USER, POSITIVE, OTHERS))), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_gradient_equals_finite_differences(name):
-    rng = np.random.default_rng(2)
+@pytest.mark.parametrize("term", [term for term, _ in TERMS.values()], ids=TERMS)
+def test_gradient_of_a_term_equals_finite_differences(term):
+    rng, step = np.random.default_rng(2), 1e-6
     with jax.enable_x64(True):
-        point = tuple(map(jnp.float64, (USER, POSITIVE, OTHERS)))
-        gradient = jax.grad(LOSSES[name], argnums=(0, 1, 2))(*point)
+        point = (USER, POSITIVE, OTHERS)
+        value, gradient = jax.jit(term), jax.jit(jax.grad(term, argnums=(0, 1, 2)))(*point)
         for _ in range(3):
             direction = [rng.normal(size=x.shape) for x in point]
-            step = 1e-6
             ahead, behind = (
-                LOSSES[name](*[x + sign * step * d for x, d in zip(point, direction, strict=True)]) for sign in (1, -1)
+                value(*[x + sign * step * d for x, d in zip(point, direction, strict=True)]) for sign in (1, -1)
             )
             along = sum(float((g * d).sum()) for g, d in zip(gradient, direction, strict=True))
             np.testing.assert_allclose((ahead - behind) / (2 * step), along, rtol=1e-6, atol=1e-9)
 
 
-def test_triplet_closest_negative_alone_has_a_gradient():
-    gradient = jax.grad(loss_triplet, argnums=2)(*map(jnp.float32, (USER, POSITIVE, OTHERS)))
-    closest = np.argmin(((OTHERS - USER) ** 2).sum(axis=1))
-    assert np.flatnonzero(np.abs(gradient).sum(axis=1)).tolist() == [closest]
+@pytest.mark.parametrize("form", [gor, gor_sum])
+def test_gor_of_no_pairs_is_zero_with_zero_gradient(form):
+    value, gradient = jax.jit(jax.value_and_grad(form), static_argnums=2)(jnp.ones((2, 3)), jnp.zeros((2, 3)), 5)
+    assert value == 0 and np.all(gradient == 0)
+
+
+@pytest.mark.parametrize("form", GOR_FORMS)
+def test_gor_of_shared_others_is_that_of_each_pairs_own(form):
+    users, positives, others = (jnp.float32(RNG.normal(size=(n, 5))) for n in (3, 3, 4))
+    valid = jnp.asarray(RNG.random((3, 4)) < 0.6)
+    penalty = jax.jit(gor_penalty, static_argnums=0)
+    shared = penalty(form, users, positives, others, valid)
+    own = penalty(form, users, positives, jnp.broadcast_to(others, (3, 4, 5)), valid)
+    np.testing.assert_allclose(shared, own, rtol=1e-5)
+    assert shared > 0
+
+
+def test_triplet_closest_valid_negative_alone_has_a_gradient():
+    gradient = jax.jit(jax.grad(triplet_loss, argnums=1))(OWN, jnp.float32(SIMILARITIES), jnp.asarray(VALID), 1.5)
+    assert gradient.tolist() == [0, 0, 0, 1]
 
 
 def test_triplet_beyond_the_margin_is_zero_with_zero_gradient():
-    far = OTHERS + 100.0
-    value, gradient = jax.value_and_grad(loss_triplet)(*map(jnp.float32, (USER, POSITIVE, far)))
-    assert value == 0 and not np.any(gradient)
-
-
-@pytest.mark.parametrize("decoupled", [False, True])
-def test_softmax_without_valid_candidates_is_zero_and_finite(decoupled):
-    def loss(user):
-        return losses.softmax_loss(user, jnp.float32(POSITIVE), jnp.float32(OTHERS), jnp.zeros(4, bool), 0.1, decoupled)
-
-    value, gradient = jax.value_and_grad(loss)(jnp.float32(USER))
-    assert value == 0 and np.all(gradient == 0)
+    far = jnp.float32(SIMILARITIES - 100.0)
+    value, gradients = jax.jit(jax.value_and_grad(triplet_loss, argnums=(0, 1)))(OWN, far, jnp.asarray(VALID), 1.5)
+    assert value == 0 and not any(np.any(gradient) for gradient in gradients)
 
 
 def test_softmax_survives_a_temperature_that_overflows_exp():
-    value = losses.softmax_loss(
-        jnp.float32(USER), jnp.float32(POSITIVE), jnp.float32(OTHERS), jnp.asarray(VALID), jnp.float32(1e-3)
-    )
+    others = jnp.float32([0.4, 1.0, -0.9, 0.1])
+    value = jax.jit(softmax_loss)(jnp.float32(-0.2), others, jnp.asarray(VALID), jnp.float32(1e-3))
     assert np.isfinite(value) and value > 0
-
-
-@pytest.mark.parametrize("form", [losses.gor, losses.gor_sum])
-def test_gor_of_no_pairs_is_zero_with_zero_gradient(form):
-    value, gradient = jax.value_and_grad(form)(jnp.ones((2, 3)), jnp.zeros((2, 3)), 5)
-    assert value == 0 and np.all(gradient == 0)

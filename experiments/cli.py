@@ -1,5 +1,6 @@
 """What every command line shares: flags are parsed and errors of the user's are printed as one sentence."""
 
+import functools
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ import jax
 from absl import app, flags, logging
 
 from cml_jax.errors import UserError
-from experiments import validation
+from experiments import config, validation
 from experiments.runs.preemption import Preempted
 
 
@@ -54,10 +55,20 @@ def run(main: Callable[[], None], own: flags.FlagValues | None = None) -> None:
     threading.excepthook = lambda failure: logging.info("In a thread: %s", failure.exc_value)
     sys.unraisablehook = lambda failure: logging.info("Not raised: %s", failure.exc_value)
     logging.set_verbosity(logging.FATAL)
-    app.run(wrapped, flags_parser=_parse)
+    app.run(wrapped, flags_parser=functools.partial(_parse, own=own))
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+_HELP = ("--help", "-help", "--helpshort", "-helpshort")
+
+
+def _parse(argv: Sequence[str], own: flags.FlagValues | None) -> list[str]:
+    if any(argument in _HELP for argument in argv):
+        app.usage(shorthelp=True, writeto_stdout=True)
+        if own is not None:
+            print(own.get_help())
+        if "config" in flags.FLAGS:
+            print(f"\nconfig, with --config.KEY=VALUE:\n{config.help_text()}")
+        sys.exit(0)
     for i, argument in enumerate(argv):
         value = re.fullmatch(r"--?config(?:=(.*))?", argument)
         if value:
@@ -76,6 +87,15 @@ def _parse(argv: Sequence[str]) -> list[str]:
         fail(_one_sentence(error))
 
 
+def with_flags(sentence: str) -> str:
+    """The sentence with config keys that the library names written as flags: 'dataset.path' as '--config.dataset.path'."""
+    return re.sub(
+        r"(?<![\w.])[a-z]+\.[a-z_]+(?![\w.])",
+        lambda found: f"--config.{found[0]}" if found[0] in config.KEYS else found[0],
+        sentence,
+    )
+
+
 def _one_sentence(error: Exception) -> str:
     """The error on one line; of an error that quotes a traceback, what was raised at its end."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -88,7 +108,7 @@ def _one_sentence(error: Exception) -> str:
 def _end(sentence: str) -> NoReturn:
     """Like `fail`, but one of several processes does not wait at its exit for others, which may be gone."""
     if jax.distributed.is_initialized():
-        print(f"error: {sentence}", file=sys.stderr, flush=True)
+        print(f"error: {with_flags(sentence)}", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(1)
     fail(sentence)
@@ -96,5 +116,5 @@ def _end(sentence: str) -> NoReturn:
 
 def fail(sentence: str) -> NoReturn:
     """Prints one sentence to standard error and ends the process with status 1."""
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {with_flags(sentence)}", file=sys.stderr)
     sys.exit(1)

@@ -98,7 +98,7 @@ def load(
         file = download.fetch(name, source, download.cache_folder())
     else:
         raise ConfigError(
-            f"dataset.path is not set: give the file or folder of '{name}' with --config.dataset.path=PATH (only "
+            f"dataset.path is not set: set dataset.path to the file or folder of '{name}' (only "
             f"{', '.join(sorted(GENERATED))} need no files, and {', '.join(sorted(download.SOURCES))} are downloaded)."
         )
 

@@ -73,8 +73,8 @@ def fetch(name: str, source: Source, cache: Path) -> Path:
         return unpacked
     archive = cache / source.url.rsplit("/", 1)[1]
     by_hand = (
-        f"or put {source.member.rsplit('/', 1)[1]} of {source.url} into a folder and give that with "
-        f"--config.dataset.format={source.format} --config.dataset.path=FOLDER"
+        f"or put {source.member.rsplit('/', 1)[1]} of {source.url} into a folder and set dataset.format to "
+        f"'{source.format}' and dataset.path to that folder"
     )
     try:
         pooch.retrieve(source.url, source.checksum, fname=archive.name, path=cache, progressbar=True)

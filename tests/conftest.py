@@ -1,15 +1,32 @@
+import mmap
 import os
 import shutil
 import tempfile
+from pathlib import Path
+
+import jaxlib
 
 # Programs of one shape are compiled once for all tests, their processes included. Set before jax is imported.
 # Workers inherit it from the process that starts them.
+_OWN_CACHE = None
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="cml_jax_tests_")
+    _OWN_CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="cml_jax_tests_")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 # Eight devices, for what is split over several; programs that run for milliseconds are not worth optimising.
 _FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+
+
+def _is_known_to_xla(flag):
+    """Whether jaxlib has a flag of this name; one that it does not know ends the process."""
+    for path in Path(jaxlib.__file__).parent.glob("*jax_common*"):
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library:
+            return library.find(flag.encode()) >= 0
+    return False
+
+
+if _is_known_to_xla("xla_cpu_use_fusion_emitters"):
+    _FLAGS += " --xla_cpu_use_fusion_emitters=false"  # a tiny step then compiles in 2 s and not in 5
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
 
 import jax  # noqa: E402
@@ -71,6 +88,33 @@ def trained(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The workdir of `tiny_config()`, 40 steps, which nobody changes."""
+    from experiments import train
+    from tests.tiny import tiny_config
+
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train.train_and_evaluate(tiny_config(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _short(tmp_path_factory):
+    from experiments import train
+    from tests.tiny import tiny_config
+
+    folder = tmp_path_factory.mktemp("short") / "run"
+    train.train_and_evaluate(tiny_config(train__num_steps=20), folder)
+    return folder
+
+
+@pytest.fixture
+def short(_short, tmp_path):
+    """A copy of the workdir of `tiny_config(train__num_steps=20)`, to be changed or gone on with."""
+    return shutil.copytree(_short, tmp_path / "short")
+
+
 def pytest_sessionfinish(session):
-    if not hasattr(session.config, "workerinput"):
-        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+    if _OWN_CACHE is not None and not hasattr(session.config, "workerinput"):
+        shutil.rmtree(_OWN_CACHE, ignore_errors=True)

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from cml_jax.best import read_best
+import cml_jax
 from cml_jax.data import datasets
 from cml_jax.errors import DataError, UserError
-from experiments.results import rescore
 from experiments import train
+from experiments.results import rescore
 from tests import oracles
 from tests.tiny import tiny_config
 
@@ -21,12 +21,12 @@ def test_validation_items_stay_in_the_lists_and_those_of_training_do_not(constra
     rescore.rescore(tmp_path, config)
     found = json.loads((tmp_path / "run" / rescore.FILE).read_text())
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    best = read_best(tmp_path / "run" / "checkpoints")
+    best = cml_jax.load(tmp_path / "run")
     assert found["step"] == best.step == summary["best_step"]
 
     dataset = datasets.load(**config.dataset)
     users = range(dataset.train.num_users)
-    points = [to_points(table) for table in best.params]
+    points = [to_points(table) for table in (best.params.tables["users"], best.params.tables["items"])]
     ranked = oracles.top_k(points[0], points[1], [set(dataset.train.row(u)) for u in users], 5)
     expected = [
         oracles.user_metrics(line, dataset.test.row(u), dataset.train.popularity)

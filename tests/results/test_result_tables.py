@@ -6,20 +6,20 @@ import pytest
 
 from cml_jax.errors import UserError
 from cml_jax.statistics import student_interval
-from experiments.results import tables, search_spaces
 from experiments.configs.results import gowalla, ml1m
+from experiments.results import search_spaces, tables
 from tests.reports.reported_runs import write_run
 from tests.tiny import ROOT
 
 MARKS = (
-    "before\n" + "".join(f"<!-- table {name} -->STALE<!-- end {name} -->\n" for name in result_tables.TABLES) + "after"
+    "before\n" + "".join(f"<!-- table {name} -->STALE<!-- end {name} -->\n" for name in tables.TABLES) + "after"
 )
 
 
 @pytest.fixture
 def kept(tmp_path):
     """Kept results of two strategies and three seeds under the name of each table."""
-    for name, table in result_tables.TABLES.items():
+    for name, table in tables.TABLES.items():
         for label, scores in (("two_stage-sphere", (0.31, 0.3, 0.32)), ("uniform-none", (0.2, 0.22, 0.21))):
             for seed, score in enumerate(scores):
                 folder = write_run(
@@ -35,16 +35,16 @@ def kept(tmp_path):
                     summary["test"].setdefault(metric, score)
                     summary["intervals"]["test"].setdefault(metric, [0.9 * score, 1.2 * score])
                 (folder / "summary.json").write_text(json.dumps(summary))
-    folder = tmp_path / "root" / "experiments" / "results"
+    folder = tmp_path / "root" / "experiments" / "results" / "kept"
     folder.mkdir(parents=True)
     (tmp_path / "root" / "experiments" / "figures").mkdir()
     (tmp_path / "root" / "RESULTS.md").write_text(MARKS)
-    result_tables.keep(tmp_path / "runs", folder)
+    tables.keep(tmp_path / "runs", folder)
     return tmp_path
 
 
 def test_table_has_means_deviations_and_intervals(kept):
-    text = result_tables.as_markdown("lastfm", result_tables.read(kept / "root/experiments/results")["lastfm"])
+    text = tables.as_markdown("lastfm", tables.read(kept / "root/experiments/results/kept")["lastfm"])
     lines = [line for line in text.splitlines() if line.startswith("| two-stage") or line.startswith("| uniform")]
     assert [line.split(" | ")[0] for line in lines] == ["| uniform", "| two-stage"]
     cells = lines[1].strip("| ").split(" | ")
@@ -59,20 +59,20 @@ def test_table_has_means_deviations_and_intervals(kept):
 
 
 def test_steam_is_in_percent_but_for_mmr(kept):
-    text = result_tables.as_markdown("steam", result_tables.read(kept / "root/experiments/results")["steam"])
+    text = tables.as_markdown("steam", tables.read(kept / "root/experiments/results/kept")["steam"])
     assert "**31.00 ± 1.00**" in text and " | 50.0 ± 0.0 | " in text
 
 
 def test_rebuilding_from_the_kept_files_alone_changes_nothing_outside_the_marks_and_repeats(kept):
     root = kept / "root"
-    result_tables.rebuild(kept / "runs", root)
+    tables.rebuild(kept / "runs", root)
     first = (root / "RESULTS.md").read_text()
     assert first.startswith("before\n<!-- table lastfm -->\n| strategy |") and first.endswith(
         "<!-- end gowalla -->\nafter"
     )
     assert "STALE" not in first
     (root / "experiments/figures/by_popularity.png").unlink()
-    result_tables.rebuild(None, root)
+    tables.rebuild(None, root)
     assert (root / "RESULTS.md").read_text() == first
     assert (root / "experiments/figures/by_popularity.png").read_bytes().startswith(b"\x89PNG")
 
@@ -81,34 +81,34 @@ def test_missing_marks_files_runs_and_metrics_are_named(kept):
     root = kept / "root"
     (root / "RESULTS.md").write_text(MARKS.replace("<!-- end steam -->", ""))
     with pytest.raises(UserError, match="has no '<!-- table steam -->' with '<!-- end steam -->' after it"):
-        result_tables.rebuild(None, root)
+        tables.rebuild(None, root)
     with pytest.raises(UserError, match="no folder of runs with a name of lastfm"):
-        result_tables.keep(kept / "runs" / "lastfm", root)
+        tables.keep(kept / "runs" / "lastfm", root)
     (kept / "runs/steam/sweep.json").write_text('{"runs": ["uniform-none/0", "uniform-none/3"]}')
     with pytest.raises(UserError, match="runs/steam: 1 of 2 runs are not finished; start its sweep again"):
-        result_tables.keep(kept / "runs", root)
+        tables.keep(kept / "runs", root)
     (kept / "runs/steam/sweep.json").unlink()
     path = next((kept / "runs/gowalla").rglob("summary.json"))
     summary = json.loads(path.read_text())
     del summary["test"]["ndcg@20"], summary["intervals"]["test"]["ndcg@20"]
     path.write_text(json.dumps(summary))
     with pytest.raises(UserError, match="has no ndcg@20, which the table of Gowalla shows"):
-        result_tables.keep(kept / "runs", root)
+        tables.keep(kept / "runs", root)
     with pytest.raises(UserError, match="figures: no kept results; write them with --results"):
-        result_tables.read(root / "experiments/figures")
-    (root / "experiments/results/ml1m.json").write_text("[{")
+        tables.read(root / "experiments/figures")
+    (root / "experiments/results/kept/ml1m.json").write_text("[{")
     with pytest.raises(UserError, match=r"ml1m\.json: cannot be read as kept results"):
-        result_tables.rebuild(None, root)
+        tables.rebuild(None, root)
 
 
 def test_the_tables_in_the_repository_are_those_of_its_files():
     text = (ROOT / "RESULTS.md").read_text()
-    assert result_tables.with_tables(text, result_tables.read(ROOT / "experiments" / "results")) == text
+    assert tables.with_tables(text, tables.read(ROOT / "experiments" / "results" / "kept")) == text
 
 
 def test_every_row_has_the_same_number_of_settings_all_different():
-    for row in (*strategies.ROWS, *strategies.LIBRARY_ROWS):
-        settings = strategies.settings(row)
+    for row in (*search_spaces.ROWS, *search_spaces.LIBRARY_ROWS):
+        settings = search_spaces.settings(row)
         assert len(settings) == 4 == len({json.dumps(setting) for setting in settings})
         assert all(np.isfinite(list(setting.values())).all() for setting in settings)
 

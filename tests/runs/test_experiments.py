@@ -4,12 +4,13 @@ import json
 import math
 import os
 
+import jax
 import numpy as np
 import pytest
 
 from cml_jax.errors import ConfigError
-from experiments.sweeps import grid, planning
 from experiments import sweep, train
+from experiments.sweeps import grid, planning
 from tests.tiny import ROOT, command, last_params, read_records, tiny_config
 
 _CONFIG_FOLDER = ROOT / "experiments" / "configs"
@@ -87,30 +88,6 @@ def test_seed_decides_the_records(tmp_path):
     assert a == b != c
 
 
-def test_config_reaches_the_step():
-    """Every option of the released code, and whatever else is static, stands in the Spec as it stands in the config."""
-    from cml_jax.data import datasets
-    from experiments import config as config_lib
-
-    train_part = datasets.load("checkerboard").train
-    for overrides in (
-        {"sampler.own_positive": "uniform_draw", "sampler.known_positives": "retry_then_keep"},
-        {"sampler.name": "popularity", "sampler.without_replacement": True},
-        {"model.loss_reduction": "sum", "model.gor_weight": 0.5, "model.gor_form": "sum"},
-        {"model.gor_weight": 0.5},
-        {"optimizer.rows": "dense", "sampler.refresh_every": 0, "model.constraint": "none", "optimizer.name": "sgd"},
-    ):
-        config = tiny_config(train__batch_size=20)
-        config.update_from_flattened_dict(overrides)
-        spec = config_lib.make_spec(config, train_part)
-        for key, value in overrides.items():
-            section, field = key.split(".")
-            if key == "model.gor_weight":
-                assert spec.gor == overrides.get("model.gor_form", "mean")
-            elif key != "model.gor_form":
-                assert getattr(spec, section if field == "name" else field) == value
-
-
 def shrunk_config(name):
     """The config of a file for a run of seconds, and its module."""
     module = importlib.import_module(f"experiments.configs.{name.removesuffix('.py').replace('/', '.')}")
@@ -143,11 +120,11 @@ def test_every_grid_runs_when_shrunk(name, tmp_path):
         points.append(point | {"eval.every_steps": 20} | smaller)
     config.sweep.points = tuple(points)
     plan = planning.make_plan(config)
-    kinds = list({run.spec: run for run in reversed(plan.runs)}.values())
+    kinds = list({jax.tree.structure(run.setup.options): run for run in reversed(plan.runs)}.values())
     for run in (
         kinds if os.environ.get("CML_ALL") else {kinds[0].folder: kinds[0], kinds[-1].folder: kinds[-1]}.values()
     ):
-        summary = train.train_and_evaluate(run.config, tmp_path / run.folder)
+        summary = train.train_and_evaluate(run.setup.config, tmp_path / run.folder)
         assert all(np.isfinite(list(summary["test"].values())))
 
 

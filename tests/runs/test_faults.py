@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cml_jax.errors import UserError
-from experiments.runs import scoring
 from experiments import train
+from experiments.runs import scoring
 from experiments.runs.preemption import Preempted
 from tests.tiny import ROOT, command, last_params, read_records, small_disk, tiny_config
 

@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from tests.tiny import ROOT, command, read_records
-from tests.test_faults import newest, wait_for
+from tests.runs.test_faults import newest, wait_for
+from tests.tiny import ROOT, command, commands, read_records
 
 RUN = [
     *("--config=experiments/configs/quickstart.py", "--config.model.dim=8", "--config.train.batch_size=64"),
@@ -91,15 +91,15 @@ def test_killed_process_stops_the_others_and_all_go_on_from_the_last_checkpoint(
     assert steps == list(range(20, newest(tmp_path / "checkpoints") + 20, 20))
 
 
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
-        (["--num_processes=2"], "--coordinator_address, --num_processes and --process_id are needed together"),
-        (["--coordinator_address=localhost:1", "--num_processes=2", "--process_id=2"], "must be below --num_processes"),
-    ],
-)
-def test_bad_flags(flags, sentence, tmp_path):
+BAD_FLAGS = [
+    (["--num_processes=2"], "--coordinator_address, --num_processes and --process_id are needed together"),
+    (["--coordinator_address=localhost:1", "--num_processes=2", "--process_id=2"], "must be below --num_processes"),
+]
+
+
+def test_bad_flags(tmp_path):
     started = time.monotonic()
-    ended = command(*RUN, f"--workdir={tmp_path}", *flags)
-    assert ended.returncode == 1 and sentence in ended.stderr and "Traceback" not in ended.stderr
+    done = commands([[*RUN, f"--workdir={tmp_path}", *flags] for flags, _ in BAD_FLAGS])
+    for ended, (_, sentence) in zip(done, BAD_FLAGS, strict=True):
+        assert ended.returncode == 1 and sentence in ended.stderr and "Traceback" not in ended.stderr
     assert time.monotonic() - started < 60

@@ -4,8 +4,8 @@ import shutil
 import pytest
 
 from cml_jax.errors import ConfigError, DataError, UserError
-from experiments.runs import checks
 from experiments import train
+from experiments.runs import checks
 from tests.tiny import read_records, tiny_config
 
 
@@ -27,7 +27,7 @@ def test_run_cut_short_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(guards, "check_loss", interrupt)
+        patch.setattr(checks, "check_loss", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train.train_and_evaluate(tiny_config(), tmp_path / "cut")
     with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
@@ -67,7 +67,7 @@ def test_run_with_a_schedule_goes_on_but_cannot_be_made_longer(tmp_path, monkeyp
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(guards, "check_loss", interrupt)
+        patch.setattr(checks, "check_loss", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train.train_and_evaluate(config, tmp_path / "cut")
     train.train_and_evaluate(config, tmp_path / "cut")
@@ -121,7 +121,7 @@ def remove_config(folder):
         (damage_config, r"config\.json: cannot be read as JSON"),
         (remove_config, r"holds checkpoints but no config\.json"),
         (damage_records, r"metrics\.jsonl, line 1: not a report"),
-        (lambda folder: (folder / "summary.json").write_text("[]"), r"summary\.json: cannot be read as JSON"),
+        (lambda folder: (folder / "summary.json").write_text("[]"), r"summary\.json: is not an object in JSON"),
         (damage_checkpoint, r"checkpoints: no checkpoint can be read \(of step 20: "),
     ],
 )

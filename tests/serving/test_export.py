@@ -10,12 +10,16 @@ from cml_jax import UserError
 from cml_jax.serving import ann, export
 
 
+def points_of(model):
+    return [np.asarray(table) for table in (model.user_points, model.item_points)]
+
+
 def test_points_and_ids_are_the_models(trained, tmp_path):
     model = cml_jax.load(trained)
     said = export.export(model, tmp_path / "out", ann.Hnsw(m=8))
     vectors = load_file(tmp_path / "out" / "vectors.safetensors")
     about = json.loads((tmp_path / "out" / "export.json").read_text())
-    for name, table, ids in zip(("users", "items"), model.points, (model.user_ids, model.item_ids), strict=True):
+    for name, table, ids in zip(("users", "items"), points_of(model), (model.user_ids, model.item_ids), strict=True):
         np.testing.assert_array_equal(np.load(tmp_path / "out" / f"{name}.npy"), table)
         np.testing.assert_array_equal(vectors[name], table)
         frame = pl.read_parquet(tmp_path / "out" / f"{name}.parquet")
@@ -26,7 +30,7 @@ def test_points_and_ids_are_the_models(trained, tmp_path):
 
 
 def test_inner_product_of_the_lengthened_points_is_the_score(trained):
-    users, items = (np.asarray(table) for table in cml_jax.load(trained).points)
+    users, items = points_of(cml_jax.load(trained))
     longer = np.c_[2 * items, -(items**2).sum(axis=1)]
     products = np.c_[users, np.ones(len(users))] @ longer.T
     distances = ((users[:, None] - items[None]) ** 2).sum(axis=2)
@@ -38,7 +42,7 @@ def test_indexes_equal_brute_force(trained, tmp_path):
     model = cml_jax.load(trained)
     how = ann.Hnsw(m=8, ef_construction=40, ef_search=64)
     assert "recall@45 1.000" in export.export(model, tmp_path / "out", how)
-    users, items = (np.asarray(table) for table in model.points)
+    users, items = points_of(model)
     distances = ((users[:, None] - items[None]) ** 2).sum(axis=2)
     for name in ("flat", "hnsw"):
         index = faiss.read_index(str(tmp_path / "out" / f"items.{name}.faiss"))

@@ -72,6 +72,13 @@ def test_new_users_from_a_file(run, trained, tmp_path, capsys):
     for name, history in (("ann", ["item 001"]), ("zoe", ["item 044", "item 040"])):
         expected = model.recommend_for(history, 4)["item"].to_list()
         assert found.filter(pl.col("user") == name)["item"].to_list() == expected
+    run(history=str(tmp_path / "new.csv"), output=str(tmp_path / "all.csv"), unknown="skip", k=45, exclude_seen=False)
+    everything = pl.read_csv(tmp_path / "all.csv")
+    run(history=str(tmp_path / "new.csv"), output=str(tmp_path / "rest.csv"), unknown="skip", k=45)
+    rest = pl.read_csv(tmp_path / "rest.csv")
+    for name, history in (("ann", {"item 001"}), ("zoe", {"item 044", "item 040"})):
+        listed, left = (set(frame.filter(pl.col("user") == name)["item"]) for frame in (everything, rest))
+        assert len(listed) == 45 and listed - left == history
     said = capsys.readouterr().err
     assert "Skipped 2 unknown items" in said and "Skipped 1 users without a known item: bob" in said
 

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cml_jax import DataError, Params, Recommender, UserError
-from cml_jax.data.interactions import from_pairs
+from cml_jax import DataError, Params, Recommender, UserError, make_options
+from cml_jax.data.interactions import from_pairs, union
+from cml_jax.serving import fold_in
 from cml_jax.serving.raw_ids import RawIds
 
 RNG = np.random.default_rng(11)
@@ -20,13 +21,12 @@ USER_NAMES = np.array([f"u{n:02}" for n in range(U)], object)
 ITEM_NAMES = np.arange(I) * 10 + 5
 NO_COUNT: Any = 2.0
 MODEL = Recommender(
-    points=Params(jnp.asarray(USERS), jnp.asarray(ITEMS)),
+    options=make_options(dim=D, sampler="uniform", constraint="none"),
+    params=Params({"users": jnp.asarray(USERS), "items": jnp.asarray(ITEMS)}),
     user_ids=RawIds(USER_NAMES, "user"),
     item_ids=RawIds(ITEM_NAMES, "item"),
     train=TRAIN,
     valid=VALID,
-    constraint="none",
-    margin=1.0,
     step=3,
 )
 
@@ -107,6 +107,21 @@ def test_new_user_by_point_and_by_items():
     rows, _ = brute_force(MODEL.fold_in(history), ITEMS, 8, {0, 6, 90})
     assert by_items["item"].to_list()[:8] == ITEM_NAMES[rows].tolist()
     assert MODEL.recommend_for(history, 3, deny=by_items["item"][:2])["item"][0] == by_items["item"][2]
+
+
+def test_fold_in_weighs_items_by_their_popularity_in_training_and_uses_the_models_margin():
+    history, rows = [5, 65, 905], from_pairs(np.zeros(3, int), np.array([0, 6, 90]), 1, I)
+    many = from_pairs(RNG.integers(0, U, 900), RNG.integers(0, 9, 900), U, I)
+    model = dataclasses.replace(MODEL, valid=many, options=MODEL.options.replace_options(margin=3.0))
+
+    def by_hand(margin, train):
+        options = make_options(dim=D, sampler="uniform", constraint="none", margin=margin)
+        return fold_in.fold_in(options, MODEL.params, train.to_device(), rows)[0]
+
+    found = model.fold_in(history)
+    np.testing.assert_allclose(found, by_hand(3.0, TRAIN), atol=1e-5)
+    for other in (by_hand(3.0, union(TRAIN, many)), by_hand(1.0, TRAIN)):
+        assert np.abs(found - other).max() > 0.01
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 import cml_jax
 from cml_jax import UserError
+from cml_jax.serving import best_params
 from tests.tiny import last_params
 
 
@@ -33,7 +34,7 @@ def test_moved_workdir_without_its_data_set_gives_the_same_lists(trained, copy):
 
 def test_points_are_the_best_ones_on_the_sphere(trained):
     model = cml_jax.load(trained)
-    for found, table in zip(model.points, last_params(trained)[2:], strict=True):
+    for found, table in zip((model.user_points, model.item_points), last_params(trained)[2:], strict=True):
         np.testing.assert_allclose(found, table / np.linalg.norm(table, axis=1, keepdims=True), atol=1e-6)
     assert model.step in (20, 40) and model.notes == ()
 
@@ -66,7 +67,7 @@ def test_what_is_missing_or_damaged_is_named(copy, tmp_path):
             cml_jax.load(where)
         assert "\n" not in str(caught.value)
 
-    refused(r"nowhere/config\.json: no such file; give the --workdir of a run", tmp_path / "nowhere")
+    refused(r"nowhere/config\.json: no such file; give the workdir of a run, which holds one", tmp_path / "nowhere")
     refused(r"config\.json: no such file", copy / "dataset.npz")
     text = (copy / "config.json").read_text()
     for wrong in ("{", "[]", "{}", text.replace("sphere", "cube"), text.replace('"margin": 1.0', '"margin": "1"')):
@@ -86,10 +87,8 @@ def test_what_is_missing_or_damaged_is_named(copy, tmp_path):
 
 
 def test_parameters_that_were_never_evaluated_are_refused(copy, monkeypatch):
-    from cml_jax import best
-
-    read = best._read
-    monkeypatch.setattr(best, "_read", lambda folder: read(folder)._replace(value=np.float32(-1)))
+    read = best_params._read
+    monkeypatch.setattr(best_params, "_read", lambda *where: read(*where)._replace(value=np.float32(-1)))
     with pytest.raises(UserError, match="nothing was evaluated up to step 40"):
         cml_jax.load(copy)
 

@@ -1,0 +1,50 @@
+"""Runs command lines of experiments.main, each in a child of one process that has imported what they need.
+
+Standard input is a JSON list of command lines; standard output becomes a list of [exit status, output, errors].
+"""
+
+import json
+import os
+import runpy
+import sys
+import tempfile
+import traceback
+import warnings
+
+
+def _run(arguments):
+    """As `python -m experiments.main ARGUMENTS` would; does not return."""
+    status = 0
+    try:
+        sys.argv = ["experiments/main.py", *arguments]
+        runpy.run_module("experiments.main", run_name="__main__")
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _fork(arguments):
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        child = os.fork()
+        if child == 0:
+            os.dup2(output.fileno(), 1)
+            os.dup2(errors.fileno(), 2)
+            _run(arguments)
+        _, status = os.waitpid(child, 0)
+        output.seek(0)
+        errors.seek(0)
+        return os.waitstatus_to_exitcode(status), output.read(), errors.read()
+
+
+if __name__ == "__main__":
+    import experiments.train  # noqa: F401  (all but the command itself, whose flags each child defines)
+
+    warnings.filterwarnings("ignore", message=r".*fork")  # no device has been used, so nothing is running
+    print(json.dumps([_fork(arguments) for arguments in json.load(sys.stdin)]))

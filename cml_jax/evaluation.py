@@ -66,7 +66,8 @@ def evaluate(
         seen: interactions left out of the lists, usually train, and valid too where test is held out.
         held_out: relevant items.
         ks: cut-offs.
-        users: ndarray of users to score; all by default. Users without a held-out item are left out.
+        users: ndarray of users to score; all by default. Users without a held-out item are left out. Where nobody is
+            left, there are no metrics at all.
         memory_budget_mb: see `ranking.top_k`.
         enough_held_out: leaves users with fewer than k held-out items out of precision, recall, hit rate and NDCG at k,
             as LibCML does. Where nobody has as many, there is no such metric.
@@ -75,6 +76,8 @@ def evaluate(
     """
     users = np.arange(held_out.num_users) if users is None else users
     users = users[held_out.degrees[users] > 0]
+    if len(users) == 0:
+        return Evaluation({}, users, {}, {})
     ks = tuple(sorted(set(ks)))
     relevant = held_out.to_device()
     popularity = jnp.asarray(train.popularity, jnp.float32)

@@ -92,6 +92,77 @@ CANDIDATE_WEIGHTS = {  # (popularity[I], options) -> weights of draws without re
 }
 
 
+# ---- Models: (tables, dense, options) -> scores[U, I], larger is better.
+def points(tables, options):
+    """Users and items in the metric space."""
+    embed = to_sphere if options["constraint"] == "sphere" else np.asarray
+    return embed(tables["users"]), embed(tables["items"])
+
+
+def distance_scores(tables, dense, options):
+    users, items = points(tables, options)
+    return np.array([[-((user - item) ** 2).sum() for item in items] for user in users])
+
+
+def inner_product_scores(tables, dense, options):
+    return tables["users"] @ tables["items"].T
+
+
+def dpcml_scores(tables, dense, options):
+    items = tables["items"]
+    vectors = [distance_scores({"users": user, "items": items}, dense, options) for user in tables["users"]]
+    return np.array([nearest.max(axis=0) for nearest in vectors])
+
+
+def lrml_scores(tables, dense, options):
+    users, items = points(tables, options)
+
+    def score(user, item):
+        weights = np.exp([(user * item) @ key for key in dense["keys"]])
+        relation = sum(w * memory for w, memory in zip(weights / weights.sum(), dense["memories"], strict=True))
+        return -((user + relation - item) ** 2).sum()
+
+    return np.array([[score(user, item) for item in items] for user in users])
+
+
+MODEL_SCORES = {
+    "cml": distance_scores,
+    "inner_product": inner_product_scores,
+    "sml": distance_scores,
+    "dpcml": dpcml_scores,
+    "lrml": lrml_scores,
+}
+MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
+    "cml": [
+        {"loss": "triplet", "constraint": "sphere", "gor_weight": 0.3},
+        {"loss": "triplet", "constraint": "ball", "gor_weight": 0.3, "gor_form": "sum", "loss_reduction": "sum"},
+        {"loss": "softmax", "constraint": "sphere", "init_scale": 0.5},
+    ],
+    "inner_product": [{"loss": "bpr", "constraint": "none", "l2_weight": 0.1}],
+    "sml": [
+        {
+            "loss": "triplet",
+            "constraint": "ball",
+            "item_centred_weight": 0.5,
+            "margin_weight": 0.2,
+            "margin_limit": 0.9,
+        }
+    ],
+    "dpcml": [
+        {
+            "loss": "triplet",
+            "constraint": "sphere",
+            "num_vectors": 3,
+            "diversity_weight": 2.0,
+            "min_diversity": 0.9,
+            "max_diversity": 0.95,
+        },
+        {"loss": "softmax", "constraint": "sphere", "num_vectors": 2},
+    ],
+    "lrml": [{"loss": "triplet", "constraint": "sphere", "num_memories": 4}],
+}
+
+
 def retried_law(weights, is_positive, retries):
     """Law of a draw by weights that is redrawn `retries` times where it is a known positive, and then kept."""
     law = weights / weights.sum()

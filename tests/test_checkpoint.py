@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import shutil
 
 import jax
@@ -6,17 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cml_jax import checkpoint, training
+from cml_jax import checkpoint, make_options, training
 from cml_jax.errors import UserError
-from cml_jax.types import HParams, Spec
 
-SPEC = Spec(dim=4, batch_size=8, num_candidates=6, refresh_every=3)
-HPARAMS = HParams(learning_rate=0.05)
+OPTIONS = make_options(dim=4, batch_size=8, num_candidates=6, refresh_every=3, learning_rate=0.05).as_arrays()
 
 
 def progress_after(data, num_steps, seed=0):
-    state = training.init_state(SPEC, data, HPARAMS, seed)
-    state, _ = training.run_steps(state, data, HPARAMS, spec=SPEC, num_steps=num_steps)
+    state = training.init_state(OPTIONS, data, seed)
+    for _ in range(num_steps):  # one by one, for one compiled program
+        state, _ = training.run_steps(state, data, OPTIONS, num_steps=1)
     return checkpoint.start(state)._replace(state=state)
 
 
@@ -31,8 +31,7 @@ def test_restored_progress_is_bit_equal_and_goes_on_alike(tmp_path, ragged):
     assert restored.progress is not None and restored.about == {"note": [1, None]} and not restored.damaged
     jax.tree.map(np.testing.assert_array_equal, saved, restored.progress)
     steps = [
-        training.run_steps(p.state, data, HPARAMS, spec=SPEC, num_steps=3)[0]
-        for p in (restored.progress, progress_after(data, 3))
+        training.run_steps(p.state, data, OPTIONS, num_steps=1)[0] for p in (restored.progress, progress_after(data, 3))
     ]
     jax.tree.map(np.testing.assert_array_equal, *steps)
 
@@ -128,3 +127,13 @@ def test_fingerprint_sees_every_word_and_no_rows_of_zeros():
             changed = table.copy()
             changed.view(np.uint32)[place] ^= np.uint32(1 << bit)
             assert int(checkpoint.fingerprint(jnp.asarray(changed))[0]) != int(whole[0])
+
+
+def test_fingerprint_sees_two_words_that_changed_places():
+    """Every two words of a table, those on an anti-diagonal too, where row and column have the same sum."""
+    table = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
+    fingerprint = int(checkpoint.fingerprint(jnp.asarray(table))[0])
+    for a, b in itertools.combinations(np.ndindex(table.shape), 2):
+        changed = table.copy()
+        changed[a], changed[b] = table[b], table[a]
+        assert int(checkpoint.fingerprint(jnp.asarray(changed))[0]) != fingerprint, (a, b)

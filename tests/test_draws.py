@@ -102,7 +102,7 @@ def test_first_appearance_equals_oracle_whatever_collides():
 
 
 @pytest.mark.parametrize("count", [2, 6])
-@pytest.mark.parametrize("method", ["repeats_dropped", "race"])
+@pytest.mark.parametrize("method", ["repeats_dropped", "gumbel"])
 def test_draws_without_replacement_equal_numpys_inclusion_frequencies(method, count):
     rounds = 20_000
     keys = jax.random.split(jax.random.fold_in(KEY, count), rounds)
@@ -112,10 +112,10 @@ def test_draws_without_replacement_equal_numpys_inclusion_frequencies(method, co
     def repeats_dropped(key):
         return draws.first_distinct(draws.draw(jax.random.uniform(key, (2, 400)), table), count)
 
-    def race(key):
-        return draws.top_by_exponential_race(key, weights, count)
+    def gumbel(key):
+        return draws.gumbel_top_k(key, weights, count)
 
-    values, valid = jax.vmap({"repeats_dropped": repeats_dropped, "race": race}[method])(keys)
+    values, valid = jax.vmap({"repeats_dropped": repeats_dropped, "gumbel": gumbel}[method])(keys)
     assert valid.all()
     assert all(len(set(row)) == count for row in values[:500].tolist())
     included = np.bincount(np.asarray(values).ravel(), minlength=len(WEIGHTS))
@@ -129,8 +129,8 @@ def test_draws_without_replacement_equal_numpys_inclusion_frequencies(method, co
     assert_law(first, WEIGHTS / WEIGHTS.sum())
 
 
-def test_race_marks_slots_without_weight():
-    values, valid = draws.top_by_exponential_race(KEY, jnp.float32(WEIGHTS), 10)
+def test_gumbel_top_k_marks_slots_without_weight():
+    values, valid = draws.gumbel_top_k(KEY, jnp.float32(WEIGHTS), 10)
     assert int(valid.sum()) == 8 and np.all(WEIGHTS[values[valid]] > 0)
 
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from cml_jax.data import datasets
 from cml_jax.errors import DataError
 from tests.data import written_files
-from tests.test_readers import ECHONEST, MOVIELENS, raw_pairs
+from tests.data.test_readers import ECHONEST, MOVIELENS, raw_pairs
 
 NUM_PROPERTIES = 20  # each test once a format
 fuzz = hypothesis.settings(

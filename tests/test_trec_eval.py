@@ -7,7 +7,7 @@ import pytrec_eval
 
 from cml_jax import evaluation, ranking
 from cml_jax.data.interactions import from_pairs
-from cml_jax.types import Params
+from cml_jax.models.points import distance_factors
 
 NUM_USERS, NUM_ITEMS = 60, 90
 
@@ -16,7 +16,9 @@ NUM_USERS, NUM_ITEMS = 60, 90
 def case():
     """Random points, training items to leave out, and 1 to 40 relevant items a user."""
     rng = np.random.default_rng(11)
-    params = Params(jnp.float32(rng.normal(size=(NUM_USERS, 3))), jnp.float32(rng.normal(size=(NUM_ITEMS, 3))))
+    factors = distance_factors(
+        jnp.float32(rng.normal(size=(NUM_USERS, 3))), jnp.float32(rng.normal(size=(NUM_ITEMS, 3)))
+    )
     seen, relevant = [], []
     for user in range(NUM_USERS):
         items = rng.permutation(NUM_ITEMS)
@@ -25,14 +27,14 @@ def case():
         relevant += [(user, item) for item in items[num_seen : num_seen + num_relevant]]
     seen, relevant = (np.array(pairs) for pairs in (seen, relevant))
     as_csr = [from_pairs(pairs[:, 0], pairs[:, 1], NUM_USERS, NUM_ITEMS) for pairs in (seen, relevant)]
-    return params, *as_csr
+    return factors, *as_csr
 
 
 @pytest.mark.parametrize("k", [1, 5, 20, 50])
 def test_metrics_equal_trec_eval(case, k):
-    params, seen, relevant = case
-    found = evaluation.evaluate(params, seen, seen, relevant, ks=(k,))
-    lists = ranking.top_k(params, np.arange(NUM_USERS), seen, k)
+    factors, seen, relevant = case
+    found = evaluation.evaluate(factors, seen, seen, relevant, ks=(k,))
+    lists = ranking.top_k(factors, np.arange(NUM_USERS), seen, k)
     run = {
         str(u): {str(i): float(-rank) for rank, i in enumerate(row)} for u, row in enumerate(np.asarray(lists).tolist())
     }

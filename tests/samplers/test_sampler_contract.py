@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cml_jax import csr
 from cml_jax.data.interactions import from_pairs
 from cml_jax.options import field_names
 from cml_jax.samplers import SAMPLERS
@@ -82,7 +83,8 @@ def test_user_who_has_everything_is_invalid(name, num_negatives):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_jit_equals_eager_and_the_state_keeps_its_structure(name, ragged):
+def test_jit_equals_eager_and_the_state_keeps_its_structure(name, ragged, monkeypatch):
+    monkeypatch.setattr(csr, "_CHUNK", 32)
     sampler = sampler_options(name, num_negatives=3).make_sampler(ragged.to_device())
     key, state, points = jax.random.key(5), sampler.init(), make_points()
     arguments = key, state, points, jnp.int32(USERS), jnp.int32(POSITIVES)

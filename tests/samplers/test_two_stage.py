@@ -124,10 +124,10 @@ def test_released_retries_keep_the_known_positive(ragged, own_positive):
 
 
 def test_sees_the_embeddings_it_is_given(ragged):
-    options, data = sampler_options("two_stage", num_negatives=3), ragged.to_device()
-    first, _ = draw_many(options, data, 300, [4], [6])
-    second, _ = draw_many(options, data, 300, [4], [6], items=ITEMS[::-1])
-    assert set(first.ravel().tolist()) != set(second.ravel().tolist())
+    options, data, place = sampler_options("two_stage", num_negatives=3), ragged.to_device(), PAIRS.index((4, 6))
+    first, _ = draw_many(options, data, 2500, USERS, POSITIVES)
+    second, _ = draw_many(options, data, 2500, USERS, POSITIVES, items=ITEMS[::-1])
+    assert set(first[:, place].ravel().tolist()) != set(second[:, place].ravel().tolist())
 
 
 def test_weights_survive_what_overflows_float32():

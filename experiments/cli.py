@@ -88,10 +88,10 @@ def _parse(argv: Sequence[str], own: flags.FlagValues | None) -> list[str]:
 
 
 def with_flags(sentence: str) -> str:
-    """The sentence with config keys that the library names written as flags: 'dataset.path' as '--config.dataset.path'."""
+    """The sentence with config keys written as flags: 'dataset.path' as '--config.dataset.path'."""
     return re.sub(
-        r"(?<![\w.])[a-z]+\.[a-z_]+(?![\w.])",
-        lambda found: f"--config.{found[0]}" if found[0] in config.KEYS else found[0],
+        r"(?<![\w.-])(?:config\.)?([a-z]+\.[a-z_]+)(?!\w)",
+        lambda found: f"--config.{found[1]}" if found[1] in config.KEYS else found[0],
         sentence,
     )
 

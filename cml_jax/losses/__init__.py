@@ -6,6 +6,12 @@ from cml_jax.losses.softmax import SOFTMAX
 from cml_jax.losses.triplet import TRIPLET
 from cml_jax.registry import Registry
 
-LOSSES = Registry("loss", MAKE_ARGUMENTS, TRIPLET, SOFTMAX, BPR)
+LOSSES = Registry(
+    "loss",
+    MAKE_ARGUMENTS,
+    TRIPLET,
+    SOFTMAX,
+    BPR,
+)
 
 __all__ = ["LOSSES", "SIMILARITIES", "Loss"]

@@ -8,6 +8,14 @@ from cml_jax.models.lrml import LRML
 from cml_jax.models.sml import SML
 from cml_jax.registry import Registry
 
-MODELS = Registry("model", MAKE_ARGUMENTS, CML, INNER_PRODUCT, SML, DPCML, LRML)
+MODELS = Registry(
+    "model",
+    MAKE_ARGUMENTS,
+    CML,
+    INNER_PRODUCT,
+    SML,
+    DPCML,
+    LRML,
+)
 
 __all__ = ["MODELS", "Model"]

@@ -6,6 +6,12 @@ from cml_jax.samplers.popularity import POPULARITY
 from cml_jax.samplers.two_stage import TWO_STAGE
 from cml_jax.samplers.uniform import UNIFORM
 
-SAMPLERS = Registry("sampler", MAKE_ARGUMENTS, UNIFORM, POPULARITY, TWO_STAGE)
+SAMPLERS = Registry(
+    "sampler",
+    MAKE_ARGUMENTS,
+    UNIFORM,
+    POPULARITY,
+    TWO_STAGE,
+)
 
 __all__ = ["SAMPLERS", "BatchShape", "Candidates", "Negatives", "Sampler"]

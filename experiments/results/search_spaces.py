@@ -18,7 +18,8 @@ _SPACES = {  # strategy -> two axes of two values each; a value of several keys 
     "two_stage": _RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
     "softmax": _RATES | {"model.temperature": (0.08, 0.12)},
     "bpr": _RATES | {"model.l2_weight": (0.01, 0.05)},
-    # Of experiments/baselines.py.
+    **dict.fromkeys(("cml", "sml", "dpcml", "lrml"), _RATES | {"model.num_negatives": (1, 8)}),
+    # Of experiments/results/baselines.py.
     "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
     "implicit_bpr": {"learning_rate": (0.02, 0.1), "regularization": (0.003, 0.03)},
 }
@@ -32,7 +33,13 @@ _FIXED: dict[str, dict[str, Any]] = {
     "softmax-sphere": {"model.loss": "softmax", "model.decoupled": True, "sampler.popularity_exponent": 0.0},
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
+_FAMILY = {  # families of points with one sampler, each by the same search as uniform negatives
+    f"{model}-ball": {"model.name": model, "model.constraint": "ball", "sampler.name": "uniform"}
+    for model in ("cml", "sml", "dpcml", "lrml")
+}
 ROWS = tuple(_FIXED)
+FAMILY_ROWS = tuple(_FAMILY)
+_FIXED |= _FAMILY
 LIBRARY_ROWS = ("als", "implicit_bpr")
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -68,27 +75,30 @@ def settings(row: str) -> list[dict[str, Any]]:
 More = Mapping[str, Sequence[Mapping[str, Any]]]  # row -> settings besides those of `settings`, numbered after them
 
 
-def search(base: Config, rows: Sequence[str] = ROWS, more: More | None = None) -> Config:
+def search(
+    base: Config, rows: Sequence[str] = ROWS, more: More | None = None, library_rows: Sequence[str] = LIBRARY_ROWS
+) -> Config:
     """A grid of every setting of every row, seed 0, scored on validation; test is left alone."""
     base.eval.final_split = "valid"
     numbered = {
-        row: list(enumerate([*settings(row), *(more or {}).get(row, [])], start=1)) for row in (*rows, *LIBRARY_ROWS)
+        row: list(enumerate([*settings(row), *(more or {}).get(row, [])], start=1)) for row in (*rows, *library_rows)
     }
     points = [
         {**_FIXED[row], **setting, "name": f"{row},{number}"} for row in rows for number, setting in numbered[row]
     ]
     baselines = [{"name": "popular"}]
-    baselines += [{"name": name, **setting} for name in LIBRARY_ROWS for _, setting in numbered[name]]
+    baselines += [{"name": name, **setting} for name in library_rows for _, setting in numbered[name]]
     return grid.make_grid(base, {"seed": (0,)}, points, baselines=baselines)
 
 
-def final(base: Config, chosen: Mapping[str, int], more: More | None = None) -> Config:
-    """A grid of every row with the setting chosen, by its number from 1, and five seeds, scored on test.
+def final(base: Config, chosen: Mapping[str, int], more: More | None = None, seeds: Sequence[int] = SEEDS) -> Config:
+    """A grid of every row with the setting chosen, by its number from 1, and several seeds, scored on test.
 
     Args:
         base: what the rows share.
         chosen: row -> number of its setting.
         more: as for `search`.
+        seeds: five by default.
     """
     more = more or {}
     points, baselines = [], [{"name": "popular"}]
@@ -98,4 +108,4 @@ def final(base: Config, chosen: Mapping[str, int], more: More | None = None) -> 
             points.append(_FIXED[row] | setting)
         else:
             baselines.append(setting)
-    return grid.make_grid(base, {"seed": SEEDS}, points, baseline=points[0]["name"], baselines=baselines)
+    return grid.make_grid(base, {"seed": tuple(seeds)}, points, baseline=points[0]["name"], baselines=baselines)

@@ -1,0 +1,1 @@
+"""Families of collaborative metric learning with the same sampler, budget and protocol."""

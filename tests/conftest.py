@@ -25,8 +25,9 @@ def _is_known_to_xla(flag):
     return False
 
 
-if _is_known_to_xla("xla_cpu_use_fusion_emitters"):
-    _FLAGS += " --xla_cpu_use_fusion_emitters=false"  # a tiny step then compiles in 2 s and not in 5
+_FUSION = "xla_cpu_use_fusion_emitters"
+if _is_known_to_xla(_FUSION):
+    _FLAGS += f" --{_FUSION}=false"  # a tiny step then compiles in 2 s and not in 5
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
 
 import jax  # noqa: E402
@@ -53,6 +54,11 @@ def assert_law(counts, probabilities):
         return
     p_value = scipy.stats.chisquare(counts[probabilities > 0], expected, sum_check=False).pvalue
     assert p_value > FALSE_ALARM_RATE
+
+
+def compile_by_default(lowered):
+    """A lowered program compiled without the tests' flag, with which two programs that do the same may round apart."""
+    return lowered.compile({_FUSION: True} if _FUSION in _FLAGS else {})
 
 
 @pytest.fixture(scope="session")

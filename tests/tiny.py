@@ -64,11 +64,11 @@ def command(*arguments, cwd=ROOT, env=()):
     )
 
 
-def commands(lines):
-    """As `command` of each line, for those that end before they train; in one process, which starts but once."""
+def commands(lines, cwd=ROOT):
+    """As `command` of each line, one after the other, in children of one process, so that imports are made but once."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.forked"],
-        cwd=ROOT,
+        cwd=cwd,
         env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         input=json.dumps([list(map(str, line)) for line in lines]),
         stdout=subprocess.PIPE,
@@ -76,7 +76,9 @@ def commands(lines):
         timeout=300,
         check=True,
     )
-    return [subprocess.CompletedProcess(line, *found) for line, found in zip(lines, json.loads(done.stdout), strict=True)]
+    return [
+        subprocess.CompletedProcess(line, *found) for line, found in zip(lines, json.loads(done.stdout), strict=True)
+    ]
 
 
 @contextlib.contextmanager

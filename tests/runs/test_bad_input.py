@@ -45,7 +45,10 @@ BAD_CONFIGS = [
     ({"model__loss": "hinge"}, r"config\.model\.loss = 'hinge' is unknown"),
     ({"model__constraint": "cube"}, r"config\.model\.constraint = 'cube' is unknown"),
     ({"optimizer__name": "lbfgs"}, r"config\.optimizer\.name = 'lbfgs' is unknown"),
-    ({"optimizer__rows": "catch_up", "optimizer__name": "sgd"}, r"config\.optimizer\.rows = 'catch_up' is for optimizer\.name = 'adam', not 'sgd'"),
+    (
+        {"optimizer__rows": "catch_up", "optimizer__name": "sgd"},
+        r"config\.optimizer\.rows = 'catch_up' is for optimizer\.name = 'adam', not 'sgd'",
+    ),
     ({"optimizer__rows": "sparse"}, r"config\.optimizer\.rows = 'sparse' is unknown"),
     ({"optimizer__learning_rate": -0.1}, r"config\.optimizer\.learning_rate = -0\.1 must be"),
     ({"optimizer__learning_rate": math.nan}, r"config\.optimizer\.learning_rate = nan must be"),
@@ -110,7 +113,10 @@ BAD_CONFIGS = [
     ({"eval__select": "mmr@5"}, r"config\.eval\.select = 'mmr@5' is unknown"),
     ({"eval__final_ks": (0,)}, r"config\.eval\.final_ks = \(0,\) must be integers of 1 or more"),
     ({"eval__final_ks": (7, 51)}, r"config\.eval\.final_ks has 51, which is above the number of items, 50"),
-    ({"eval__enough_held_out": True}, r"leaves nobody for ndcg@5, .*: none of the validation users has more than 1 held"),
+    (
+        {"eval__enough_held_out": True},
+        r"leaves nobody for ndcg@5, .*: none of the validation users has more than 1 held",
+    ),
     (
         {"optimizer__schedule": "cosine"},
         r"config\.optimizer\.schedule = 'cosine' is unknown; choose one of constant, lin",

@@ -11,11 +11,11 @@ import pytest
 from cml_jax.errors import ConfigError
 from experiments import sweep, train
 from experiments.sweeps import grid, planning
-from tests.tiny import ROOT, command, last_params, read_records, tiny_config
+from tests.tiny import ROOT, commands, last_params, read_records, tiny_config
 
 _CONFIG_FOLDER = ROOT / "experiments" / "configs"
 CONFIGS = sorted(str(path.relative_to(_CONFIG_FOLDER)) for path in _CONFIG_FOLDER.rglob("[a-z]*.py"))
-GRIDS = [name for name in CONFIGS if name.startswith(("grids/", "results/"))]
+GRIDS = [name for name in CONFIGS if name.startswith(("family/", "grids/", "results/"))]
 
 
 FROZEN = {"sampler__name": "two_stage", "sampler__refresh_every": 0}
@@ -96,8 +96,9 @@ def shrunk_config(name):
     shrunk = tiny_config()
     for key in ("dataset", "eval", "checkpoint"):
         config[key] = shrunk[key]
-    config.model.dim, config.sampler.num_candidates, config.train.batch_size = 8, 30, 40
-    config.train.num_steps = 20
+    config.model.dim, config.sampler.num_candidates, config.train.num_steps = 8, 30, 20
+    config.train.report_every_steps = shrunk.train.report_every_steps  # so that programs are those of other tests
+    config.train.batch_size = 40 if config.sampler.without_replacement else shrunk.train.batch_size
     return config
 
 
@@ -151,29 +152,52 @@ def test_ladder_changes_one_thing_a_rung():
         ladder.get_config("8-moon")
 
 
-def test_released_config_runs_on_other_data_by_overrides(tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def command_lines(tmp_path_factory):
+    """A folder in which the released config has been run on other data, and the quickstart on the checkerboard."""
+    folder = tmp_path_factory.mktemp("commands")
+    (folder / "data").mkdir()
     rows = [f"{u} " + " ".join(str((3 * u + 7 * j) % 40) for j in range(8)) for u in range(30)]
-    (folder / "train.txt").write_text("\n".join(rows))
+    (folder / "data" / "train.txt").write_text("\n".join(rows))
     for name, offset in (("valid", 8), ("test", 9)):
-        (folder / f"{name}.txt").write_text("\n".join(f"{u} {(3 * u + 7 * offset) % 40}" for u in range(30)))
-    done = command(
+        (folder / "data" / f"{name}.txt").write_text("\n".join(f"{u} {(3 * u + 7 * offset) % 40}" for u in range(30)))
+    released = [
         f"--config={ROOT}/experiments/configs/released/two_stage.py",
         "--config.dataset.name=mine",
-        f"--config.dataset.path={folder}",
+        f"--config.dataset.path={folder / 'data'}",
         "--config.sampler.num_candidates=20",
         "--config.train.batch_size=40",
         "--config.train.num_steps=30",
         "--config.eval.ks=(5,)",
-        f"--workdir={tmp_path / 'run'}",
-    )
+        f"--workdir={folder / 'run'}",
+    ]
+    quickstart = [
+        f"--config={ROOT}/experiments/configs/quickstart.py",
+        "--config.dataset.name=checkerboard",
+        "--config.sampler.num_candidates=30",
+        "--config.train.num_steps=20",
+        "--config.eval.ks=(5,)",
+    ]
+    return folder, *commands([released, quickstart], cwd=folder)
+
+
+def test_released_config_runs_on_other_data_by_overrides(command_lines):
+    folder, done, _ = command_lines
     assert done.returncode == 0, done.stderr
     assert "valid ndcg@5: 95 %" in done.stdout and "optimistic" in done.stdout
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = json.loads((folder / "run" / "summary.json").read_text())
     assert summary["test"] == {} and summary["dataset"]["train"] == 240 and summary["dataset"]["valid"] == 30
-    resolved = json.loads((tmp_path / "run" / "config.json").read_text())["dataset"]
+    resolved = json.loads((folder / "run" / "config.json").read_text())["dataset"]
     assert (resolved["format"], resolved["min_rating"], resolved["min_user_items"]) == ("adjacency", 0.0, 0)
+
+
+def test_command_line_trains_and_prints_the_table(command_lines):
+    folder, _, done = command_lines
+    assert done.returncode == 0, done.stderr
+    assert "valid @5" in done.stdout and "Traceback" not in done.stderr
+    (workdir,) = (folder / "runs").glob("quickstart-*")  # the default workdir
+    assert f"runs/{workdir.name}" in done.stderr
+    assert json.loads((workdir / "summary.json").read_text())["steps"] == 20
 
 
 @pytest.mark.parametrize(
@@ -181,13 +205,19 @@ def test_released_config_runs_on_other_data_by_overrides(tmp_path):
     [
         {"model__loss": "softmax", "model__constraint": "ball"},
         {"model__loss": "bpr", "model__constraint": "none", "model__l2_weight": 0.01, "sampler__name": "uniform"},
-        {"optimizer__rows": "dense", "optimizer__name": "adagrad", "model__num_negatives": 3},
-        {"sampler__name": "popularity", "sampler__popularity_cap": 4.0, "model__gor_weight": 0.1},
-        {"sampler__refresh_every": 7, "model__constraint": "none"},
-        {"optimizer__rows": "catch_up"},
-        {"sampler__own_positive": "uniform_draw", "sampler__known_positives": "retry_then_keep"},
-        {"sampler__name": "popularity", "sampler__without_replacement": True, "train__batch_size": 50},
-        {"model__loss_reduction": "sum", "model__gor_form": "sum", "model__gor_weight": 0.01},
+        {
+            **{"optimizer__rows": "dense", "optimizer__name": "adagrad", "model__num_negatives": 3},
+            **{"sampler__refresh_every": 7, "model__constraint": "none"},
+        },
+        {
+            **{"sampler__name": "popularity", "sampler__popularity_cap": 4.0, "sampler__without_replacement": True},
+            **{"train__batch_size": 50, "model__gor_weight": 0.1},
+        },
+        {
+            **{"optimizer__rows": "catch_up", "sampler__own_positive": "uniform_draw"},
+            **{"sampler__known_positives": "retry_then_keep", "model__loss_reduction": "sum"},
+            **{"model__gor_form": "sum", "model__gor_weight": 0.01},
+        },
     ],
     ids=str,
 )
@@ -210,27 +240,13 @@ def test_max_users_limits_the_users_scored_in_training_alone(tmp_path):
     assert few["test"] == everyone["test"] and few["valid"] == everyone["valid"]
 
 
-def test_command_line_trains_and_prints_the_table(tmp_path):
-    done = command(
-        f"--config={ROOT}/experiments/configs/quickstart.py",
-        "--config.dataset.name=checkerboard",
-        "--config.sampler.num_candidates=30",
-        "--config.train.num_steps=20",
-        "--config.eval.ks=(5,)",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "valid @5" in done.stdout and "Traceback" not in done.stderr
-    (workdir,) = (tmp_path / "runs").glob("quickstart-*")  # the default workdir
-    assert f"runs/{workdir.name}" in done.stderr
-    assert json.loads((workdir / "summary.json").read_text())["steps"] == 20
-
-
 def test_without_validation_everything_is_trained_on_and_the_last_step_counts(tmp_path, capsys):
     rows = [f"{u} " + " ".join(str((3 * u + 7 * j) % 40) for j in range(8)) for u in range(30)]
     (tmp_path / "train.txt").write_text("\n".join(rows))
     (tmp_path / "test.txt").write_text("\n".join(f"{u} {(3 * u + 56) % 40}" for u in range(30)))
-    config = tiny_config(dataset__name="mine", dataset__valid_fraction=0.0, train__num_steps=30)
+    config = tiny_config(
+        dataset__name="mine", dataset__valid_fraction=0.0, train__num_steps=30, sampler__name="uniform"
+    )
     config.dataset.path = str(tmp_path)
     summary = train.train_and_evaluate(config, tmp_path / "run")
     assert summary["valid"] == {} and summary["dataset"]["train"] == 240 and summary["dataset"]["valid"] == 0

@@ -1,5 +1,6 @@
 """Signals, kills, full disks and second runs: nothing that was good is lost, and what goes on ends the same."""
 
+import json
 import os
 import random
 import signal
@@ -66,9 +67,9 @@ def test_sigterm_saves_ends_with_status_0_and_the_run_goes_on_exactly(tmp_path):
 
 
 @pytest.mark.parametrize("evaluation", [1, 2, 3])
-def test_sigterm_during_an_evaluation(tmp_path, monkeypatch, evaluation):
+def test_sigterm_during_an_evaluation(finished, tmp_path, monkeypatch, evaluation):
     """At step 20, at the last step, and of the test set at the end: the evaluation is made again, not left out."""
-    whole = train.train_and_evaluate(tiny_config(), tmp_path / "whole")
+    whole = json.loads((finished / "summary.json").read_text())
     original, calls = scoring.evaluate, []
 
     def interrupted(*arguments, **options):
@@ -83,8 +84,8 @@ def test_sigterm_during_an_evaluation(tmp_path, monkeypatch, evaluation):
             train.train_and_evaluate(tiny_config(), tmp_path / "cut")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert len(read_records(tmp_path / "cut")) == (1, 3, 4)[evaluation - 1]
-    parts = train.train_and_evaluate(tiny_config(), tmp_path / "cut")
-    assert_same_end(tmp_path / "cut", tmp_path / "whole")
+    parts = json.loads(json.dumps(train.train_and_evaluate(tiny_config(), tmp_path / "cut")))
+    assert_same_end(tmp_path / "cut", finished)
     assert {key: whole[key] for key in ("valid", "test", "best_step")} == {
         key: parts[key] for key in ("valid", "test", "best_step")
     }
@@ -145,8 +146,7 @@ def test_full_disk_is_one_sentence_and_loses_nothing(tmp_path, kilobytes):
         assert again.returncode == 0 and ("Going on from step" in again.stderr) == (kilobytes == 200)
 
 
-def test_damaged_newest_checkpoint_costs_one_checkpoint(tmp_path, capsys):
-    train.train_and_evaluate(tiny_config(), tmp_path / "whole")
+def test_damaged_newest_checkpoint_costs_one_checkpoint(finished, tmp_path, capsys):
     train.train_and_evaluate(tiny_config(train__num_steps=30), tmp_path / "damaged")
     for path in (tmp_path / "damaged" / "checkpoints" / "30").rglob("manifest.ocdbt"):
         path.write_bytes(path.read_bytes()[:-3])
@@ -154,14 +154,13 @@ def test_damaged_newest_checkpoint_costs_one_checkpoint(tmp_path, capsys):
     train.train_and_evaluate(tiny_config(), tmp_path / "damaged")
     log = capsys.readouterr().err
     assert "Warning: The checkpoint of step 30 is damaged" in log and "Going on from step 20" in log
-    assert_same_end(tmp_path / "damaged", tmp_path / "whole")
+    assert_same_end(tmp_path / "damaged", finished)
     assert (tmp_path / "damaged" / "damaged-30").is_dir()
 
 
-def test_other_periods_are_allowed_on_resume_and_said(tmp_path, capsys):
-    train.train_and_evaluate(tiny_config(train__num_steps=20), tmp_path)
-    train.train_and_evaluate(tiny_config(eval__every_steps=10), tmp_path)
+def test_other_periods_are_allowed_on_resume_and_said(short, capsys):
+    train.train_and_evaluate(tiny_config(eval__every_steps=10), short)
     log = capsys.readouterr().err
     assert "config.eval.every_steps was 20 and is 10 from here on." in log
     assert "config.train.num_steps was 20 and is 40 from here on." in log
-    assert [record["step"] for record in read_records(tmp_path) if record["metrics"]] == [20, 30, 40]
+    assert [record["step"] for record in read_records(short) if record["metrics"]] == [20, 30, 40]

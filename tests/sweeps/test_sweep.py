@@ -14,15 +14,17 @@ import weakref
 import numpy as np
 import pytest
 
-from cml_jax.data import datasets
 from cml_jax.errors import ConfigError, UserError
-from experiments.sweeps import grid, planning
-from experiments.runs import run, scoring
 from experiments import sweep, train
+from experiments.runs import loop, run, scoring
 from experiments.runs.preemption import Preempted
+from experiments.runs.setup import make_setup
+from experiments.sweeps import grid, planning
+from tests.conftest import compile_by_default
 from tests.tiny import ROOT, last_params, read_records, tiny_config
 
 AXES = {"sampler.name": ("uniform", "two_stage"), "optimizer.learning_rate": (1e-3, 1e-2), "seed": (0, 1)}
+LOSES_ITSELF = {"model__constraint": "none", "model__gor_weight": 0.1, "sampler__name": "uniform"}  # at a rate of 1e30
 COMMAND = [
     *(sys.executable, "-m", "experiments.sweep", "--config=experiments/configs/quickstart.py"),
     *("--config.dataset.name=checkerboard", "--config.model.dim=8", "--config.train.batch_size=64"),
@@ -62,15 +64,30 @@ def test_members_are_as_if_run_alone(workdir, tmp_path):
             assert float(one["ndcg@5"].mean()) == pytest.approx(ours["test"]["ndcg@5"])
 
 
-def test_members_as_one_population_are_as_if_run_alone(workdir, tmp_path, monkeypatch):
+def compiled_by_default(run_steps, data):
+    """As `loop._compiled`, but for the tests' flag."""
+    programs = {}
+
+    def advance(state, options, num_steps):
+        if num_steps not in programs:
+            programs[num_steps] = compile_by_default(run_steps.lower(state, data, options, num_steps=num_steps))
+        return *programs[num_steps](state, data, options), 1.0
+
+    return advance
+
+
+def test_members_as_one_population_are_as_if_run_alone(tmp_path, monkeypatch):
     """As on an accelerator, but for the program itself, which on CPU takes one member after the other."""
-    monkeypatch.setattr(train.jax, "default_backend", lambda: "an accelerator")
-    config = grid.make_grid(tiny_config(), AXES | {"sampler.name": ("two_stage",)})
-    sweep.run_sweep(config, tmp_path)
+    monkeypatch.setattr(loop, "_compiled", compiled_by_default)
+    config = grid.make_grid(tiny_config(train__num_steps=20), AXES | {"sampler.name": ("uniform",)})
+    sweep.run_sweep(config, tmp_path / "in turn")
+    monkeypatch.setattr(loop.jax, "default_backend", lambda: "an accelerator")
+    sweep.run_sweep(config, tmp_path / "together")
     for rate in ("0.001", "0.01"):
         for seed in "01":
-            ours, theirs = tmp_path / f"learning_rate={rate}" / seed, workdir / f"two_stage,learning_rate={rate}" / seed
-            assert read_records(ours) == read_records(theirs)
+            ours, theirs = (tmp_path / how / f"learning_rate={rate}" / seed for how in ("together", "in turn"))
+            records = read_records(ours)
+            assert records == read_records(theirs) and records[-1]["metrics"]
             for one, other in zip(last_params(ours), last_params(theirs), strict=True):
                 np.testing.assert_array_equal(one, other)
 
@@ -79,7 +96,7 @@ def test_runs_that_share_a_program_are_one_group_and_the_budget_splits_it():
     plan = planning.make_plan(grid.make_grid(tiny_config(), AXES))
     first, second = planning.grouped(plan.runs, 4096.0)
     assert [run.folder for run in first] == [f"uniform,learning_rate={r}/{s}" for r in ("0.001", "0.01") for s in "01"]
-    assert {run.spec.sampler for run in second} == {"two_stage"} and len(second) == 4
+    assert {run.setup.options.sampler.name for run in second} == {"two_stage"} and len(second) == 4
     one = planning._member_bytes(first[0]) / 2**20
     assert [len(group) for group in planning.grouped(first, 3.5 * one)] == [3, 1]
     assert [len(group) for group in planning.grouped(first, 0.1 * one)] == [1, 1, 1, 1]
@@ -93,11 +110,11 @@ def test_runs_that_share_a_program_are_one_group_and_the_budget_splits_it():
 def test_started_again_finished_runs_are_left_alone_and_new_ones_added(workdir, tmp_path, monkeypatch):
     shutil.copytree(workdir, tmp_path / "again")
     trained = []
-    original = train.train_members
+    original = loop.train_together
     monkeypatch.setattr(
-        sweep.train,
-        "train_members",
-        lambda members, *rest: (trained.extend(m.run.folder.name for m in members), original(members, *rest)),
+        sweep,
+        "train_together",
+        lambda runs, *rest: (trained.extend(run.workdir.folder.name for run in runs), original(runs, *rest)),
     )
     sweep.run_sweep(grid.make_grid(tiny_config(), AXES), tmp_path / "again")
     assert trained == []
@@ -107,7 +124,7 @@ def test_started_again_finished_runs_are_left_alone_and_new_ones_added(workdir, 
 
 
 def test_a_run_that_diverges_is_marked_and_the_rest_go_on(tmp_path, capsys):
-    base = tiny_config(model__constraint="none", model__gor_weight=0.1)
+    base = tiny_config(**LOSES_ITSELF)
     config = grid.make_grid(base, {"optimizer.learning_rate": (1e-3, 1e30, 1e-2)})
     sweep.run_sweep(config, tmp_path / "grid")
     said = capsys.readouterr().err
@@ -117,9 +134,7 @@ def test_a_run_that_diverges_is_marked_and_the_rest_go_on(tmp_path, capsys):
     assert not (tmp_path / "grid" / "learning_rate=1e+30" / "0" / "summary.json").exists()
     for rate in (1e-3, 1e-2):
         alone = tmp_path / str(rate)
-        train.train_and_evaluate(
-            tiny_config(model__constraint="none", model__gor_weight=0.1, optimizer__learning_rate=rate), alone
-        )
+        train.train_and_evaluate(tiny_config(**LOSES_ITSELF, optimizer__learning_rate=rate), alone)
         assert read_records(tmp_path / "grid" / f"learning_rate={rate:g}" / "0") == read_records(alone)
     sweep.run_sweep(config, tmp_path / "grid")
     assert "has failed before (" in capsys.readouterr().err
@@ -249,7 +264,7 @@ def test_a_grid_is_not_for_main_and_budgets_are_positive(tmp_path):
 
 
 def test_plan_of_sharded_runs_is_timed_too(capsys):
-    config = grid.make_grid(tiny_config(sharding__num_shards=2), {"seed": (0, 1)})
+    config = grid.make_grid(tiny_config(sharding__num_shards=2, sampler__name="uniform"), {"seed": (0, 1)})
     planning.show_plan(planning.make_plan(config), 4096.0)
     said = capsys.readouterr().out
     assert "2 runs in 2 groups" in said and "minutes for all of it" in said
@@ -265,24 +280,25 @@ def test_a_refused_grid_leaves_sweep_json_as_it_was(workdir, tmp_path):
 
 
 def test_a_state_that_was_taken_is_held_by_nobody_else(tmp_path):
-    config = tiny_config()
-    dataset = datasets.load(**config.dataset)
-    data = dataset.train.to_device()
-    with member.open_member(config, dataset, dataset.sha256(), tmp_path, data, say=print) as opened:
-        users = weakref.ref(opened.take_state().params.users)
+    setup = make_setup(tiny_config())
+    with run.open_run(setup, tmp_path, setup.dataset.train.to_device(), say=print) as opened:
+        users = weakref.ref(opened.take_state().params.tables["users"])
         gc.collect()
         assert users() is None
 
 
 def test_a_member_that_failed_is_not_trained_any_more(tmp_path, monkeypatch):
-    original, rates = train._compiled, []
+    original, rates = loop._compiled, []
 
     def counted(*arguments):
         advance = original(*arguments)
-        return lambda state, hparams, n: (rates.append(float(hparams.learning_rate)), advance(state, hparams, n))[1]
+        return lambda state, options, n: (
+            rates.append(float(options.optimizer.learning_rate)),
+            advance(state, options, n),
+        )[1]
 
-    monkeypatch.setattr(train, "_compiled", counted)
-    base = tiny_config(model__constraint="none", model__gor_weight=0.1)
+    monkeypatch.setattr(loop, "_compiled", counted)
+    base = tiny_config(**LOSES_ITSELF)
     sweep.run_sweep(grid.make_grid(base, {"optimizer.learning_rate": (1e30, 1e-2)}), tmp_path)
     assert [rate > 1 for rate in rates] == [True, False, False, False, False]
 

@@ -108,7 +108,8 @@ def test_all_damaged_is_one_sentence_and_nothing_is_touched(tmp_path, ragged):
     for path in (tmp_path / "checkpoints" / "3").rglob("manifest.ocdbt"):
         path.write_bytes(b"")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    refused = pytest.raises(UserError, match=r"no checkpoint can be read \(of step 3: .+\); choose another --workdir")
+    sentence = r"no checkpoint can be read \(of step 3: .+\); choose another workdir, or delete this one\."
+    refused = pytest.raises(UserError, match=sentence)
     with checkpoint.open_manager(tmp_path / "checkpoints", keep=9) as manager, refused:
         checkpoint.restore(manager, progress_after(data, 1))
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

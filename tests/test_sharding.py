@@ -9,18 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cml_jax import checkpoint, ranking, sharding, training
+from cml_jax import checkpoint, make_options, ranking, sharding, training
+from cml_jax.data.synthetic import make_interactions
 from cml_jax.errors import ConfigError
-from cml_jax.types import HParams, Params, Spec
+from cml_jax.models.points import distance_factors
+from cml_jax.types import Factors
 from experiments import train
-from experiments.bench import make_interactions
 from tests.tiny import read_records, tiny_config
 
 TRAIN = make_interactions(101, 203, 3000)  # neither number is a multiple of 8
 DATA = TRAIN.to_device()
-HPARAMS = jax.tree.map(
-    jnp.float32, HParams(learning_rate=1e-2, popularity_exponent=0.5, similarity_cutoff=0.3, gor_weight=0.5)
-)
+NUMBERS = {"learning_rate": 1e-2, "popularity_exponent": 0.5, "similarity_cutoff": 0.3, "gor_weight": 0.5}
 STRATEGIES = {
     "uniform": {"sampler": "uniform", "num_negatives": 3},
     "popularity": {"sampler": "popularity", "gor": "sum"},
@@ -36,13 +35,18 @@ SOME = [("uniform", "none", "dense"), ("popularity", "ball", "lazy"), ("two_stag
 SOME += [("frozen", "ball", "lazy"), ("softmax", "sphere", "catch_up")]
 
 
-def run(spec, seed, num_steps=200):
+def make(**options):
+    return make_options(**NUMBERS | {"gor": "none"} | options).as_arrays()
+
+
+def run(options, seed, num_steps=200):
     """The parameters at the end and the losses."""
-    data, hparams = sharding.everywhere((DATA, HPARAMS), spec.num_shards)
-    state = training.init_state(spec, data, hparams, seed)
-    state, metrics = training.run_steps(state, data, hparams, spec=spec, num_steps=num_steps)
-    params = training.settled(state, hparams, spec=spec)
-    return jax.tree.map(np.asarray, params), np.asarray(metrics.loss), np.asarray(metrics.no_negative)
+    data, options = sharding.replicate((DATA, options), options.num_shards)
+    state = training.init_state(options, data, seed)
+    state, metrics = training.run_steps(state, data, options, num_steps=num_steps)
+    params = training.evaluation_params(state, options)
+    tables = [np.asarray(params.tables[name]) for name in ("users", "items")]
+    return tables, np.asarray(metrics.loss), np.asarray(metrics.no_negative)
 
 
 @pytest.mark.parametrize(("strategy", "constraint", "rows"), EVERY if os.environ.get("CML_ALL") else SOME)
@@ -52,10 +56,10 @@ def test_sharded_steps_equal_unsharded_ones(strategy, constraint, rows):
     It may go the other way (about one of 100,000 draws does), and what comes after it drifts apart. A mistake would
     show with every seed.
     """
-    spec = Spec(dim=12, batch_size=64, constraint=constraint, rows=rows, **STRATEGIES[strategy])
+    options = make(dim=12, batch_size=64, constraint=constraint, rows=rows, **STRATEGIES[strategy])
     for seed in range(3):
-        whole, losses, without = run(spec, seed)
-        split, split_losses, split_without = run(dataclasses.replace(spec, num_shards=8), seed)
+        whole, losses, without = run(options, seed)
+        split, split_losses, split_without = run(dataclasses.replace(options, num_shards=8), seed)
         difference = max(np.abs(ours[: len(theirs)] - theirs).max() for ours, theirs in zip(split, whole, strict=True))
         print(f"{strategy:<11}{constraint:<8}{rows:<9}seed {seed}: largest difference {difference:.1e}")
         for table, num_rows in zip(split, (101, 203), strict=True):
@@ -67,28 +71,28 @@ def test_sharded_steps_equal_unsharded_ones(strategy, constraint, rows):
     pytest.fail("the runs differ with every seed")
 
 
-SPEC = Spec(dim=16, batch_size=32, num_candidates=60, num_draws=110, num_shards=8)
+BASE = {"dim": 16, "batch_size": 32, "num_candidates": 60, "num_draws": 110}
 
 
 def test_no_collective_moves_a_table_and_devices_hold_their_part_alone():
     """At 8,000 users and 4,000 items; a lookup moves (B + C) D numbers, and so may everything else."""
     train_set = make_interactions(8000, 4000, 20000)
-    data, hparams = sharding.everywhere((train_set.to_device(), HPARAMS), 8)
-    state = training.init_state(SPEC, data, hparams, 0)
-    for table, moment in zip(state.params, [leaf.mu for (leaf, _) in state.opt_state], strict=True):
-        for array in (table, moment):
+    data, options = sharding.replicate((train_set.to_device(), make(num_shards=8, **BASE)), 8)
+    state = training.init_state(options, data, 0)
+    for name, table in state.params.tables.items():
+        for array in (table, state.opt_state[name][0].mu):
             assert {shard.data.shape for shard in array.addressable_shards} == {(len(table) // 8, 16)}
-    compiled = training.run_steps.lower(state, data, hparams, spec=SPEC, num_steps=10).compile()
+    compiled = training.run_steps.lower(state, data, options, num_steps=10).compile()
     collectives = re.findall(
         r"= (.+?) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\(", compiled.as_text() or ""
     )
-    largest = (SPEC.num_candidates + 3 * SPEC.batch_size) * SPEC.dim
+    largest = (BASE["num_candidates"] + 3 * BASE["batch_size"]) * BASE["dim"]
     sizes = []
     for shapes, kind in collectives:
         for shape in re.findall(r"\[([\d,]*)\]", shapes):
             sizes.append(int(np.prod([int(n) for n in shape.split(",") if n])))
             assert sizes[-1] <= largest, (kind, shapes)
-    assert len(sizes) >= 4 and max(sizes) >= SPEC.num_candidates * SPEC.dim
+    assert len(sizes) >= 4 and max(sizes) >= BASE["num_candidates"] * BASE["dim"]
 
 
 @pytest.mark.parametrize(("num_items", "k"), [(203, 30), (2500, 50), (5, 5)])
@@ -98,21 +102,22 @@ def test_ranking_of_parts_equals_ranking_of_the_whole(num_items, k):
     rng = np.random.default_rng(0)
     tables = [rng.integers(-2, 3, (n, 4)).astype(np.float32) for n in (101, num_items)]
     users = np.arange(100, -1, -3)
-    expected = ranking.top_k(Params(*map(jnp.asarray, tables)), users, seen, k)
+    whole = distance_factors(*map(jnp.asarray, tables))
+    expected = ranking.top_k(whole, users, seen, k)
     for num_shards in (2, 8):
         by_row = sharding.shardings(jax.sharding.PartitionSpec(sharding.AXIS), num_shards)
-        filled = [np.pad(x, ((0, sharding.padded(len(x), num_shards) - len(x)), (0, 0))) for x in tables]
-        split = Params(*(jax.device_put(table, by_row) for table in filled))
+        filled = [np.pad(x, ((0, sharding.padded(len(x), num_shards) - len(x)), (0, 0))) for x in whole[:2]]
+        split = Factors(*(jax.device_put(table, by_row) for table in filled))
         np.testing.assert_array_equal(ranking.top_k(split, users, seen, k), expected)
 
 
 def test_checkpoint_of_8_shards_goes_on_with_3_and_1(tmp_path):
     def progress(num_shards, num_steps):
-        spec = dataclasses.replace(SPEC, batch_size=24, num_shards=num_shards)
-        data, hparams = sharding.everywhere((DATA, HPARAMS), num_shards)
-        state = training.init_state(spec, data, hparams, 5)
+        options = make(**BASE | {"batch_size": 24, "sampler": "uniform", "num_shards": num_shards})
+        data, options = sharding.replicate((DATA, options), num_shards)
+        state = training.init_state(options, data, 5)
         if num_steps:
-            state, _ = training.run_steps(state, data, hparams, spec=spec, num_steps=num_steps)
+            state, _ = training.run_steps(state, data, options, num_steps=num_steps)
         return checkpoint.start(state)
 
     saved = progress(8, 10)
@@ -122,7 +127,9 @@ def test_checkpoint_of_8_shards_goes_on_with_3_and_1(tmp_path):
         for num_shards in (3, 1):
             restored = checkpoint.restore(manager, progress(num_shards, 0))
             assert not restored.damaged and restored.progress is not None
-            for ours, theirs in zip(restored.progress.state.params, saved.state.params, strict=True):
+            tables = restored.progress.state.params.tables
+            for name, theirs in saved.state.params.tables.items():
+                ours = tables[name]
                 assert len(ours.sharding.device_set) == num_shards
                 rows = min(len(ours), len(theirs))
                 np.testing.assert_array_equal(np.asarray(ours)[:rows], np.asarray(theirs)[:rows])

@@ -9,6 +9,7 @@ import pytest
 
 from cml_jax import geometry, make_options, training
 from cml_jax.data.interactions import from_pairs
+from cml_jax.data.synthetic import make_interactions
 from cml_jax.samplers import SAMPLERS
 
 NUMBERS = {"learning_rate": 0.05, "margin": 0.8, "similarity_cutoff": 0.4}
@@ -243,18 +244,40 @@ def rows_that_changed(before, after, table):
     return set(np.flatnonzero(np.any(changed, axis=0)).tolist())
 
 
-@pytest.mark.parametrize("case", [{}, {"loss": "softmax", "num_candidates": 3}], ids=["negatives", "candidates"])
-def test_rows_of_pairs_that_do_not_count_are_not_touched(case):
-    """User 0 has every item, so no negative; neither that user's row nor its positives' rows may move."""
-    data = from_pairs(np.array([0, 0, 0, 0, 0, 1]), np.array([0, 1, 2, 3, 4, 2]), 2, 5).to_device()
-    options = make(sampler="uniform", batch_size=8, num_negatives=1, **case)  # two places past the end of the pass
-    state = with_moments(training.init_state(options, data, 0))
+# Why a pair does not count: (interactions, options, step). User 0 has every item, so no negative; places past the end
+# of the pass hold pairs and negatives all the same; of the candidates of one pair most are the user's positives.
+WITHOUT_EFFECT = {
+    "no negative": (
+        from_pairs(np.array([0, 0, 0, 0, 0, 1]), np.array([0, 1, 2, 3, 4, 2]), 2, 5),
+        {"num_negatives": 1},
+        0,
+    ),
+    "past the end": (make_interactions(30, 80, 100), {"batch_size": 64}, 1),
+    "known positives": (
+        from_pairs(np.zeros(6, int), np.arange(6), 1, 8),
+        {"loss": "softmax", "num_candidates": 6, "batch_size": 1},
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", WITHOUT_EFFECT)
+def test_rows_of_pairs_that_do_not_count_are_not_touched(reason):
+    interactions, more, step = WITHOUT_EFFECT[reason]
+    data, options = interactions.to_device(), make(sampler="uniform", **more)
+    state = with_moments(dataclasses.replace(training.init_state(options, data, 0), step=jnp.int32(step)))
     batch, _ = training.draw_batch(options, options.make_model(), options.make_sampler(data), data, state)
     after, metrics = one_step(state, data, options)
-    assert int(metrics.no_negative) == 5 and int(batch.trained.sum()) == 1
-    others = np.asarray(jnp.broadcast_to(batch.others, batch.valid.shape))[np.asarray(batch.valid)]
-    assert rows_that_changed(state, after, "users") == {1}
-    assert rows_that_changed(state, after, "items") == {2, *others.tolist()} != {0, 1, 2, 3, 4}
+    if reason == "no negative":
+        assert int(metrics.no_negative) == 5 and int(batch.trained.sum()) == 1
+    valid, trained = np.asarray(batch.valid), np.asarray(batch.trained)
+    others = np.broadcast_to(batch.others, valid.shape)
+    positives, users = np.asarray(batch.positives), np.asarray(batch.users)
+    assert rows_that_changed(state, after, "users") == {*users[trained].tolist()}
+    touched = {*positives[trained].tolist(), *others[valid].tolist()}
+    assert rows_that_changed(state, after, "items") == touched
+    unseen = {*others.ravel().tolist(), *positives.tolist()} - touched
+    assert len(unseen) >= 3, "rows that were looked up and do not count"
 
 
 def test_hinge_is_divided_by_the_batch_size_on_a_partial_batch(ragged):

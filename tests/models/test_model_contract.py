@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from cml_jax import make_options, population, ranking, sharding, training
+from cml_jax.data.synthetic import make_interactions
 from cml_jax.models import MODELS
 from cml_jax.options import declared
 from cml_jax.types import Params
@@ -27,6 +28,8 @@ SHARED = {
 STEPS = 10  # of one dispatch
 FIRST = [name for name in MODELS if name in oracles.MODEL_CASES]
 EVERY = [(name, number) for name in FIRST for number in range(len(oracles.MODEL_CASES[name]))]
+# What a case shares with the first of its model is tried again in the slow tests alone.
+FIRST_SOON = [pytest.param(*case, marks=[pytest.mark.slow] * (case[1] > 0)) for case in EVERY]
 
 
 def make(name, number, **more):
@@ -83,7 +86,7 @@ def draw(options, data, state):
     return training.draw_batch(options, options.make_model(), options.make_sampler(data), data, state)[0]
 
 
-@pytest.mark.parametrize(("name", "number"), EVERY)
+@pytest.mark.parametrize(("name", "number"), FIRST_SOON)
 def test_dense_rows_equal_a_plain_optax_loop_over_the_whole_tables(name, number, ragged):
     data, options = ragged.to_device(), make(name, number, rows="dense").as_arrays()
     state = training.init_state(options, data, 0)
@@ -136,8 +139,9 @@ def test_member_of_a_population_equals_the_run_alone(name, ragged):
     states, metrics = population.run_population_steps(states, data, together, num_steps=STEPS)
     for m, (seed, own) in enumerate(zip(seeds, members, strict=True)):
         state, losses = run(own, data, seed=seed)
-        np.testing.assert_array_equal(metrics.loss[m], losses)
-        jax.tree.map(np.testing.assert_array_equal, population.member_state(states, m), state)
+        # But for rounding; test_population has cases that are equal to the bit.
+        np.testing.assert_allclose(metrics.loss[m], losses, rtol=1e-5, atol=1e-6)
+        close(population.member_state(states, m).params, state.params, atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "number"), EVERY)
@@ -167,8 +171,8 @@ def test_gradients_equal_finite_differences(name, number, ragged):
 @pytest.mark.parametrize(("name", "number"), EVERY)
 def test_lists_equal_brute_force_from_the_oracles_scores(name, number, ragged):
     options = make(name, number).as_arrays()
-    params = jax.device_get(training.evaluation_params(run(options, ragged.to_device(), 2)[0], options))
-    exact = jax.tree.map(lambda leaf: leaf.astype(np.float64), params)
+    params = training.evaluation_params(run(options, ragged.to_device(), 2)[0], options)
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
     scores = oracles.MODEL_SCORES[name](exact.tables, exact.dense, options.values())
     found = options.make_model().ranking(params, ragged.to_device())
     lists = ranking.top_k(found, np.arange(7), ragged, 11)
@@ -190,25 +194,22 @@ def test_start_depends_on_the_key_and_tables_are_drawn_apart(name, ragged):
 
 
 @pytest.mark.parametrize("name", FIRST)
-def test_rows_of_pairs_that_do_not_count_are_not_touched(name, ragged):
-    """The third batch of 8 has 6 pairs; moments are above 0, so that a touched row moves without a gradient too."""
-    data, options = ragged.to_device(), make(name, 0).as_arrays()
-    state = dataclasses.replace(training.init_state(options, data, 4), step=jnp.int32(2))
+def test_rows_of_pairs_that_do_not_count_are_not_touched(name):
+    """Places past the end of the pass; moments are above 0, so that a touched row moves without a gradient too."""
+    interactions = make_interactions(30, 80, 100)
+    data, options = interactions.to_device(), make(name, 0, batch_size=64).as_arrays()
+    state = dataclasses.replace(training.init_state(options, data, 4), step=jnp.int32(1))
     moments = jax.tree.map(lambda leaf: leaf + 0.1 if leaf.ndim else leaf, state.opt_state)
     state = dataclasses.replace(state, opt_state=moments)
     batch, after = jax.jit(lambda s, o: (draw(o, data, s), training.make_step(o)(s, data)[0]))(state, options)
-    assert batch.trained.sum() == 6
-    valid = np.asarray(batch.valid)
-    others = np.broadcast_to(np.asarray(batch.others), valid.shape)[valid]
+    trained, valid = np.asarray(batch.trained), np.asarray(batch.valid)
+    assert trained.sum() == interactions.num_pairs - 64
+    users, positives, others = map(np.asarray, (batch.users, batch.positives, batch.others))
     counted = {
-        "users": set(np.asarray(batch.users)[np.asarray(batch.trained)].tolist()),
-        "items": {*np.asarray(batch.positives)[np.asarray(batch.trained)].tolist(), *others.tolist()},
+        "users": {*users[trained].tolist()},
+        "items": {*positives[trained].tolist(), *np.broadcast_to(others, valid.shape)[valid].tolist()},
     }
     for table, expected in counted.items():
-        changed = np.any(
-            np.asarray(state.params.tables[table] != after.params.tables[table]).reshape(
-                7 if table == "users" else 11, -1
-            ),
-            axis=1,
-        )
-        assert set(np.flatnonzero(changed).tolist()) == expected
+        moved = np.asarray(state.params.tables[table] != after.params.tables[table])
+        assert set(np.flatnonzero(moved.reshape(len(moved), -1).any(axis=1)).tolist()) == expected
+    assert len({*positives.tolist(), *others.ravel().tolist()} - counted["items"]) >= 3

@@ -141,7 +141,10 @@ def validate_against(config: Config, dataset: Dataset, protocol: Protocol, valid
 
 def _check_enough_held_out(dataset: Dataset, protocol: Protocol, valid_users: np.ndarray) -> None:
     """With eval.enough_held_out, the selecting metric must be defined wherever it is going to be read."""
-    needed = int(protocol.metric.split("@")[1])
+    kind, k = protocol.metric.split("@")
+    if kind not in metrics.OF_SETS:
+        return
+    needed = int(k)
     chosen = f"{len(valid_users)} validation users that eval.max_users leaves"
     parts = {"validation users": dataset.valid.degrees, chosen: dataset.valid.degrees[valid_users]}
     if protocol.final_split == "test":

@@ -67,3 +67,16 @@ def test_numbers_out_of_range_are_damage(tmp_path):
         with pytest.raises(DataError, match="damaged"):
             saved.load_dataset(path)
         path.unlink()
+
+
+def test_the_digest_changes_with_each_part_and_with_the_ids():
+    data = dataset(np.arange(4), np.arange(5))
+    other = from_pairs(np.array([0, 2]), np.array([2, 3]), 4, 5)
+    changed = [data, *(data._replace(**{part: other}) for part in ("train", "valid", "test"))]
+    changed += [data._replace(user_ids=np.array([0, 1, 3, 2])), data._replace(item_ids=np.array([0, 1, 2, 4, 3]))]
+    changed += [
+        data._replace(valid=TEST, test=VALID),
+        data._replace(test=from_pairs(np.array([1]), np.array([4]), 4, 5)),
+    ]
+    assert len({one.sha256() for one in changed}) == len(changed)
+    assert dataset(np.arange(4), np.arange(5))._replace(notes=("said",)).sha256() == data.sha256()

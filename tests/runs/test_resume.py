@@ -1,11 +1,18 @@
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+import cml_jax
+from cml_jax import checkpoint
 from cml_jax.errors import ConfigError, DataError, UserError
+from cml_jax.types import StepMetrics
 from experiments import train
-from experiments.runs import checks
+from experiments.config import KEYS, flatten
+from experiments.runs import checks, loop, setup, workdir
+from tests.runs.options_by_key import other_value
 from tests.tiny import read_records, tiny_config
 
 
@@ -127,7 +134,103 @@ def test_damaged_workdir_is_refused_in_one_sentence(damage, sentence, short):
     assert "\n" not in str(caught.value)
 
 
-def test_workdir_without_checkpoints_starts_anew_whatever_the_config(short):
+def test_workdir_without_checkpoints_starts_anew_whatever_the_config(short, capsys):
     shutil.rmtree(short / "checkpoints")
-    train.train_and_evaluate(tiny_config(train__num_steps=10, sampler__name="uniform"), short)
+    config = tiny_config(train__num_steps=10, sampler__name="uniform", sampler__similarity_cutoff=0.2)
+    train.train_and_evaluate(config, short)
     assert [record["step"] for record in read_records(short)] == [10]
+    log = capsys.readouterr().err.splitlines()
+    assert "not used by sampler 'uniform': similarity_cutoff" in log
+
+
+FREE = {
+    *("train.num_steps", "train.num_passes", "train.report_every_steps", "eval.every_steps", "eval.memory_budget_mb"),
+    *("checkpoint.every_steps", "checkpoint.keep", "dataset.path", "log.tensorboard", "sharding.num_shards"),
+}
+
+
+def reopened(folder, **overrides):
+    """What is said of a workdir that is opened with another config."""
+    sha256 = json.loads((folder / "config.json").read_text())["data_sha256"]
+    config = setup.with_names(tiny_config(train__num_steps=20))
+    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in overrides.items()})
+    with workdir.open_workdir(folder, config, sha256) as opened:
+        return opened.changes
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_that_is_not_free_is_refused_on_resume(key, _short):
+    before = dict(flatten(setup.with_names(tiny_config(train__num_steps=20))))[key]
+    value = other_value(key, before)
+    assert reopened(_short) == [] and value != before
+    if key in FREE:
+        assert reopened(_short, **{key: value}) == [f"config.{key} was {before!r} and is {value!r} from here on."]
+        return
+    with pytest.raises(ConfigError) as caught:
+        reopened(_short, **{key: value})
+    there, now = (list(v) if isinstance(v, tuple) else v for v in (before, value))
+    assert f"holds a run with config.{key} = {there!r}, not {now!r}; choose another --workdir" in str(caught.value)
+
+
+def without_format(folder):
+    about = folder / "checkpoints" / "20" / "about" / "metadata"
+    saved = json.loads(about.read_text())
+    assert saved.pop("format") == checkpoint.FORMAT
+    about.write_text(json.dumps(saved))
+
+
+def without_the_models_name(folder):
+    without_format(folder)
+    saved = json.loads((folder / "config.json").read_text())
+    del saved["model"]["name"]
+    (folder / "config.json").write_text(json.dumps(saved))
+
+
+@pytest.mark.parametrize("age", [without_format, without_the_models_name])
+def test_workdir_of_an_older_version_is_refused_and_left_as_it_is(age, short):
+    age(short)
+    before = files(short)
+    sentence = (
+        "checkpoint of format 1, which another version of cml_jax wrote" if age is without_format else "model.name"
+    )
+    for steps in (20, 40):
+        with pytest.raises(UserError, match=sentence) as caught:
+            train.train_and_evaluate(tiny_config(train__num_steps=steps), short)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="checkpoint of format 1, which another version of cml_jax wrote"):
+        cml_jax.load(short)
+    assert files(short) == before
+
+
+def counting(run, data):
+    """In the place of `loop._compiled`: the loss of a step is its number, and nothing is trained."""
+
+    def advance(state, options, num_steps):
+        losses = int(state.step) + np.arange(1.0, num_steps + 1)
+        state = dataclasses.replace(state, step=state.step + num_steps)
+        return state, StepMetrics(losses, np.zeros(num_steps, np.int32)), 1.0
+
+    return advance
+
+
+def test_periods_of_which_none_divides_another_are_counted_from_the_start(tmp_path, monkeypatch):
+    """Reports of 15 steps, evaluations of 20, checkpoints of 25, whether a run is cut or not."""
+    monkeypatch.setattr(loop, "_compiled", counting)
+    periods = {"train__report_every_steps": 15, "eval__every_steps": 20, "checkpoint__every_steps": 25}
+    config = tiny_config(checkpoint__keep=9, train__num_steps=70, **periods)
+    train.train_and_evaluate(config, tmp_path / "whole")
+    records = read_records(tmp_path / "whole")
+    steps = [15, 20, 25, 30, 40, 45, 50, 60, 70]
+    assert [record["step"] for record in records] == steps
+    assert [record["step"] for record in records if record["metrics"]] == [20, 40, 60, 70]
+    spans = zip([0, *steps], steps, strict=False)
+    assert [record["loss"] for record in records] == [(first + 1 + last) / 2 for first, last in spans]
+
+    def saved(folder):
+        return sorted(int(path.name) for path in (folder / "checkpoints").iterdir())
+
+    assert saved(tmp_path / "whole") == [25, 50, 70]
+    for step in ("50", "70"):
+        shutil.rmtree(tmp_path / "whole" / "checkpoints" / step)
+    train.train_and_evaluate(config, tmp_path / "whole")
+    assert read_records(tmp_path / "whole") == records and saved(tmp_path / "whole") == [25, 50, 70]

@@ -1,0 +1,66 @@
+"""Another value of every key of a config, and configs in which it has an effect."""
+
+import itertools
+
+from cml_jax import strategies
+from cml_jax.errors import ConfigError
+from cml_jax.losses import LOSSES
+from cml_jax.models import MODELS
+from cml_jax.samplers import SAMPLERS
+from experiments import validation
+from experiments.config import KEYS, flatten
+from tests.tiny import tiny_config
+
+_NAMES = {"model.name": "model", "model.loss": "loss", "sampler.name": "sampler"}
+_GIVEN = {  # where what follows from the type is not enough
+    "dataset.split_ratio": (2, 1, 1),
+    "eval.ks": (1, 7),
+    "eval.select": "map@1",
+    "eval.final_ks": (3,),
+    "sharding.num_shards": 2,  # divides the batch size
+}
+
+
+def other_value(key, default=None):
+    """A value within the key's range that is not its default."""
+    option = KEYS[key]
+    default = option.default if default is None else default
+    if key in _GIVEN:
+        return _GIVEN[key]
+    if option.kind is bool:
+        return not default
+    if option.kind is str:
+        named = option.range.sentence.partition("choose one of ")[2]
+        return next(name for name in named.split(", ") if name != default) if named else "other"
+    tried = (0.5, 2.5) if option.kind is float else (3, 2)
+    return next(value for value in tried if value != default and option.range.allows(value))
+
+
+def configs_that_use(key):
+    """Yields (config with the default, config with another value) for a key of the step, in each of which it counts.
+
+    Every model, loss and sampler that has a use for it comes in one pair at least.
+    """
+    seen = set()
+    for names in itertools.product(MODELS, LOSSES, SAMPLERS):
+        if seen.issuperset(enumerate(names)):
+            continue
+        base = tiny_config(model__gor_weight=0.0 if key == "model.gor_weight" else 0.3, train__batch_size=16)
+        if "distance" not in MODELS[names[0]].options.similarities and key != "model.constraint":
+            base.model.constraint = "none"
+        changed = base.copy_and_resolve_references()
+        changed.update_from_flattened_dict(dict(zip(_NAMES, names, strict=True)))
+        if key not in _NAMES:
+            base = changed.copy_and_resolve_references()
+            changed.update_from_flattened_dict({key: other_value(key, dict(flatten(base))[key])})
+        try:
+            before, after = (validation.options_of(config) for config in (base, changed))
+        except ConfigError:
+            continue
+        if key in _NAMES:
+            has_effect = before.values()[_NAMES[key]] != after.values()[_NAMES[key]]
+        else:
+            has_effect = key not in {option.key for option in strategies.unused(after, dict(flatten(changed)))}
+        if has_effect:
+            seen |= {*enumerate(names)}
+            yield base, changed

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +20,13 @@ from tests.tiny import read_records, tiny_config
 
 TRAIN = make_interactions(101, 203, 3000)  # neither number is a multiple of 8
 DATA = TRAIN.to_device()
-NUMBERS = {"learning_rate": 1e-2, "popularity_exponent": 0.5, "similarity_cutoff": 0.3, "gor_weight": 0.5}
-STRATEGIES = {
+NUMBERS: dict[str, Any] = {
+    "learning_rate": 1e-2,
+    "popularity_exponent": 0.5,
+    "similarity_cutoff": 0.3,
+    "gor_weight": 0.5,
+}
+STRATEGIES: dict[str, dict[str, Any]] = {
     "uniform": {"sampler": "uniform", "num_negatives": 3},
     "popularity": {"sampler": "popularity", "gor": "sum"},
     "two_stage": {"num_candidates": 60, "num_draws": 110, "num_negatives": 2, "gor": "mean"},

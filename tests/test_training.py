@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,9 @@ from cml_jax.data.interactions import from_pairs
 from cml_jax.data.synthetic import make_interactions
 from cml_jax.samplers import SAMPLERS
 
-NUMBERS = {"learning_rate": 0.05, "margin": 0.8, "similarity_cutoff": 0.4}
-SIZES = {"dim": 6, "batch_size": 8, "num_candidates": 9, "num_negatives": 2}
-GOR = {"gor_weight": 0.3}
+NUMBERS: dict[str, Any] = {"learning_rate": 0.05, "margin": 0.8, "similarity_cutoff": 0.4}
+SIZES: dict[str, Any] = {"dim": 6, "batch_size": 8, "num_candidates": 9, "num_negatives": 2}
+GOR: dict[str, Any] = {"gor_weight": 0.3}
 CASES = [
     *({"sampler": name} for name in SAMPLERS),
     *({"constraint": name} for name in geometry.CONSTRAINTS if name != "sphere"),

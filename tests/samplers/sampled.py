@@ -1,5 +1,7 @@
 """Draws for the tests of samplers, from the interactions of the fixture `ragged`: 7 users, 11 items."""
 
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import jax
@@ -18,7 +20,7 @@ USERS = RNG.normal(size=(7, DIM)).astype(np.float32)
 ITEMS = (RNG.normal(size=(11, DIM)) + 0.3).astype(np.float32)
 DIRECTIONS = oracles.to_sphere(ITEMS.astype(np.float64))
 PAIRS = [(0, 7), (0, 2), (1, 4), (2, 3), (4, 6), (5, 9), (6, 3)]
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "dim": DIM,
     "batch_size": len(PAIRS),
     "num_candidates": 11,
@@ -46,13 +48,14 @@ def sample_all(options, data, users, positives, items, keys):
 def candidates_all(options, data, keys):
     sampler = options.make_sampler(data)
     state = sampler.init()
+    assert sampler.candidates is not None
     return jax.vmap(lambda key: sampler.candidates(key, state)[0])(keys)
 
 
 _sample_all, _candidates_all = jax.jit(sample_all), jax.jit(candidates_all)
 
 
-def draw_many(options, data, rounds, users, positives, items=ITEMS, seed=0, sample=_sample_all):
+def draw_many(options, data, rounds, users, positives, items=ITEMS, seed=0, sample: Callable = _sample_all):
     """ids [rounds, B, N] and valid [rounds, B] of pairs of users and positives."""
     keys = jax.random.split(jax.random.key(seed), rounds)
     ids, valid = sample(options, data, jnp.int32(users), jnp.int32(positives), jnp.asarray(items), keys)

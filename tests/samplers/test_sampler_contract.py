@@ -108,6 +108,7 @@ def assert_same_structure(before, after):
 def test_candidates_state_keeps_its_structure(name, ragged):
     sampler = sampler_options(name, loss="softmax", num_candidates=4).make_sampler(ragged.to_device())
     state = sampler.init()
+    assert sampler.candidates is not None
     assert_same_structure(state, jax.eval_shape(sampler.candidates, jax.random.key(0), state)[1])
 
 

@@ -54,9 +54,9 @@ class Constraint(NamedTuple):
             for ever.
     """
 
-    embed: Callable[[Array], Array]
-    project: Callable[[Array], Array]
-    parametrize: Callable[[Array, Array], Array]
+    embed: Callable[[Array], Array] = identity
+    project: Callable[[Array], Array] = identity
+    parametrize: Callable[[Array, Array], Array] = lambda rows, scale: rows
 
 
 # The sphere is a parametrisation and not a projection after the update. Gradients are then tangent to the sphere, and a

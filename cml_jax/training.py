@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from cml_jax import batches, csr, sharding
+from cml_jax.geometry import Constraint
 from cml_jax.models.base import Model
 from cml_jax.optimizers import dense_optimizer, table_optimizer
-from cml_jax.rowwise import Read, TableOptimizer
+from cml_jax.rowwise import TableOptimizer
 from cml_jax.samplers.base import Sampler
 from cml_jax.strategies import Options
 from cml_jax.types import Array, Batch, DeviceInteractions, Lookup, Params, Points, PyTree, StepMetrics, TrainState
@@ -73,14 +74,14 @@ def make_step(options: Options) -> Callable[[TrainState, DeviceInteractions], tu
             table: optimizers[table].read(ids, state.opt_state[table], params.tables[table])
             for table, ids in _ids_by_table(lookups).items()
         }
-        rows = _rows_by_role(lookups, reads)
+        rows = {table: read.values for table, read in reads.items()}
         objective = functools.partial(_objective, options, model, lookups, batch)
-        loss, (row_grads, dense_grads) = jax.value_and_grad(objective, argnums=(0, 1))(rows, params.dense)
+        loss, (grads, dense_grads) = jax.value_and_grad(objective, argnums=(0, 1))(rows, params.dense)
 
         tables, opt_state = dict(params.tables), dict(state.opt_state)
         for table, read in reads.items():
-            grads, ids = _grads_of_table(table, lookups, row_grads)
-            written = optimizers[table].write(grads, ids, read, opt_state[table], tables[table])
+            ids = _counted_ids(lookups, table)
+            written = optimizers[table].write(grads[table], ids, read, opt_state[table], tables[table])
             tables[table], opt_state[table] = written
         updates, dense_opt_state = dense_optimizer(options.optimizer, state.step).update(
             dense_grads, state.dense_opt_state, params.dense
@@ -174,22 +175,20 @@ def _ids_by_table(lookups: dict[str, Lookup]) -> dict[str, Array]:
     }
 
 
-def _rows_by_role(lookups: dict[str, Lookup], reads: dict[str, Read]) -> dict[str, Array]:
-    """What each role reads: rows in the shape of its ids."""
-    rows, start = {}, dict.fromkeys(reads, 0)
+def _counted_ids(lookups: dict[str, Lookup], table: str) -> Array:
+    """The rows of a table in the same order; what does not count is out of bounds, where the optimizer drops it."""
+    own = [lookup for lookup in lookups.values() if lookup.table == table]
+    return jnp.concatenate([jnp.where(lookup.counted, lookup.ids, _NO_ROW).ravel() for lookup in own])
+
+
+def _by_role(lookups: dict[str, Lookup], by_table: dict[str, Array]) -> dict[str, Array]:
+    """What belongs to each role of what was read of each table, in the shape of the role's ids."""
+    found, start = {}, dict.fromkeys(by_table, 0)
     for role, (table, ids, *_) in lookups.items():
-        values = reads[table].values[start[table] : start[table] + ids.size]
-        rows[role] = values.reshape(*ids.shape, *values.shape[1:])
+        own = by_table[table][start[table] : start[table] + ids.size]
+        found[role] = own.reshape(*ids.shape, *own.shape[1:])
         start[table] += ids.size
-    return rows
-
-
-def _grads_of_table(table: str, lookups: dict[str, Lookup], grads: dict[str, Array]) -> tuple[Array, Array]:
-    """Gradients of a table's rows and their ids; what does not count is out of bounds, where the optimizer drops it."""
-    found = [(lookup, grads[role]) for role, lookup in lookups.items() if lookup.table == table]
-    ids = [jnp.where(lookup.counted, lookup.ids, _NO_ROW).ravel() for lookup, _ in found]
-    rows = [grad.reshape(lookup.ids.size, *grad.shape[lookup.ids.ndim :]) for lookup, grad in found]
-    return jnp.concatenate(rows), jnp.concatenate(ids)
+    return found
 
 
 def _objective(
@@ -200,22 +199,27 @@ def _objective(
     rows: dict[str, Array],
     dense: PyTree,
 ) -> Array:
-    """Loss over the B slots of the batch, those left out counting 0, plus the model's penalty."""
+    """Loss over the B slots of the batch, those left out counting 0, plus the model's penalty; rows by table."""
     total = jnp.sum
+    points = _by_role(lookups, {table: _constraint(model, table).embed(found) for table, found in rows.items()})
     if options.num_shards > 1:
         total = sharding.total
-        rows = {role: x if lookups[role].shared else sharding.local_slice(x) for role, x in rows.items()}
+        points = {role: x if lookups[role].shared else sharding.local_slice(x) for role, x in points.items()}
         batch = sharding.local_batch(batch)
-    each = model.loss(rows, dense, batch)
+    each = model.loss(points, dense, batch)
     loss = total(jnp.where(batch.trained, each, 0.0))
     if options.objective.loss_reduction == "mean":
         loss /= options.batch_size
-    return loss + model.penalty(rows, dense, batch, total)
+    return loss + model.penalty(points, dense, batch, total)
+
+
+def _constraint(model: Model, table: str) -> Constraint:
+    return model.constraints.get(table, Constraint())
 
 
 def _optimizers(options: Options, model: Model, params: Params, step: Array) -> Optimizers:
     return {
-        name: table_optimizer(options.optimizer, step, model.project.get(name, lambda rows: rows), options.num_shards)
+        name: table_optimizer(options.optimizer, step, _constraint(model, name).project, options.num_shards)
         for name in params.tables
     }
 

@@ -3,7 +3,6 @@
 import functools
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,26 +10,9 @@ import scipy.sparse
 
 from cml_jax.data.adjacency import read_adjacency
 from cml_jax.data.scanning import Rows, ScannedFile
-from cml_jax.data.tables import PARTS, Table, encode
+from cml_jax.data.tables import PARTS, Columns, Table, encode
 from cml_jax.data.text_lines import TextLayout
 from cml_jax.errors import DataError
-
-
-class Columns(NamedTuple):
-    """Which columns of a file are read, and from which rating on a row is a pair.
-
-    Attributes:
-        user, item: names of the columns of raw ids.
-        rating: name of a column of numbers, or None.
-        time: name of a column of numbers, dates or date-times, or None.
-        min_rating: rows of a lower rating, or play count, are left out; 0 keeps all.
-    """
-
-    user: str = "user"
-    item: str = "item"
-    rating: str | None = None
-    time: str | None = None
-    min_rating: float = 0.0
 
 
 def read_echonest(path: Path, columns: Columns) -> Table:

@@ -10,6 +10,23 @@ from cml_jax.errors import DataError
 PARTS = ("train", "valid", "test")
 
 
+class Columns(NamedTuple):
+    """Which columns of a file are read, and from which rating on a row is a pair.
+
+    Attributes:
+        user, item: names of the columns of raw ids.
+        rating: name of a column of numbers, or None.
+        time: name of a column of numbers, dates or date-times, or None.
+        min_rating: rows of a lower rating, or play count, are left out; 0 keeps all.
+    """
+
+    user: str = "user"
+    item: str = "item"
+    rating: str | None = None
+    time: str | None = None
+    min_rating: float = 0.0
+
+
 class Table(NamedTuple):
     """Pairs of a user and an item in the order of their file.
 

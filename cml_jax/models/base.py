@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax.geometry import identity, squared_distance, to_sphere
+from cml_jax.geometry import Constraint, identity, squared_distance, to_sphere
 from cml_jax.losses.base import Loss
 from cml_jax.types import Array, Batch, DeviceInteractions, Lookup, Params, PyTree, Ranking
 
@@ -15,34 +15,36 @@ MAKE_ARGUMENTS = ("options", "loss")
 Tables = Mapping[str, Any]
 
 
-def _no_penalty(rows: dict[str, Array], dense: PyTree, batch: Batch, total: Callable[[Array], Array]) -> Array:
-    del rows, dense, batch, total
+def _no_penalty(points: dict[str, Array], dense: PyTree, batch: Batch, total: Callable[[Array], Array]) -> Array:
+    del points, dense, batch, total
     return jnp.zeros(())
 
 
 class Model(NamedTuple):
     """A family of collaborative metric learning, or what it is compared with.
 
-    Inside `loss` and `penalty`, `batch` and the rows of roles that are not shared are those of this device, b = B / P.
+    Inside `loss` and `penalty`, `batch` and points of roles that are not shared are those of this device, b = B / P.
 
     Attributes:
         init: (key, data) -> Params; the tables 'users' and 'items' are among those of every model.
         lookups: (batch, data) -> role -> Lookup; the rows that the loss reads.
-        loss: (rows by role, dense, batch) -> Array[b]; the loss of each pair; anything where it does not count.
-        project: table -> what is done to its touched rows after an update; nothing for tables that are not named.
+        loss: (points by role, dense, batch) -> Array[b]; the loss of each pair; anything where it does not count.
+            Points are the rows that were looked up, embedded.
+        constraints: table -> how its rows are embedded and, after an update, projected; nothing is done to tables that
+            are not named.
         user_points: (tables, dense, ids[...]) -> Array[..., D]; users in the metric space; Array[..., V, D] where
             a user has several points.
         item_points: (tables, dense, ids[...]) -> Array[..., D]; items in the metric space.
         directions: (tables, dense, ids[...]) -> Array[..., D]; items as unit vectors, which stage 2 compares.
         ranking: (params, data) -> Factors or Score of all users and items.
         parametrize_user: (row[D], scale) -> row[D] of the table 'users' within the constraint; for fold-in.
-        penalty: (rows by role, dense, batch, total) -> scalar, added to the loss; `total` sums over the batch.
+        penalty: (points by role, dense, batch, total) -> scalar, added to the loss; `total` sums over the batch.
     """
 
     init: Callable[[Array, DeviceInteractions], Params]
     lookups: Callable[[Batch, DeviceInteractions], dict[str, Lookup]]
     loss: Callable[[dict[str, Array], PyTree, Batch], Array]
-    project: dict[str, Callable[[Array], Array]]
+    constraints: dict[str, Constraint]
     user_points: Callable[[Tables, PyTree, Any], Array]
     item_points: Callable[[Tables, PyTree, Any], Array]
     directions: Callable[[Tables, PyTree, Any], Array]
@@ -98,7 +100,10 @@ def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, va
     def example(user, positive, others, valid):
         # Once each, so that gradients of both similarities pass through it together.
         u, p, n = transform(user), transform(positive), transform(others)
-        value = loss.example(compare(u, p), compare(u, n), valid)
-        return value if loss.penalty is None else value + loss.penalty(user, positive, others)
+        if loss.penalty is None:
+            return loss.example(compare(u, p), compare(u, n), valid)
+        # The order decides how gradients are rounded; this one repeats earlier runs of BPR to the bit.
+        away, own = compare(u, n), compare(u, p)
+        return loss.example(own, away, valid) + loss.penalty(user, positive, others)
 
     return jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))(users, positives, others, valid)

@@ -41,20 +41,16 @@ def make(options: CmlOptions, loss: Loss) -> Model:
     With GOR of the pairs that do not match (Tran et al. 2019, eq. 5), where its weight is above 0.
     """
 
-    def points(rows):
-        return (options.embed(rows[role]) for role in ("user", "positive", "others"))
-
-    def pair_losses(rows, dense, batch):
+    def pair_losses(points, dense, batch):
         del dense
-        users, positives, others = points(rows)
-        return loss_of_points(loss, users, positives, others, batch.valid)
+        return loss_of_points(loss, points["user"], points["positive"], points["others"], batch.valid)
 
-    def penalty(rows, dense, batch, total):
+    def penalty(points, dense, batch, total):
         del dense
         if options.gor == "none":
             return jnp.zeros(())
-        users, positives, others = points(rows)
-        return options.gor_weight * gor_penalty(options.gor, users, positives, others, batch.valid, total)
+        pairs = points["user"], points["positive"], points["others"], batch.valid
+        return options.gor_weight * gor_penalty(options.gor, *pairs, total)
 
     return make_point_model(options, pair_losses, penalty=penalty)
 

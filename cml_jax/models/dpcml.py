@@ -56,9 +56,9 @@ def make(options: DpcmlOptions, loss: Loss) -> Model:
         users = options.fresh_rows(user_key, (data.num_users, options.num_vectors))
         return Params({"users": users, "items": options.fresh_rows(item_key, (data.num_items,))})
 
-    def pair_losses(rows, dense, batch):
+    def pair_losses(points, dense, batch):
         del dense
-        users, positives, others = (options.embed(rows[role]) for role in ("user", "positive", "others"))
+        users, positives, others = (points[role] for role in ("user", "positive", "others"))
 
         def example(vectors, positive, others, valid):
             v, p, n = transform(vectors), transform(positive), transform(others)

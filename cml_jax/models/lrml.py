@@ -63,8 +63,8 @@ def make(options: LrmlOptions, loss: Loss) -> Model:
     def relation(users, items, dense):
         return attention(users, items, dense["keys"]) @ dense["memories"]
 
-    def pair_losses(rows, dense, batch):
-        users, positives, others = (options.embed(rows[role]) for role in ("user", "positive", "others"))
+    def pair_losses(points, dense, batch):
+        users, positives, others = (points[role] for role in ("user", "positive", "others"))
         moved = users + relation(users, positives, dense)
         return loss_of_points(loss, moved, positives, others, batch.valid)
 

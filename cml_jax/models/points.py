@@ -71,7 +71,7 @@ def make_point_model(
     fields: dict[str, Any] = {
         "init": functools.partial(init_points, options),
         "lookups": lambda batch, data: users_positives_others(batch),
-        "project": {"users": constraint.project, "items": constraint.project},
+        "constraints": {"users": constraint, "items": constraint},
         "user_points": lambda tables, dense, ids: options.embed(tables["users"][ids]),
         "item_points": lambda tables, dense, ids: options.embed(tables["items"][ids]),
         # The points of every constraint lie in the direction of their rows.

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax.errors import ConfigError
-from cml_jax.geometry import CONSTRAINTS
+from cml_jax.geometry import CONSTRAINTS, Constraint, identity
 from cml_jax.losses.base import Loss
 from cml_jax.models.base import Model, distances, users_positives_others
 from cml_jax.models.points import PointOptions, init_points, make_point_model
@@ -51,7 +51,7 @@ def make(options: SmlOptions, loss: Loss) -> Model:
     """
     hinge = loss.hinge
     assert hinge is not None
-    project = CONSTRAINTS[options.constraint].project
+    constraint = CONSTRAINTS[options.constraint]
 
     def init(key, data):
         params = init_points(options, key, data)
@@ -66,9 +66,10 @@ def make(options: SmlOptions, loss: Loss) -> Model:
             "item_margin": Lookup("item_margins", batch.positives, batch.trained),
         }
 
-    def pair_losses(rows, dense, batch):
+    def pair_losses(points, dense, batch):
         del dense
-        users, positives, negatives = (options.embed(rows[role]) for role in ("user", "positive", "others"))
+        roles = ("user", "positive", "others", "user_margin", "item_margin")
+        users, positives, negatives, user_margins, item_margins = (points[role] for role in roles)
 
         def example(user, positive, negatives, valid, user_margin, item_margin):
             own = distances(user, positive)
@@ -77,14 +78,14 @@ def make(options: SmlOptions, loss: Loss) -> Model:
             enlarging = options.margin_weight * (user_margin + item_margin)
             return user_centred + options.item_centred_weight * item_centred - enlarging
 
-        margins = rows["user_margin"], rows["item_margin"]
-        return jax.vmap(example)(users, positives, negatives, batch.valid, *margins)
+        return jax.vmap(example)(users, positives, negatives, batch.valid, user_margins, item_margins)
 
     def within_bounds(margins):
         return jnp.clip(margins, _LEAST_MARGIN, options.margin_limit)
 
-    of_points, of_margins = dict.fromkeys(("users", "items"), project), dict.fromkeys(_MARGINS, within_bounds)
-    return make_point_model(options, pair_losses, init=init, lookups=lookups, project=of_points | of_margins)
+    of_points = dict.fromkeys(("users", "items"), constraint)
+    of_margins = dict.fromkeys(_MARGINS, Constraint(embed=identity, project=within_bounds))
+    return make_point_model(options, pair_losses, init=init, lookups=lookups, constraints=of_points | of_margins)
 
 
 SML = Strategy("sml", SmlOptions, make)

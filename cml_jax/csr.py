@@ -1,4 +1,4 @@
-"""Questions to the training interactions on the device: is item i a positive of user u, and which candidates are."""
+"""Look-ups in the training interactions on the device: known positives of users, and the items that are none."""
 
 from collections.abc import Callable
 

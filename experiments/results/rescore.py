@@ -1,4 +1,4 @@
-"""Scores finished runs on test by another protocol: training items are left out of the lists, validation items stay.
+"""Scores finished runs on test by another protocol, in which validation items may be listed and training items not.
 
 python -m experiments.results.rescore --config=experiments/configs/results/steam.py --workdir=runs/results/steam \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST

@@ -1,4 +1,4 @@
-"""CML, SML, DPCML and LRML on Last.fm: the same sampler, budget and protocol; uniform negatives, unit ball, three seeds.
+"""CML, SML, DPCML and LRML on Last.fm: the same sampler, budget and protocol; uniform negatives, ball, 3 seeds.
 
 python -m experiments.sweep --config=experiments/configs/family/lastfm.py --workdir=runs/family/lastfm \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST

@@ -253,7 +253,7 @@ WITHOUT_EFFECT = {
         {"num_negatives": 1},
         0,
     ),
-    "past the end": (make_interactions(30, 80, 100), {"batch_size": 64}, 1),
+    "past the end": (make_interactions(30, 80, 100), {"batch_size": 40}, 3),
     "known positives": (
         from_pairs(np.zeros(6, int), np.arange(6), 1, 8),
         {"loss": "softmax", "num_candidates": 6, "batch_size": 1},

@@ -1,6 +1,9 @@
 """Members against runs alone; CML_ALL=1 tries every case."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,7 @@ import pytest
 from cml_jax import make_options, population, training
 from cml_jax.data.synthetic import make_interactions
 
+ROOT = Path(__file__).parents[1]
 DATA = make_interactions(61, 103, 900).to_device()
 BASE = {"dim": 6, "batch_size": 16, "num_candidates": 30, "num_draws": 55, "num_negatives": 2}
 CASES = {
@@ -45,18 +49,8 @@ def members_of(case):
     return [make_options(**numbers | case).as_arrays() for numbers in NUMBERS]
 
 
-# The compiler as it is by default: with the flag that the tests set, two programs of one sum may round differently.
-_FLAG = "xla_cpu_use_fusion_emitters"
-COMPILER_OPTIONS = {_FLAG: True} if _FLAG in os.environ.get("XLA_FLAGS", "") else None
-
-
-def call(run, state, options, num_steps):
-    program = run.lower(state, DATA, options, num_steps=num_steps).compile(compiler_options=COMPILER_OPTIONS)
-    return program(state, DATA, options)
-
-
 def alone(options, seed, num_steps):
-    return call(training.run_steps, training.init_state(options, DATA, seed), options, num_steps)
+    return training.run_steps(training.init_state(options, DATA, seed), DATA, options, num_steps=num_steps)
 
 
 def start(case):
@@ -64,11 +58,20 @@ def start(case):
     return population.init_population(DATA, options, jnp.asarray(SEEDS, jnp.int32)), options
 
 
-@pytest.mark.parametrize("case", [CASES[name] for name in SOME], ids=SOME)
-def test_members_are_runs_alone_to_the_bit(case):
+@pytest.mark.parametrize("name", [SOME[0], *(pytest.param(name, marks=pytest.mark.slow) for name in SOME[1:])])
+def test_members_are_runs_alone_to_the_bit(name):
+    """In a process of its own: with a flag that the tests set, two programs of one sum may round differently."""
+    flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "fusion_emitters" not in flag]
+    code = f"from tests import test_population as t; t.assert_equal_to_the_bit(t.CASES[{name!r}])"
+    environment = os.environ | {"XLA_FLAGS": " ".join(flags), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def assert_equal_to_the_bit(case):
     states, options = start(case)
     for num_steps in (4, 3):  # in two parts, which must not matter either
-        states, metrics = call(population.run_population_steps, states, options, num_steps)
+        states, metrics = population.run_population_steps(states, DATA, options, num_steps=num_steps)
     assert int(states.step) == 7 and metrics.loss.shape == (3, 3)
     for m, (seed, own) in enumerate(zip(SEEDS, members_of(case), strict=True)):
         state, own_metrics = alone(own, seed, 7)

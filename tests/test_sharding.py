@@ -42,7 +42,8 @@ SOME += [("frozen", "ball", "lazy"), ("softmax", "sphere", "catch_up")]
 
 
 def make(**options):
-    return make_options(**NUMBERS | {"gor": "none"} | options).as_arrays()
+    values: dict[str, Any] = NUMBERS | {"gor": "none"} | options
+    return make_options(**values).as_arrays()
 
 
 def run(options, seed, num_steps=200):

@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -8,13 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from cml_jax import geometry, make_options, training
+from cml_jax import geometry, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.data.synthetic import make_interactions
 from cml_jax.samplers import SAMPLERS
+from tests.steps import NUMBERS, SIZES, assert_trees, make, one_step, run
 
-NUMBERS: dict[str, Any] = {"learning_rate": 0.05, "margin": 0.8, "similarity_cutoff": 0.4}
-SIZES: dict[str, Any] = {"dim": 6, "batch_size": 8, "num_candidates": 9, "num_negatives": 2}
 GOR: dict[str, Any] = {"gor_weight": 0.3}
 CASES = [
     *({"sampler": name} for name in SAMPLERS),
@@ -32,30 +30,6 @@ CASES = [
     {"refresh_every": 0},
     {"refresh_every": 3},
 ]
-
-
-def make(**options):
-    return make_options(**NUMBERS | SIZES | options).as_arrays()
-
-
-def run(options, data, num_steps, seed=0):
-    state = training.init_state(options, data, seed)
-    return training.run_steps(state, data, options, num_steps=num_steps)
-
-
-@functools.cache
-def compiled_step(structure):
-    """A jitted step, one for options of the same structure."""
-    del structure
-    return jax.jit(lambda state, data, options: training.make_step(options)(state, data))
-
-
-def one_step(state, data, options):
-    return compiled_step(jax.tree.structure(options))(state, data, options)
-
-
-def assert_trees(a, b, **tolerance):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
 
 
 def as_plain_optax(options, data, num_steps):
@@ -149,66 +123,6 @@ def test_seed_decides_everything(ragged):
     (a, _), (b, _), (c, _) = (run(options, data, 120, seed=seed) for seed in (1, 1, 2))
     jax.tree.map(np.testing.assert_array_equal, a, b)
     assert not np.allclose(a.params.tables["items"], c.params.tables["items"])
-
-
-def draws_of(options, data, seed, steps):
-    """Users, positives and others of some steps, at the parameters of the start."""
-    state = training.init_state(options, data, seed)
-    model, sampler = options.make_model(), options.make_sampler(data)
-
-    @jax.jit
-    def draw(step):
-        batch, _ = training.draw_batch(options, model, sampler, data, dataclasses.replace(state, step=step))
-        return batch.users, batch.positives, batch.others
-
-    found = [draw(jnp.int32(step)) for step in steps]
-    return [np.stack(part) for part in zip(*found, strict=True)]
-
-
-def test_each_random_stream_depends_on_the_seed_and_on_nothing_else(ragged):
-    """Rows at the start, order of the pairs, candidates: each another for another seed, whatever else is asked for."""
-    data, steps = ragged.to_device(), range(3)
-    softmax = make(loss="softmax", sampler="popularity", num_candidates=4)
-    first, again, other = (draws_of(softmax, data, seed, steps) for seed in (1, 1, 2))
-    for a, b, c in zip(first, again, other, strict=True):
-        np.testing.assert_array_equal(a, b)
-        assert np.any(a != c), "another seed"
-    triplet = make(sampler="uniform", num_negatives=3)
-    for a, b in zip(first[:2], draws_of(triplet, data, 1, steps)[:2], strict=True):
-        np.testing.assert_array_equal(a, b)
-    starts = [training.init_state(options, data, seed) for options, seed in ((softmax, 1), (triplet, 1), (softmax, 2))]
-    tables = [np.asarray(state.params.tables["items"]) for state in starts]
-    np.testing.assert_array_equal(tables[0], tables[1])
-    assert np.any(tables[0] != tables[2])
-
-
-def test_rows_at_the_start_depend_on_the_key_and_differ_between_tables(ragged):
-    data, options = ragged.to_device(), make(constraint="none", dim=50, init_scale=0.3)
-    init = options.make_model().init
-    first, again, other = (init(jax.random.key(key), data).tables for key in (1, 1, 2))
-    jax.tree.map(np.testing.assert_array_equal, first, again)
-    for name, table in first.items():
-        assert not np.any(np.isclose(table, other[name])[:, :3].all(axis=1))
-        np.testing.assert_allclose(np.mean(np.sum(table**2, axis=1)), 0.3**2, rtol=0.3)
-        assert len(np.unique(table)) == table.size
-    assert abs(np.corrcoef(first["users"].ravel(), first["items"][:7].ravel())[0, 1]) < 0.3
-
-
-def test_candidates_are_shared_by_a_step_and_differ_between_steps(ragged):
-    data = ragged.to_device()
-    options = make(loss="softmax", sampler="popularity", num_candidates=4)
-    *_, others = draws_of(options, data, 0, [0, 0, 1, 2, 3])
-    assert others.shape == (5, 4)
-    np.testing.assert_array_equal(others[0], others[1])
-    assert len({tuple(row) for row in others[1:].tolist()}) > 1
-
-
-def test_cutoff_of_stage_2_reaches_the_step(ragged):
-    """Of similar candidates the lower bound makes all equal, so that others are drawn."""
-    data = ragged.to_device()
-    near, far = (draws_of(make(similarity_cutoff=cutoff), data, 0, range(9))[2] for cutoff in (0.05, 1.0))
-    np.testing.assert_array_equal(near, draws_of(make(similarity_cutoff=0.05), data, 0, range(9))[2])
-    assert np.any(near != far)
 
 
 @pytest.mark.parametrize("refresh_every", [0, 1, 3])

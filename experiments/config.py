@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict, config_dict
 
-from cml_jax import strategies
+from cml_jax import keys as option_keys
 from cml_jax.data import datasets
 from cml_jax.options import (
     AT_LEAST_0,
@@ -154,7 +154,7 @@ _ORDER = ("", "dataset", "sampler", "model", "optimizer", "train", "eval", "chec
 
 def _all_keys() -> dict[str, Option]:
     keys = {f"{section}.{o.name}".lstrip("."): o for section, cls in _CLASSES.items() for o in declared(cls)}
-    keys |= strategies.KEYS
+    keys |= option_keys.KEYS
     return dict(sorted(keys.items(), key=lambda item: _ORDER.index(section_of(item[0]))))
 
 

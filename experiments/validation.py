@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import jax
 import numpy as np
 
-from cml_jax import batches, metrics, strategies
+from cml_jax import batches, keys, metrics, strategies
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError
 from cml_jax.strategies import Options
@@ -39,7 +39,7 @@ def validate(config: Config) -> None:
         raise ConfigError("config.log.tensorboard = True needs pip install -e '.[tensorboard]'; or leave it out.")
     _check_devices(config)
     chosen = options_of(config)
-    for option in strategies.unused(chosen, values):
+    for option in keys.unused(chosen, values):
         if option.enforced:
             raise ConfigError(
                 f"config.{option.key} = {option.value!r} has an effect only with {option.needed}; leave it out."
@@ -72,7 +72,7 @@ def options_of(config: Config, dataset: Dataset | None = None, num_steps: int | 
 def notes_on_unused(chosen: Options, config: Config) -> list[str]:
     """Lines for the log about options that were set and have no effect, one a strategy."""
     found: dict[str, list[str]] = {}
-    for option in strategies.unused(chosen, dict(flatten(config))):
+    for option in keys.unused(chosen, dict(flatten(config))):
         found.setdefault(option.by, []).append(option.key.split(".")[1])
     return [f"not used by {by}: {', '.join(names)}" for by, names in found.items()]
 
@@ -95,9 +95,9 @@ def _check_devices(config: Config) -> None:
         )
 
 
-def unknown_key(keys: Iterable[str]) -> str | None:
+def unknown_key(given: Iterable[str]) -> str | None:
     """A sentence about the first of the dotted keys that no config has, or None."""
-    for key in keys:
+    for key in given:
         if key not in KEYS:
             close = difflib.get_close_matches(key, KEYS, n=1)
             if key.split(".")[0] == "sweep":

@@ -1,3 +1,4 @@
+import gc
 import mmap
 import os
 import shutil
@@ -42,6 +43,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")  # no silent broadcasting
 # Chi-square tests fail where the p-value is below this. Keys are fixed, so a passing test keeps passing; for a new key
 # the chance of a false alarm is one in a hundred thousand a test.
 FALSE_ALARM_RATE = 1e-5
+_ENOUGH_BYTES = 1_200_000_000  # of memory, of one process of tests
 
 
 def assert_law(counts, probabilities):
@@ -92,6 +94,16 @@ def trained(tmp_path_factory):
     train.train_and_evaluate(config, folder / "run")
     (folder / "data.csv").unlink()
     return folder / "run"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_compiled_programs():
+    """Lets go of what the module has compiled where the process has grown large; the cache on disk has it still."""
+    yield
+    resident = Path("/proc/self/statm")
+    if resident.exists() and int(resident.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > _ENOUGH_BYTES:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

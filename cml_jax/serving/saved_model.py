@@ -11,10 +11,11 @@ import jax.numpy as jnp
 
 from cml_jax.data.saved import load_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
+from cml_jax.keys import SECTIONS
 from cml_jax.serving.best_params import read_best
 from cml_jax.serving.raw_ids import RawIds
 from cml_jax.serving.recommender import Recommender
-from cml_jax.strategies import SECTIONS, Options, options_of_config
+from cml_jax.strategies import Options, options_of_config
 from cml_jax.types import Params
 
 

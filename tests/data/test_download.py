@@ -109,7 +109,7 @@ def test_server_that_refuses_or_is_not_there_is_named(serve, tmp_path):
     nowhere = source._replace(url="http://127.0.0.1:9/ml-tiny.zip")
     with pytest.raises(DataError, match=r"\(no answer: .*refused\); try again, or put ratings\.dat of http") as caught:
         download.fetch("tiny", nowhere, tmp_path / "cache")
-    assert "--config.dataset.format=movielens --config.dataset.path=FOLDER" in str(caught.value)
+    assert "into a folder and set dataset.format to 'movielens' and dataset.path to that folder" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 
-from cml_jax import strategies
+from cml_jax import keys
 from cml_jax.errors import ConfigError
 from cml_jax.losses import LOSSES
 from cml_jax.models import MODELS
@@ -60,7 +60,7 @@ def configs_that_use(key):
         if key in _NAMES:
             has_effect = before.values()[_NAMES[key]] != after.values()[_NAMES[key]]
         else:
-            has_effect = key not in {option.key for option in strategies.unused(after, dict(flatten(changed)))}
+            has_effect = key not in {option.key for option in keys.unused(after, dict(flatten(changed)))}
         if has_effect:
             seen |= {*enumerate(names)}
             yield base, changed

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -206,9 +207,9 @@ def counting(run, data):
     """In the place of `loop._compiled`: the loss of a step is its number, and nothing is trained."""
 
     def advance(state, options, num_steps):
-        losses = int(state.step) + np.arange(1.0, num_steps + 1)
+        losses = jnp.asarray(int(state.step) + np.arange(1.0, num_steps + 1))
         state = dataclasses.replace(state, step=state.step + num_steps)
-        return state, StepMetrics(losses, np.zeros(num_steps, np.int32)), 1.0
+        return state, StepMetrics(losses, jnp.zeros(num_steps, jnp.int32)), 1.0
 
     return advance
 

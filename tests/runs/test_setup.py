@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cml_jax import strategies
+from cml_jax import keys
 from cml_jax.data import datasets
 from cml_jax.errors import ConfigError
 from experiments.config import KEYS, flatten
@@ -50,13 +50,13 @@ def setup_of(config, loaded=None):
 
 
 def test_every_key_is_covered_here():
-    assert {*REST, *OF_DATA, *strategies.KEYS} == {*KEYS}
+    assert {*REST, *OF_DATA, *keys.KEYS} == {*KEYS}
 
 
-@pytest.mark.parametrize("key", strategies.KEYS)
+@pytest.mark.parametrize("key", keys.KEYS)
 def test_every_option_reaches_the_step(key):
     """Under each model, loss and sampler that use it."""
-    name = next(name for name, of_key in strategies.OPTION_NAMES.items() if of_key == key)
+    name = next(name for name, of_key in keys.OPTION_NAMES.items() if of_key == key)
     found = 0
     for _, config in configs_that_use(key):
         value, expected = setup_of(config).options.values()[name], dict(flatten(config))[key]
@@ -111,7 +111,7 @@ def test_weight_of_gor_switches_its_form_on():
     assert forms == ["none", "mean", "sum"]
 
 
-@pytest.mark.parametrize("key", strategies.KEYS)
+@pytest.mark.parametrize("key", keys.KEYS)
 def test_runs_that_differ_in_what_is_compiled_do_not_share_a_program(key):
     """And those that differ in a number do, but for what follows from it."""
     for base, changed in configs_that_use(key):

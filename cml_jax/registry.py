@@ -1,4 +1,4 @@
-"""Registries of strategies: models, losses, samplers and row modes by name."""
+"""Registries of strategies: models, losses and samplers by name."""
 
 import dataclasses
 import inspect

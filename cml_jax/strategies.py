@@ -108,7 +108,8 @@ class Options:
     def replace_options(self, train: Interactions | None = None, **values: Any) -> "Options":
         """The same with other values, by name as for `make_options`; what is derived is derived anew."""
         kept = {name: value for name, value in self.values().items() if name in OPTION_NAMES}
-        return make_options(train, **kept | {"num_shards": self.num_shards} | values)
+        _check_values(values)
+        return _make_options(train, kept | {"num_shards": self.num_shards} | values)
 
     def check_data(self, train: Interactions) -> None:
         """Raises ConfigError where the data do not allow the options."""
@@ -137,6 +138,12 @@ def make_options(train: Interactions | None = None, **values: Any) -> Options:
     Raises:
         ConfigError: an option is unknown or out of range, or options do not go together.
     """
+    _check_values(values)
+    return _make_options(train, values)
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError where a name is unknown or a value out of range."""
     for name, value in values.items():
         if name in OPTION_NAMES:
             KEYS[OPTION_NAMES[name]].check(value, OPTION_NAMES[name])
@@ -144,6 +151,9 @@ def make_options(train: Interactions | None = None, **values: Any) -> Options:
             close = difflib.get_close_matches(name, OPTION_NAMES, n=1)
             hint = f"did you mean {close[0]}?" if close else f"choose some of {', '.join(sorted(OPTION_NAMES))}."
             raise ConfigError(f"{name} is not an option; {hint}")
+
+
+def _make_options(train: Interactions | None, values: Mapping[str, Any]) -> Options:
     loss = values.get("loss", DEFAULT_NAMES["loss"])
     names = {
         "model": values.get("model") or default_model(loss),
@@ -207,6 +217,8 @@ def _checked(chosen: Options) -> Options:
         )
     if chosen.loss_takes == "candidates":
         check_offers_candidates(chosen)
+    if chosen.num_shards < 1:
+        raise ConfigError(f"num_shards = {chosen.num_shards} must be 1 or more.")
     if chosen.batch_size % chosen.num_shards:
         raise ConfigError(
             f"train.batch_size = {chosen.batch_size} must be a multiple of the number of shards, {chosen.num_shards}."

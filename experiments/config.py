@@ -37,11 +37,7 @@ _COUNT = Range(lambda v: 1 <= v < 2**31, "must be 1 or more and below 2^31")
 class RunOptions:
     """Options of a run as a whole."""
 
-    seed: int = static(
-        0,
-        "seed of every random draw of the training",
-        Range(lambda v: 0 <= v < 2**31, "must be 0 or more and below 2^31"),
-    )
+    seed: int = static(0, "seed of every random draw of the training", _SEED)
 
 
 @options

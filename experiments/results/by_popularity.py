@@ -23,7 +23,7 @@ def by_popularity(kept: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
     """A panel a data set, a line a strategy: NDCG of the held-out items of each tenth of the training pairs.
 
     Args:
-        kept: title -> rows, as `result_tables.read` returns them.
+        kept: title -> rows, as `tables.read` returns them.
     """
     figure = Figure(figsize=(11, 3.4 * -(-len(kept) // 2) + 0.5), dpi=drawing.DPI, layout="constrained")
     panels = figure.subplots(-(-len(kept) // 2), 2, squeeze=False).ravel()

@@ -50,7 +50,7 @@ class Table(NamedTuple):
         title: its name.
         metrics: name -> heading; the first one has intervals.
         percent: whether the metrics but for MMR are in percent.
-        valid_listed: metrics that are shown by the protocol of experiments/rescore.py too.
+        valid_listed: metrics that are shown by the protocol of experiments/results/rescore.py too.
     """
 
     title: str

@@ -113,15 +113,23 @@ def save(manager: ocp.CheckpointManager, progress: Progress, about: dict[str, An
         UserError: this checkpoint, or the one before, cannot be written.
     """
     step = int(progress.state.step)
-    if step in manager.all_steps():
-        return
-    checksums = [int(value) for value in fingerprint(progress)]
+    if step not in manager.all_steps():
+        write(manager, step, progress._asdict(), about)
+
+
+def write(manager: ocp.CheckpointManager, step: int, tree: dict[str, PyTree], about: dict[str, Any]) -> None:
+    """Starts writing a checkpoint, as `save` does, of trees by name, the best parameters as the last of them.
+
+    Raises:
+        UserError: this checkpoint, or the one before, cannot be written.
+    """
+    checksums = [int(value) for value in fingerprint(list(tree.values()))]
     try:
         manager.save(
             step,
             args=ocp.args.Composite(
                 # A copy, because the step that comes next reuses the buffers.
-                progress=ocp.args.PyTreeSave(jax.tree.map(jnp.copy, progress._asdict())),
+                progress=ocp.args.PyTreeSave(jax.tree.map(jnp.copy, tree)),
                 about=ocp.args.JsonSave({"about": about, "fingerprint": checksums, "format": FORMAT}),
             ),
         )

@@ -100,7 +100,14 @@ OPTION_NAMES: dict[str, str] = {option_name(key): key for key in KEYS}
 """Keyword of `make_options` -> config key."""
 
 
-def _check_losses() -> None:
+def _check_losses_and_models() -> None:
+    used = {strategy.make(strategy.options()).similarity for strategy in LOSSES.values()}
+    for name, strategy in MODELS.items():
+        if not used.intersection(strategy.options.similarities):
+            raise TypeError(
+                f"model '{name}': no loss compares by one of its similarities, {strategy.options.similarities}; "
+                f"register one."
+            )
     offered = {similarity for strategy in MODELS.values() for similarity in strategy.options.similarities}
     for name, strategy in LOSSES.items():
         loss = strategy.make(strategy.options())
@@ -110,7 +117,7 @@ def _check_losses() -> None:
             raise TypeError(f"loss '{name}': no model offers the similarity '{loss.similarity}'; register one.")
 
 
-_check_losses()
+_check_losses_and_models()
 if len(OPTION_NAMES) < len(KEYS):
     raise TypeError("Two options of different sections have the same name; choose another name for one of them.")
 

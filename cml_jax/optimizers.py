@@ -48,9 +48,18 @@ class OptimizerOptions(StrategyOptions):
     average: bool = derived(False)
 
     def resolved(self, chosen: Any, train: Any) -> dict[str, Any]:
-        """The window of the average in steps, where the number of pairs is known."""
+        """The window of the average in steps, where the number of pairs is known.
+
+        Raises:
+            ConfigError: the learning rate is to fall over a number of steps that is not known.
+        """
         found: dict[str, Any] = {"average": bool(self.average_passes > 0)}
         if train is not None:
+            if self.schedule != "constant" and self.decay_steps == math.inf:
+                raise ConfigError(
+                    f"optimizer.schedule = '{self.schedule}' ends with the run, whose length is not known; give "
+                    f"decay_steps, the number of its steps, too."
+                )
             found["average_steps"] = self.average_passes * train.num_pairs / chosen.batch_size
         return found
 

@@ -31,8 +31,9 @@ class SmlOptions(PointOptions):
     margin_limit: float = traced(1.0, "l of SML: upper bound of a learned margin", POSITIVE)
 
     def check(self, chosen: Any) -> None:
-        """Raises ConfigError where the loss takes no margin of its own for each pair."""
-        if chosen.make_loss().hinge is None:
+        """Raises ConfigError where the loss is more, or takes no margin of its own for each pair."""
+        loss = chosen.make_loss()
+        if loss.hinge is None or loss.penalty is not None:
             raise ConfigError(
                 f"model.name = 'sml' learns margins, which model.loss = '{chosen.loss.name}' does not have; use "
                 f"model.loss = 'triplet'."

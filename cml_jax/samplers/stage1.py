@@ -36,8 +36,8 @@ def takes_negatives(chosen: Any) -> bool:
 
 
 def _draws_candidates(chosen: Any) -> bool:
-    """Two-stage sampling draws candidates whatever the loss takes."""
-    return takes_candidates(chosen) or chosen.sampler.name == "two_stage"
+    """Whether the chosen sampler draws candidates at each step."""
+    return chosen.sampler.options.draws_candidates(chosen)
 
 
 @options
@@ -56,9 +56,13 @@ class CandidateOptions(StrategyOptions):
         """Weights of all items on the host, ndarray[I] -> ndarray[I] float64; here every item has the same."""
         return np.ones(len(popularity))
 
+    def draws_candidates(self, chosen: Any) -> bool:
+        """Whether a step draws candidates; here where the loss takes them."""
+        return takes_candidates(chosen)
+
     def num_distinct(self, chosen: Any) -> int:
         """How many items a step draws without replacement."""
-        return self.num_candidates if takes_candidates(chosen) else 0
+        return self.num_candidates if self.draws_candidates(chosen) else 0
 
     def resolved(self, chosen: Any, train: Interactions | None) -> dict[str, Any]:
         """The number of independent draws that hold as many distinct items, see `draws.num_draws_needed`."""
@@ -69,7 +73,7 @@ class CandidateOptions(StrategyOptions):
 
     def check_data(self, chosen: Any, train: Interactions) -> None:
         """Raises ConfigError where more candidates are asked for than there are items."""
-        if _draws_candidates(chosen) and self.num_candidates > train.num_items:
+        if self.draws_candidates(chosen) and self.num_candidates > train.num_items:
             raise ConfigError(
                 f"sampler.num_candidates = {self.num_candidates} is above the number of items, {train.num_items}; "
                 f"lower it."

@@ -36,10 +36,10 @@ class TwoStageOptions(Stage2Options):
         Effect(takes_negatives, "a loss that takes negatives"),
     )
 
-    def num_distinct(self, chosen: Any) -> int:
-        """The candidates."""
+    def draws_candidates(self, chosen: Any) -> bool:
+        """Always: negatives are drawn from them too."""
         del chosen
-        return self.num_candidates
+        return True
 
 
 def make(options: TwoStageOptions, data: DeviceInteractions, shape: BatchShape) -> Sampler:

@@ -1,8 +1,6 @@
 """A model's points for other systems: NumPy, safetensors and faiss files, with the raw ids beside them."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import polars as pl
 import safetensors.numpy
 
 from cml_jax.errors import UserError
+from cml_jax.files import new_folder
 from cml_jax.serving import ann
 from cml_jax.serving.raw_ids import RawIds
 from cml_jax.serving.recommender import Recommender
@@ -39,21 +38,9 @@ def export(model: Recommender, folder: Path, how: ann.Hnsw) -> str:
     Raises:
         UserError: the folder holds something, or cannot be written, or the model has no vectors.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already; name a new folder.")
-    beside = folder.with_name(f"{folder.name}.part")
-    try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
+    # Polars and faiss have errors of their own for a full disk.
+    with new_folder(folder, (RuntimeError, pl.exceptions.PolarsError)) as beside:
         text = _write(model, beside, how)
-        os.replace(beside, folder)
-    except BaseException as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        # Polars and faiss have errors of their own for a full disk.
-        if isinstance(error, OSError | RuntimeError | pl.exceptions.PolarsError):
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
-            raise UserError(f"{folder}: cannot be written ({reason}); make room or name another folder.") from error
-        raise
     return f"{text}\nWrote {folder}."
 
 

@@ -42,8 +42,12 @@ def fold_in(
         ndarray[n, ...] float32, as the rows of the table 'users'.
     """
     ranking = jax.jit(_ranking_of)(options, params, data)
-    numbers = _BYTES_PER_SCORE + (8 * ranking.row_numbers if isinstance(ranking, Score) else 0)
-    at_once = int(memory_budget_mb * 2**20 / (numbers * data.num_items))
+    if isinstance(ranking, Score):
+        bytes_per_score = _BYTES_PER_SCORE + 8 * ranking.row_numbers
+    else:
+        vectors = ranking.queries.shape[1] if ranking.queries.ndim == 3 else 1
+        bytes_per_score = _BYTES_PER_SCORE + 8 * (vectors - 1)
+    at_once = int(memory_budget_mb * 2**20 / (bytes_per_score * data.num_items))
     size = max(1, min(at_once, _MAX_CHUNK, histories.num_users))
     log_weights = jax.jit(negative_weights)(data.popularity)
     found = np.empty((histories.num_users, *params.tables["users"].shape[1:]), np.float32)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -192,6 +193,16 @@ class Recommender:
         points = self.user_points
         points = points if points.ndim == 2 else jnp.mean(points, axis=1)
         return _neighbours(points, self.user_ids, user, k, self.memory_budget_mb)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the model to a new folder, from which `cml_jax.load` reads it.
+
+        Raises:
+            UserError: the folder holds something, or cannot be written.
+        """
+        from cml_jax.serving import saved_model  # which makes a Recommender
+
+        saved_model.save(self, folder)
 
     def _history(self, items: Any) -> Interactions:
         """One row: the items' numbers."""

@@ -1,4 +1,4 @@
-"""From the workdir of a run to a model in use; the data set it was trained on is not needed."""
+"""A model in use, loaded from the workdir of a run or from a folder that it was saved to; no data set is needed."""
 
 import json
 import math
@@ -9,9 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cml_jax.data.saved import load_dataset
+from cml_jax import checkpoint
+from cml_jax.data.interactions import Dataset, nothing
+from cml_jax.data.saved import load_dataset, save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
-from cml_jax.keys import SECTIONS
+from cml_jax.files import new_folder
+from cml_jax.keys import OPTION_NAMES, SECTIONS
 from cml_jax.serving.best_params import read_best
 from cml_jax.serving.raw_ids import RawIds
 from cml_jax.serving.recommender import Recommender
@@ -78,3 +81,38 @@ def _read_config(path: Path) -> tuple[Options, str]:
         raise ConfigError(
             f"{path}: not the config of a run ({str(error).rstrip('.')}); give the workdir of one."
         ) from error
+
+
+def save(model: Recommender, folder: str | os.PathLike[str]) -> None:
+    """Writes a new folder from which `load` makes the same model; it is there when it is whole, and not before.
+
+    It holds config.json, dataset.npz and checkpoints/, as the workdir of a run does, without the state of the training.
+
+    Args:
+        model: the model.
+        folder: is made; an empty one may be there.
+
+    Raises:
+        UserError: the folder holds something, or cannot be written.
+    """
+    no_test = nothing(len(model.user_ids), len(model.item_ids))
+    dataset = Dataset(model.train, model.valid, no_test, model.user_ids.values, model.item_ids.values)
+    sha256 = dataset.sha256()
+    with new_folder(Path(folder)) as beside:
+        (beside / "config.json").write_text(json.dumps(_as_config(model.options) | {"data_sha256": sha256}, indent=2))
+        save_dataset(beside / "dataset.npz", dataset, sha256)
+        best = checkpoint.Best(model.params, jnp.int32(model.step), jnp.float32(0))
+        with checkpoint.open_manager(beside / "checkpoints", keep=1) as manager:
+            checkpoint.write(manager, model.step, {"best": best}, {})
+            checkpoint.wait(manager)
+
+
+def _as_config(options: Options) -> dict[str, Any]:
+    """The options as the sections of a config; infinity stands as None, as there."""
+    values, config = options.values(), {}
+    for name, key in OPTION_NAMES.items():
+        if name in values:
+            value = values[name] if isinstance(values[name], str | bool | int) else float(values[name])
+            section, last = key.split(".")
+            config.setdefault(section, {})[last] = None if value == math.inf else value
+    return config

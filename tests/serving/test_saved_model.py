@@ -97,3 +97,19 @@ def test_parameters_that_were_never_evaluated_are_refused(copy, monkeypatch):
 def test_budget_must_be_a_number_above_zero(budget, trained):
     with pytest.raises(UserError, match="memory_budget_mb"):
         cml_jax.load(trained, budget)
+
+
+def test_saved_model_is_loaded_as_it_was(trained, tmp_path):
+    """Lists, neighbours, new users and every option; and a second save does not touch what is there."""
+    model = cml_jax.load(trained)
+    model.save(tmp_path / "saved")
+    loaded = cml_jax.load(tmp_path / "saved")
+    users, items = model.user_ids.values.tolist(), model.item_ids.values.tolist()
+    assert loaded.recommend(users, 9).equals(model.recommend(users, 9))
+    assert loaded.similar_items(items[3], 5).equals(model.similar_items(items[3], 5))
+    np.testing.assert_array_equal(loaded.fold_in(items[:4]), model.fold_in(items[:4]))
+    assert loaded.options == model.options and loaded.step == model.step
+    before = snapshot(tmp_path / "saved")
+    with pytest.raises(UserError, match="saved: is there already; name a new folder"):
+        model.save(tmp_path / "saved")
+    assert snapshot(tmp_path / "saved") == before

@@ -22,7 +22,7 @@ class Best(NamedTuple):
     """The best parameters so far, by the validation metric that a run selects on.
 
     Attributes:
-        params: the tables at that step.
+        params: what was trained, at that step.
         step: int32 scalar; 0 before the first evaluation.
         value: float32 scalar; the metric, -1 before the first evaluation.
     """

@@ -6,9 +6,9 @@ python -m experiments.recommend --workdir=DIR --history=FILE.csv --output=FILE.c
 python -m experiments.recommend --workdir=DIR --similar_items=ID
 python -m experiments.recommend --workdir=DIR --export=FOLDER
 
-Tables have the columns user, rank, item and score, the negative squared distance; csv, jsonl or parquet by the name of
---output. Items of a user's training and validation pairs are left out. --history names a csv, tsv or parquet file with
-columns user and item: new users, who are folded in.
+Tables have the columns user, rank, item and score, in most models the negative squared distance; csv, jsonl or parquet
+by the name of --output. Items of a user's training and validation pairs are left out. --history names a csv, tsv or
+parquet file with columns user and item: new users, who are folded in.
 """
 
 import sys

@@ -61,6 +61,12 @@ def make(options: PopularityNegativesOptions, data: DeviceInteractions, shape: B
     Without replacement, as the released code does it, the batch's B N negatives are first drawn without replacement;
     known positives among them are then redrawn one by one, with replacement. Candidates are those of stage 1.
     """
+    needed = shape.batch_size * shape.num_negatives
+    if options.without_replacement and shape.takes == "negatives" and needed > data.num_items:
+        raise ConfigError(
+            f"sampler.without_replacement needs {needed} negatives a step of {data.num_items} items; lower "
+            f"train.batch_size or model.num_negatives."
+        )
 
     def init():
         weights = popularity_weights(data.popularity, options.popularity_exponent, options.popularity_cap)

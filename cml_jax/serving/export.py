@@ -59,6 +59,7 @@ def _write(model: Recommender, folder: Path, how: ann.Hnsw) -> str:
         about["inner_product"] = "score + ||u||^2 = (u, 1) . (2 i, -||i||^2)"
     if users.ndim == 3:
         about |= {"vectors_per_user": users.shape[1], "score": f"the largest of {about['score']} over a user's vectors"}
+        about.pop("inner_product", None)  # the norms of a user's vectors differ, so products do not compare them
     np.save(folder / "items.npy", items)
     np.save(folder / "users.npy", users)
     safetensors.numpy.save_file(

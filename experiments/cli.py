@@ -88,7 +88,12 @@ def _parse(argv: Sequence[str], own: flags.FlagValues | None) -> list[str]:
 
 
 def with_flags(sentence: str) -> str:
-    """The sentence with config keys written as flags: 'dataset.path' as '--config.dataset.path'."""
+    """The sentence with config keys written as flags: 'dataset.path' as '--config.dataset.path'.
+
+    As it is where the command has no such flags.
+    """
+    if "config" not in flags.FLAGS:
+        return sentence
     return re.sub(
         r"(?<![\w.-])(?:config\.)?([a-z]+\.[a-z_]+)(?!\w)",
         lambda found: f"--config.{found[1]}" if found[1] in config.KEYS else found[0],

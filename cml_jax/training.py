@@ -70,18 +70,17 @@ def make_step(options: Options) -> Callable[[TrainState, DeviceInteractions], tu
         lookups, params = model.lookups(batch, data), state.params
 
         optimizers = _optimizers(options, model, params, state.step)
-        reads = {
-            table: optimizers[table].read(ids, state.opt_state[table], params.tables[table])
-            for table, ids in _ids_by_table(lookups).items()
-        }
+        ids, counted = _of_tables(lookups, "ids"), _of_tables(lookups, "counted")
+        reads = {name: optimizers[name].read(ids[name], state.opt_state[name], params.tables[name]) for name in ids}
         rows = {table: read.values for table, read in reads.items()}
         objective = functools.partial(_objective, options, model, lookups, batch)
         loss, (grads, dense_grads) = jax.value_and_grad(objective, argnums=(0, 1))(rows, params.dense)
 
         tables, opt_state = dict(params.tables), dict(state.opt_state)
         for table, read in reads.items():
-            ids = _counted_ids(lookups, table)
-            written = optimizers[table].write(grads[table], ids, read, opt_state[table], tables[table])
+            # What does not count is sent out of bounds, where the optimizer drops it.
+            rows_written = jnp.where(counted[table], ids[table], _NO_ROW)
+            written = optimizers[table].write(grads[table], rows_written, read, opt_state[table], tables[table])
             tables[table], opt_state[table] = written
         updates, dense_opt_state = dense_optimizer(options.optimizer, state.step).update(
             dense_grads, state.dense_opt_state, params.dense
@@ -166,19 +165,12 @@ def _points(options: Options, model: Model, state: TrainState, snapshot: Array |
     )
 
 
-def _ids_by_table(lookups: dict[str, Lookup]) -> dict[str, Array]:
-    """The rows of each table that any role reads, one role after the other."""
-    tables = dict.fromkeys(lookup.table for lookup in lookups.values())
-    return {
-        table: jnp.concatenate([lookup.ids.ravel() for lookup in lookups.values() if lookup.table == table])
-        for table in tables
-    }
-
-
-def _counted_ids(lookups: dict[str, Lookup], table: str) -> Array:
-    """The rows of a table in the same order; what does not count is out of bounds, where the optimizer drops it."""
-    own = [lookup for lookup in lookups.values() if lookup.table == table]
-    return jnp.concatenate([jnp.where(lookup.counted, lookup.ids, _NO_ROW).ravel() for lookup in own])
+def _of_tables(lookups: dict[str, Lookup], field: str) -> dict[str, Array]:
+    """A field of the look-ups by table, flat: 'ids' or 'counted' of one role after the other."""
+    found: dict[str, list[Array]] = {}
+    for lookup in lookups.values():
+        found.setdefault(lookup.table, []).append(getattr(lookup, field).ravel())
+    return {table: jnp.concatenate(parts) for table, parts in found.items()}
 
 
 def _by_role(lookups: dict[str, Lookup], by_table: dict[str, Array]) -> dict[str, Array]:

@@ -10,7 +10,7 @@ import optax
 from cml_jax import sharding
 from cml_jax.errors import ConfigError
 from cml_jax.options import FINITE_AT_LEAST_0, POSITIVE, StrategyOptions, derived, one_of, options, static, traced
-from cml_jax.rowwise import ROW_MODES, TableOptimizer
+from cml_jax.rowwise import ONLY_FOR, ROW_MODES, TableOptimizer
 from cml_jax.types import Array
 
 OPTIMIZERS = {"adagrad": optax.adagrad, "adam": optax.adam, "rmsprop": optax.rmsprop, "sgd": optax.sgd}
@@ -66,9 +66,10 @@ class OptimizerOptions(StrategyOptions):
     def check(self, chosen: Any) -> None:
         """Raises ConfigError where the row mode is for another optimizer."""
         del chosen
-        if self.rows == "catch_up" and self.name != "adam":
+        only = ONLY_FOR.get(self.rows, self.name)
+        if self.name != only:
             raise ConfigError(
-                f"optimizer.rows = 'catch_up' is for optimizer.name = 'adam', not '{self.name}'; rows without a "
+                f"optimizer.rows = '{self.rows}' is for optimizer.name = '{only}', not '{self.name}'; rows without a "
                 f"gradient stand still with the others, so 'lazy' does the same."
             )
 

@@ -198,3 +198,4 @@ ROW_MODES: dict[str, Callable[..., TableOptimizer]] = {  # name -> (transform, p
     "dense": lambda transform, project, learning_rate: dense(transform, project),
     "lazy": lambda transform, project, learning_rate: lazy(transform, project),
 }
+ONLY_FOR = {"catch_up": "adam"}  # row mode -> the one optimizer that it is written for

@@ -106,8 +106,17 @@ class Options:
         return (*chosen, self.optimizer, self.batch, self.objective)
 
     def replace_options(self, train: Interactions | None = None, **values: Any) -> "Options":
-        """The same with other values, by name as for `make_options`; what is derived is derived anew."""
+        """The same with other values, by name as for `make_options`.
+
+        What is derived is derived anew; where that takes the data and these are not given, it is kept if none of the
+        options that it follows from changes.
+        """
         kept = {name: value for name, value in self.values().items() if name in OPTION_NAMES}
+        if train is None and not values.keys() & {"batch_size", "num_negatives", "optimizer", *REGISTRIES}:
+            for part in self._parts():
+                own = field_names(type(part))
+                if not values.keys() & {*own}:
+                    kept |= {name: getattr(part, name) for name in own if name in derived_names()}
         _check_values(values)
         return _make_options(train, kept | {"num_shards": self.num_shards} | values)
 
@@ -230,7 +239,7 @@ def _checked(chosen: Options) -> Options:
 
 def check_offers_candidates(chosen: Options) -> None:
     """Raises ConfigError where the loss takes candidates and the sampler offers none."""
-    offering = [name for name in SAMPLERS if "num_candidates" in field_names(SAMPLERS[name].options)]
+    offering = [name for name in SAMPLERS if SAMPLERS[name].options.offers_candidates]
     if chosen.sampler.name not in offering:
         raise ConfigError(
             f"model.loss = '{chosen.loss.name}' takes candidates, which sampler.name = '{chosen.sampler.name}' does "

@@ -38,6 +38,11 @@ class SmlOptions(PointOptions):
                 f"model.name = 'sml' learns margins, which model.loss = '{chosen.loss.name}' does not have; use "
                 f"model.loss = 'triplet'."
             )
+        if chosen.make_loss().scale > self.margin_limit:
+            raise ConfigError(
+                f"model.margin = {chosen.make_loss().scale:g}, at which margins start, is above model.margin_limit = "
+                f"{self.margin_limit:g}; lower it, or raise the limit."
+            )
 
 
 def make(options: SmlOptions, loss: Loss) -> Model:

@@ -1,14 +1,26 @@
 """What a sampler is: a record of pure functions that draw negatives, or offer candidates, for a batch of positives."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from cml_jax.options import StrategyOptions, options
 from cml_jax.types import Array, Points, PyTree
 
 MAKE_ARGUMENTS = ("options", "data", "shape")
+
+
+@options
+class SamplerOptions(StrategyOptions):
+    """Base of the options of samplers.
+
+    Attributes:
+        offers_candidates: whether the sampler has the function `candidates`.
+    """
+
+    offers_candidates: ClassVar[bool] = False
 
 
 class BatchShape(NamedTuple):

@@ -1,7 +1,7 @@
 """Stage 1 of two-stage sampling: distinct candidates for a batch, drawn by popularity without replacement."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,12 @@ from cml_jax.options import (
     FINITE_AT_LEAST_0,
     POSITIVE,
     Effect,
-    StrategyOptions,
     derived,
     options,
     static,
     traced,
 )
-from cml_jax.samplers.base import Candidates
+from cml_jax.samplers.base import Candidates, SamplerOptions
 from cml_jax.types import Array, DeviceInteractions, PyTree
 
 
@@ -41,8 +40,10 @@ def _draws_candidates(chosen: Any) -> bool:
 
 
 @options
-class CandidateOptions(StrategyOptions):
+class CandidateOptions(SamplerOptions):
     """Options of samplers that offer candidates."""
+
+    offers_candidates: ClassVar[bool] = True
 
     num_candidates: int = static(
         2000,

@@ -29,8 +29,8 @@ def _all_finite(rows: Array) -> Array:
 
 def _diverged(what: str, config: Config) -> TrainingError:
     return TrainingError(
-        f"{what}; lower config.optimizer.learning_rate (now {config.optimizer.learning_rate:g}) or set "
-        f"config.model.constraint to 'sphere' (now '{config.model.constraint}')."
+        f"{what}; lower config.optimizer.learning_rate (now {config.optimizer.learning_rate:g}), or bound the norms "
+        f"with config.model.constraint (now '{config.model.constraint}')."
     )
 
 

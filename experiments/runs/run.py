@@ -28,6 +28,7 @@ class Run:
     Attributes:
         setup: what it is.
         options: of its steps, on all its devices.
+        data: the training interactions, on all its devices.
         workdir: its files.
         manager: of its checkpoints.
         say: prints a line of its log.
@@ -41,6 +42,7 @@ class Run:
 
     setup: Setup
     options: Options
+    data: DeviceInteractions
     workdir: Workdir
     manager: ocp.CheckpointManager
     say: Callable[[str], None]
@@ -93,7 +95,9 @@ class Run:
         checks.check_params(params, self.unreported["step"], setup.config)
         if not scoring.has_validation(setup.dataset):
             return {}
-        return scoring.score(setup.ranking(params), setup.dataset, "valid", setup.protocol, setup.valid_users).values
+        return scoring.score(
+            setup.ranking(params, self.data), setup.dataset, "valid", setup.protocol, setup.valid_users
+        ).values
 
     def report(self, params: Params | None = None, values: dict[str, float] | None = None) -> None:
         """Appends the report that was noted, with the metrics of the parameters where they were evaluated."""
@@ -132,7 +136,7 @@ class Run:
             num_members: of that program.
         """
         started, setup = time.perf_counter(), self.setup
-        final = scoring.final_scores(setup.ranking(self.best.params), setup.dataset, setup.protocol)
+        final = scoring.final_scores(setup.ranking(self.best.params, self.data), setup.dataset, setup.protocol)
         self.summary = make_summary(
             final,
             setup.dataset,
@@ -183,6 +187,7 @@ def open_run(
         run = Run(
             setup=setup,
             options=options,
+            data=data,
             workdir=opened,
             manager=manager,
             say=say,

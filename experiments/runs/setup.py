@@ -11,6 +11,7 @@ from cml_jax import batches
 from cml_jax.data import datasets
 from cml_jax.data.interactions import Dataset
 from cml_jax.strategies import Options
+from cml_jax.types import DeviceInteractions, Params, Ranking
 from experiments import validation
 from experiments.config import Config
 from experiments.runs import scoring
@@ -62,9 +63,9 @@ class Setup(NamedTuple):
         """Of every random draw."""
         return self.config.seed
 
-    def ranking(self, params: Any) -> Any:
-        """How the model ranks items, with these parameters."""
-        return self.options.make_model().ranking(params, self.dataset.train.to_device())
+    def ranking(self, params: Params, data: DeviceInteractions) -> Ranking:
+        """How the model ranks items, with these parameters and the training interactions."""
+        return self.options.make_model().ranking(params, data)
 
 
 def with_names(config: Config) -> Config:

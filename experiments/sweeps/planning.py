@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from cml_jax import population, sharding, training
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError, UserError
-from cml_jax.types import Params
+from cml_jax.types import DeviceInteractions, Params
 from experiments import validation
 from experiments.config import Config
 from experiments.runs import scoring
@@ -153,15 +153,15 @@ def _estimate(group: Group) -> tuple[float, float]:
         seconds.append(time.perf_counter() - before)
     step = sorted(seconds)[1] / _TIMED_STEPS * len(group) / len(together)
     params = states.params if setup.options.num_shards > 1 else population.member(states.params, 0)
-    evaluation = _seconds_of_evaluation(setup, params)
+    evaluation = _seconds_of_evaluation(setup, params, data)
     return step, compilation + setup.num_steps * step + len(group) * (first.num_evaluations + 2) * evaluation
 
 
-def _seconds_of_evaluation(setup: Setup, params: Params) -> float:
+def _seconds_of_evaluation(setup: Setup, params: Params, data: DeviceInteractions) -> float:
     if not scoring.has_validation(setup.dataset):
         return 0.0
     before = 0.0
     for _ in range(2):  # the first one compiles
         before = time.perf_counter()
-        scoring.score(setup.ranking(params), setup.dataset, "valid", setup.protocol, setup.valid_users)
+        scoring.score(setup.ranking(params, data), setup.dataset, "valid", setup.protocol, setup.valid_users)
     return time.perf_counter() - before

@@ -12,7 +12,7 @@ from experiments.config import Config
 from experiments.configs.results import steam
 from experiments.results import search_spaces
 
-CHOSEN = {"cml-ball": 4, "sml-ball": 2, "dpcml-ball": 4, "lrml-ball": 4}
+CHOSEN = {"cml-ball": 4, "sml-ball": 2, "dpcml-ball": 4, "lrml-ball": 2}
 
 
 def get_config(part: str = "final") -> Config:

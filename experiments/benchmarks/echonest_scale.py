@@ -81,7 +81,9 @@ def main() -> None:
         path.with_suffix(".part").replace(path)
     print(f"{path}: {_LINES.value:,} lines, {path.stat().st_size / 1e9:.2f} GB")
     for name, options in _RECIPES.items():
-        code = f"from experiments.benchmarks import echonest_scale; print(echonest_scale.load({str(path)!r}, {options}))"
+        code = (
+            f"from experiments.benchmarks import echonest_scale; print(echonest_scale.load({str(path)!r}, {options}))"
+        )
         done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
         print(f"{name}: {done.stdout.strip()}")
 

@@ -11,9 +11,7 @@ from experiments.results import search_spaces, tables
 from tests.reports.reported_runs import write_run
 from tests.tiny import ROOT
 
-MARKS = (
-    "before\n" + "".join(f"<!-- table {name} -->STALE<!-- end {name} -->\n" for name in tables.TABLES) + "after"
-)
+MARKS = "before\n" + "".join(f"<!-- table {name} -->STALE<!-- end {name} -->\n" for name in tables.TABLES) + "after"
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_every_other_key_reaches_the_run(key):
         config = tiny_config(eval__select="map@5") if key == "eval.enough_held_out" else tiny_config()
     before = REST[key](setup_of(config))
     config.update_from_flattened_dict({key: value})
-    expected = {"train.num_passes": math.ceil(value * PASS) / PASS if key == "train.num_passes" else None}
+    expected = {"train.num_passes": math.ceil(float(value) * PASS) / PASS if key == "train.num_passes" else None}
     assert REST[key](setup_of(config)) == expected.get(key, value) != before
 
 

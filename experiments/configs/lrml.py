@@ -3,7 +3,9 @@
 python -m experiments.main --config=experiments/configs/lrml.py --workdir=runs/lrml \
     --config.dataset.name=NAME --config.dataset.path=FILE_OR_FOLDER
 
-Without a path it runs on generated data. Items are ranked by a function of both, so there is nothing to export.
+On Last.fm two minutes on a busy core, test NDCG@50 0.260; on Steam-200k NDCG@3 20.2 % (three seeds; CML with the same
+sampler and budget 0.294 and 33.9 %, see RESULTS.md). Without a path it runs on generated data. Items are ranked by a
+function of both, so there is nothing to export.
 """
 
 from experiments.config import Config
@@ -14,4 +16,5 @@ def get_config() -> Config:
     """The config of LRML."""
     config = _family.base_config()
     config.model.name = "lrml"
+    config.optimizer.learning_rate = 1e-3
     return config

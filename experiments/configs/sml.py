@@ -3,7 +3,8 @@
 python -m experiments.main --config=experiments/configs/sml.py --workdir=runs/sml \
     --config.dataset.name=NAME --config.dataset.path=FILE_OR_FOLDER
 
-Without a path it runs on generated data.
+On Last.fm two minutes on a busy core, test NDCG@50 0.304; on Steam-200k NDCG@3 35.7 % (three seeds; CML with the same
+sampler and budget 0.294 and 33.9 %, see RESULTS.md). Without a path it runs on generated data.
 """
 
 from experiments.config import Config
@@ -14,4 +15,5 @@ def get_config() -> Config:
     """The config of SML."""
     config = _family.base_config()
     config.model.name = "sml"
+    config.optimizer.learning_rate = 1e-3
     return config

@@ -3,9 +3,9 @@
 python -m experiments.sweep --config=experiments/configs/family/steam.py --workdir=runs/family/steam \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
---config=experiments/configs/family/steam.py:search is the search on validation that chose the settings: the same four
-for each family (experiments/results/search_spaces.py), its own numbers at their defaults; CHOSEN has the best.
-RESULTS.md has the table.
+The settings in CHOSEN are those that validation chose on Last.fm (experiments/configs/family/lastfm.py:search), of
+four for each family (experiments/results/search_spaces.py), its own numbers at their defaults; :search here would
+choose on this data set. RESULTS.md has the table.
 """
 
 from experiments.config import Config

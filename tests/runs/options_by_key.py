@@ -17,6 +17,7 @@ _GIVEN = {  # where what follows from the type is not enough
     "eval.ks": (1, 7),
     "eval.select": "map@1",
     "eval.final_ks": (3,),
+    "model.margin_limit": 1.5,  # not below the margin
     "sharding.num_shards": 2,  # divides the batch size
 }
 

@@ -17,6 +17,7 @@ SLOW = ("cml", "inner_product", "sml")  # what they train is tried elsewhere; of
 def config_of(name, num_steps):
     case = dict(oracles.MODEL_CASES[name][0])
     more = {"average_passes": 1.0, "rows": "catch_up"}
+    case.setdefault("margin", 0.8)
     own = {f"model__{key}": value for key, value in case.items()} | {"model__name": name}
     return tiny_config(
         train__num_steps=num_steps,

@@ -63,6 +63,18 @@ def compile_by_default(lowered):
     return lowered.compile({_FUSION: True} if _FUSION in _FLAGS else {})
 
 
+def assert_gradient(value, gradient, point):
+    """The gradient of a function at a point, in double precision, against differences along three directions."""
+    rng, step = np.random.default_rng(2), 1e-6
+    for _ in range(3):
+        direction = [rng.normal(size=x.shape) for x in point]
+        ahead, behind = (
+            value(*[x + sign * step * d for x, d in zip(point, direction, strict=True)]) for sign in (1, -1)
+        )
+        along = sum(float((g * d).sum()) for g, d in zip(gradient, direction, strict=True))
+        np.testing.assert_allclose((ahead - behind) / (2 * step), along, rtol=1e-6, atol=1e-9)
+
+
 @pytest.fixture(scope="session")
 def ragged():
     """Small asymmetric interactions: 7 users, 11 items, rows of 1 to 8 items; item 10 has no user."""

@@ -11,6 +11,7 @@ from cml_jax.losses import LOSSES
 from cml_jax.models.base import loss_of_points
 from cml_jax.options import declared
 from tests import oracles
+from tests.conftest import assert_gradient
 
 RNG = np.random.default_rng(1)
 USER, POSITIVE = RNG.normal(size=5), RNG.normal(size=5) * 0.5
@@ -57,18 +58,11 @@ def test_value_equals_oracle(name, case):
 
 @pytest.mark.parametrize(("name", "case"), CASES, ids=str)
 def test_gradient_equals_finite_differences(name, case):
-    rng, step = np.random.default_rng(2), 1e-6
     with jax.enable_x64(True):
         value = jax.jit(functools.partial(loss_of_one, make_loss(name, case)))
         point = (USER, POSITIVE, OTHERS)
         gradient = jax.jit(jax.grad(value, argnums=(0, 1, 2)))(*point)
-        for _ in range(3):
-            direction = [rng.normal(size=x.shape) for x in point]
-            ahead, behind = (
-                value(*[x + sign * step * d for x, d in zip(point, direction, strict=True)]) for sign in (1, -1)
-            )
-            along = sum(float((g * d).sum()) for g, d in zip(gradient, direction, strict=True))
-            np.testing.assert_allclose((ahead - behind) / (2 * step), along, rtol=1e-6, atol=1e-9)
+        assert_gradient(value, gradient, point)
 
 
 @pytest.mark.parametrize(("name", "case"), CASES, ids=str)

@@ -7,6 +7,7 @@ from cml_jax.losses.gor import GOR_FORMS, gor, gor_penalty, gor_sum
 from cml_jax.losses.softmax import softmax_loss
 from cml_jax.losses.triplet import triplet_loss
 from tests import oracles
+from tests.conftest import assert_gradient
 
 RNG = np.random.default_rng(1)
 USER, POSITIVE = RNG.normal(size=5), RNG.normal(size=5) * 0.5
@@ -46,17 +47,10 @@ def test_term_of_the_batch_equals_oracle(term, expected):
 
 @pytest.mark.parametrize("term", [term for term, _ in TERMS.values()], ids=TERMS)
 def test_gradient_of_a_term_equals_finite_differences(term):
-    rng, step = np.random.default_rng(2), 1e-6
     with jax.enable_x64(True):
         point = (USER, POSITIVE, OTHERS)
         value, gradient = jax.jit(term), jax.jit(jax.grad(term, argnums=(0, 1, 2)))(*point)
-        for _ in range(3):
-            direction = [rng.normal(size=x.shape) for x in point]
-            ahead, behind = (
-                value(*[x + sign * step * d for x, d in zip(point, direction, strict=True)]) for sign in (1, -1)
-            )
-            along = sum(float((g * d).sum()) for g, d in zip(gradient, direction, strict=True))
-            np.testing.assert_allclose((ahead - behind) / (2 * step), along, rtol=1e-6, atol=1e-9)
+        assert_gradient(value, gradient, point)
 
 
 @pytest.mark.parametrize("form", [gor, gor_sum])

@@ -1,5 +1,7 @@
 """Collaborative Metric Learning with two-stage negative sampling, as pure functions in JAX."""
 
+from importlib.metadata import version
+
 from cml_jax.data.datasets import load as load_dataset
 from cml_jax.data.interactions import Dataset, Interactions
 from cml_jax.errors import ConfigError, DataError, TrainingError, UserError
@@ -27,6 +29,7 @@ __all__ = [
     "TrainState",
     "TrainingError",
     "UserError",
+    "__version__",
     "evaluate",
     "evaluation_params",
     "init_state",
@@ -37,3 +40,5 @@ __all__ = [
     "run_steps",
     "top_k",
 ]
+
+__version__ = version("cml_jax")

@@ -4,12 +4,14 @@ import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from cml_jax import defaults
 from cml_jax.losses import LOSSES, SIMILARITIES
 from cml_jax.models import MODELS
 from cml_jax.optimizers import OptimizerOptions
 from cml_jax.options import (
     AT_LEAST_1,
     Effect,
+    FromData,
     Option,
     StrategyOptions,
     declared,
@@ -29,7 +31,12 @@ LOSS_REDUCTIONS = ("mean", "sum")
 class BatchOptions(StrategyOptions):
     """Options of a step's batch."""
 
-    batch_size: int = static(256, "B, pairs of a step", AT_LEAST_1)
+    batch_size: int = static(
+        None,
+        "B, pairs of a step; none: follows from their number, about its root",
+        AT_LEAST_1,
+        from_data=FromData(defaults.batch_size, without=256),
+    )
 
 
 @options
@@ -47,7 +54,7 @@ class ObjectiveOptions(StrategyOptions):
 
 REGISTRIES: dict[str, Registry] = {"model": MODELS, "loss": LOSSES, "sampler": SAMPLERS}
 _NAME_KEYS = {"model": "model.name", "loss": "model.loss", "sampler": "sampler.name"}
-DEFAULT_NAMES = {"model": None, "loss": "triplet", "sampler": "two_stage"}
+DEFAULT_NAMES = {"model": None, "loss": "softmax", "sampler": "uniform"}
 _SECTIONS = {"model": "model", "loss": "model", "sampler": "sampler"}
 
 

@@ -34,13 +34,14 @@ class OptimizerOptions(StrategyOptions):
         one_of(("constant", "linear")),
     )
     average_passes: float = traced(
-        0.0,
+        2.0,
         "window of an average of the parameters, in passes, which is evaluated; 0: the last ones are",
         FINITE_AT_LEAST_0,
     )
-    rows: str = static(
-        "lazy",
-        "rows without a gradient: lazy | dense | catch_up; catch_up (adam): as dense, at about the cost of lazy",
+    rows: str | None = static(
+        None,
+        "rows without a gradient: lazy | dense | catch_up; catch_up (adam): as dense, at about the cost of lazy; none: "
+        "catch_up with adam, else lazy",
         one_of(ROW_MODES),
     )
     decay_steps: float = derived(math.inf, traced=True)
@@ -53,7 +54,7 @@ class OptimizerOptions(StrategyOptions):
         Raises:
             ConfigError: the learning rate is to fall over a number of steps that is not known.
         """
-        found: dict[str, Any] = {"average": bool(self.average_passes > 0)}
+        found: dict[str, Any] = {"average": bool(self.average_passes > 0), "rows": self.rows or self._default_rows()}
         if train is not None:
             if self.schedule != "constant" and self.decay_steps == math.inf:
                 raise ConfigError(
@@ -63,10 +64,13 @@ class OptimizerOptions(StrategyOptions):
             found["average_steps"] = self.average_passes * train.num_pairs / chosen.batch_size
         return found
 
+    def _default_rows(self) -> str:
+        return "catch_up" if self.name == ONLY_FOR["catch_up"] else "lazy"
+
     def check(self, chosen: Any) -> None:
         """Raises ConfigError where the row mode is for another optimizer."""
         del chosen
-        only = ONLY_FOR.get(self.rows, self.name)
+        only = ONLY_FOR.get(self.rows or self._default_rows(), self.name)
         if self.name != only:
             raise ConfigError(
                 f"optimizer.rows = '{self.rows}' is for optimizer.name = '{only}', not '{self.name}'; rows without a "
@@ -84,7 +88,7 @@ def table_optimizer(
 ) -> TableOptimizer:
     """The optimizer of a table at a step, whose touched rows are projected."""
     rate = learning_rate_at(options, step)
-    optimizer = ROW_MODES[options.rows](OPTIMIZERS[options.name](rate), project, rate)
+    optimizer = ROW_MODES[options.rows or "lazy"](OPTIMIZERS[options.name](rate), project, rate)
     return sharding.split(optimizer) if num_shards > 1 else optimizer
 
 

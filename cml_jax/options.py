@@ -55,6 +55,18 @@ class Effect(NamedTuple):
     enforced: bool = False
 
 
+class FromData(NamedTuple):
+    """A default that follows from the training interactions.
+
+    Attributes:
+        rule: training `Interactions` -> value.
+        without: value where they are not known.
+    """
+
+    rule: Callable[[Any], Any]
+    without: Any
+
+
 class Option(NamedTuple):
     """What is declared about one option.
 
@@ -66,6 +78,7 @@ class Option(NamedTuple):
         help: one line, for `--help`.
         traced: whether it is a number that may differ between members of one compiled program.
         effect: when it has one.
+        from_data: what its default follows from, where that is the data.
     """
 
     name: str
@@ -75,6 +88,7 @@ class Option(NamedTuple):
     help: str
     traced: bool
     effect: Effect
+    from_data: FromData | None = None
 
     def check(self, value: Any, key: str) -> None:
         """Raises ConfigError, which names the key and the value, where the value cannot be used."""
@@ -94,9 +108,14 @@ def _is_of(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
 
 
-def static(default: Any, help: str, range: Range = ANY, effect: Effect | None = None) -> Any:
-    """A field that a compiled program depends on: a size, or the name of a choice."""
-    return _field(default, default, help, range, effect, traced=False)
+def static(
+    default: Any, help: str, range: Range = ANY, effect: Effect | None = None, from_data: FromData | None = None
+) -> Any:
+    """A field that a compiled program depends on: a size, or the name of a choice.
+
+    A default of None with `from_data` is found from the training interactions.
+    """
+    return _field(default, default, help, range, effect, from_data, traced=False)
 
 
 def traced(default: float, help: str, range: Range = ANY, effect: Effect | None = None) -> Any:
@@ -104,7 +123,7 @@ def traced(default: float, help: str, range: Range = ANY, effect: Effect | None 
 
     A default of infinity stands for 'no bound' and is written as None in a config.
     """
-    return _field(default, None if default == math.inf else default, help, range, effect, traced=True)
+    return _field(default, None if default == math.inf else default, help, range, effect, None, traced=True)
 
 
 class StrategyOptions:
@@ -132,8 +151,18 @@ def derived(default: Any, *, traced: bool = False) -> Any:
     return dataclasses.field(default=default, metadata={"traced": traced})
 
 
-def _field(value: Any, written: Any, help: str, range: Range, effect: Effect | None, *, traced: bool) -> Any:
+def _field(
+    value: Any,
+    written: Any,
+    help: str,
+    range: Range,
+    effect: Effect | None,
+    from_data: FromData | None,
+    *,
+    traced: bool,
+) -> Any:
     declared = {"default": written, "range": range, "help": help, "traced": traced, "effect": effect or Effect()}
+    declared["from_data"] = from_data
     return dataclasses.field(default=value, metadata={_KEY: declared, "traced": traced})
 
 

@@ -163,6 +163,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
 
 
 def _make_options(train: Interactions | None, values: Mapping[str, Any]) -> Options:
+    values = dict(values) | from_data(train, {key: values.get(name) for name, key in OPTION_NAMES.items()})
     loss = values.get("loss", DEFAULT_NAMES["loss"])
     names = {
         "model": values.get("model") or default_model(loss),
@@ -181,6 +182,14 @@ def _make_options(train: Interactions | None, values: Mapping[str, Any]) -> Opti
         num_shards=values.get("num_shards", 1),
     )
     return _checked(_resolved(chosen, train, values))
+
+
+def from_data(train: Interactions | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that follow from the data and are not given, by name; `given` is by config key."""
+    rules = {name: KEYS[key].from_data for name, key in OPTION_NAMES.items() if given.get(key) is None}
+    return {
+        name: rule.without if train is None else rule.rule(train) for name, rule in rules.items() if rule is not None
+    }
 
 
 def options_of_config(values: Mapping[str, Any], train: Interactions | None = None, **more: Any) -> Options:
@@ -206,7 +215,7 @@ def _resolved(chosen: Options, train: Interactions | None, given: Mapping[str, A
     """The options with their derived fields, but for those that were given."""
 
     def with_derived(part: StrategyOptions) -> StrategyOptions:
-        found = {name: value for name, value in part.resolved(chosen, train).items() if name not in given}
+        found = {name: value for name, value in part.resolved(chosen, train).items() if given.get(name) is None}
         return construct(type(part), {name: getattr(part, name) for name in field_names(type(part))} | found)
 
     choices = {}

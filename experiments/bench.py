@@ -93,8 +93,10 @@ class Stepper:
 
 def bench_options(name: str, batch_size: int, train: Interactions, dim: int = _DIM, rows: str = "lazy") -> Options:
     """The options of a sampler at the bench's sizes; 'softmax' is the sampled softmax over stage 1's candidates."""
-    strategies = {"loss": "softmax"} if name == "softmax" else {"sampler": name}
-    return make_options(train, dim=dim, batch_size=batch_size, rows=rows, num_candidates=_CANDIDATES, **strategies)
+    drawn = {"loss": "triplet", "decoupled": True, "sampler": name}
+    strategies = {"loss": "softmax", "decoupled": False, "sampler": "two_stage"} if name == "softmax" else drawn
+    sizes = {"dim": dim, "batch_size": batch_size, "num_candidates": _CANDIDATES}
+    return make_options(train, rows=rows, average_passes=0.0, init_scale=1.0, **sizes, **strategies)
 
 
 def measure_rates(repeats: int) -> dict[str, float]:

@@ -13,8 +13,9 @@ import jax
 from absl import app, flags, logging
 
 from cml_jax.errors import UserError
-from experiments import config, validation
-from experiments.runs.preemption import Preempted
+from cml_jax.runs import preemption, validation
+from cml_jax.runs.preemption import Preempted
+from experiments import config
 
 
 def run(main: Callable[[], None], own: flags.FlagValues | None = None) -> None:
@@ -55,6 +56,7 @@ def run(main: Callable[[], None], own: flags.FlagValues | None = None) -> None:
     threading.excepthook = lambda failure: logging.info("In a thread: %s", failure.exc_value)
     sys.unraisablehook = lambda failure: logging.info("Not raised: %s", failure.exc_value)
     logging.set_verbosity(logging.FATAL)
+    preemption.exit_on_second_interrupt()
     app.run(wrapped, flags_parser=functools.partial(_parse, own=own))
 
 

@@ -1,166 +1,14 @@
-"""The keys of a config, each declared once: default, range and help.
+"""Configs of the command line: ConfigDicts of the keys that `cml_jax.runs.config` declares."""
 
-What a compiled step depends on is declared with the strategies of `cml_jax`; this file has the rest of a run.
-"""
-
-import json
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict, config_dict
 
-from cml_jax import keys as option_keys
-from cml_jax.data import datasets
-from cml_jax.options import (
-    AT_LEAST_0,
-    AT_LEAST_1,
-    FINITE_AT_LEAST_0,
-    POSITIVE,
-    Option,
-    Range,
-    declared,
-    one_of,
-    options,
-    static,
-)
+from cml_jax.runs.config import KEYS, section_of
 
 # A ConfigDict. Its own annotations give every key the union of all types that a key can have.
 Config: TypeAlias = Any
-
-_CUTOFFS = Range(lambda v: all(type(k) is int and k >= 1 for k in v), "must be integers of 1 or more")
-_SOME_CUTOFFS = Range(lambda v: len(v) > 0 and _CUTOFFS.allows(v), _CUTOFFS.sentence)
-_SEED = Range(lambda v: 0 <= v < 2**31, "must be 0 or more and below 2^31")
-_COUNT = Range(lambda v: 1 <= v < 2**31, "must be 1 or more and below 2^31")
-
-
-@options
-class RunOptions:
-    """Options of a run as a whole."""
-
-    seed: int = static(0, "seed of every random draw of the training", _SEED)
-
-
-@options
-class DatasetOptions:
-    """Options of the data set, see `cml_jax.data.datasets`."""
-
-    name: str = static(
-        "synthetic",
-        "synthetic | checkerboard (generated), movielens-100k | -1m | -20m (downloaded), echonest, or a label for path",
-    )
-    path: str | None = static(None, "file or folder")
-    format: str | None = static(
-        None, "adjacency | csv | echonest | movielens | npz | parquet | tsv; none: as the name says, else adjacency"
-    )
-    user_column: str | None = static(None, "csv, tsv, parquet: column of users; none: user")
-    item_column: str | None = static(None, "csv, tsv, parquet: column of items; none: item")
-    rating_column: str | None = static(None, "csv, tsv, parquet: column of ratings or counts")
-    time_column: str | None = static(None, "csv, tsv, parquet: column of times")
-    min_rating: float | None = static(
-        None, "least rating or play count that makes a pair, 0 for all rows; none: as the name says", FINITE_AT_LEAST_0
-    )
-    min_user_items: int | None = static(None, "least items of a user; none: as the name says, else 0", AT_LEAST_0)
-    min_item_users: int = static(0, "least users of an item", AT_LEAST_0)
-    filter: str = static("once", "the two limits before: once | k_core", one_of(datasets.FILTERS))
-    split: str | None = static(
-        None,
-        "given | ratio | leave_one_out | temporal_user | temporal_global; none: given if there are parts, else ratio",
-        one_of(datasets.SPLITS),
-    )
-    split_ratio: tuple[int, ...] = static(
-        (3, 1, 1),
-        "train, validation, test",
-        Range(
-            lambda v: len(v) == 3 and all(type(s) is int and 0 <= s <= 1000 for s in v) and v[0] > 0 and v[2] > 0,
-            "must be three integers up to 1000, for train, validation and test, and only that of validation may be 0",
-        ),
-    )
-    split_seed: int = static(0, "seed of random splits, apart from the run's", AT_LEAST_0)
-    valid_fraction: float = static(
-        0.1,
-        "share of train set aside for validation where there is none; 0: do without",
-        Range(lambda v: 0 <= v < 1, "must be 0 or more and below 1"),
-    )
-
-
-@options
-class TrainOptions:
-    """Options of the training loop."""
-
-    num_passes: float = static(16.0, "passes over the training pairs", POSITIVE)
-    num_steps: int | None = static(None, "steps; if given, counts instead of num_passes", _COUNT)
-    report_every_steps: int = static(
-        100, "steps in one dispatch, each with a report; best a divisor of the other periods", AT_LEAST_1
-    )
-
-
-@options
-class EvalOptions:
-    """Options of the evaluation."""
-
-    every_steps: int = static(500, "steps between evaluations on validation", AT_LEAST_1)
-    ks: tuple[int, ...] = static((20, 50), "cut-offs of the metrics", _SOME_CUTOFFS)
-    select: str | None = static(None, "metric@k that selects the parameters; none: NDCG at the largest cut-off")
-    final_ks: tuple[int, ...] = static((), "more cut-offs, for the final scores alone", _CUTOFFS)
-    enough_held_out: bool = static(
-        False, "leave users with fewer than k held-out items out of precision, recall, hit rate and NDCG at k"
-    )
-    max_users: int | None = static(None, "validation users scored during training; none: all", AT_LEAST_1)
-    final_split: str = static("test", "split of the final score: test | valid", one_of(("test", "valid")))
-    memory_budget_mb: float = static(512.0, "bound on the scores held at once, in MiB", POSITIVE)
-
-
-@options
-class CheckpointOptions:
-    """Options of checkpoints."""
-
-    every_steps: int = static(1000, "steps between checkpoints", AT_LEAST_1)
-    keep: int = static(2, "checkpoints kept, the newest", AT_LEAST_1)
-
-
-@options
-class LogOptions:
-    """Options of the log."""
-
-    tensorboard: bool = static(False, "write event files into the workdir's folder tensorboard")
-
-
-@options
-class ShardingOptions:
-    """Options of several devices."""
-
-    num_shards: int | None = static(
-        None,
-        "devices that the tables are split over; divides the batch size; none: 1, or all those of several processes",
-        AT_LEAST_1,
-    )
-
-
-_CLASSES = {
-    "": RunOptions,
-    "dataset": DatasetOptions,
-    "train": TrainOptions,
-    "eval": EvalOptions,
-    "checkpoint": CheckpointOptions,
-    "log": LogOptions,
-    "sharding": ShardingOptions,
-}
-_ORDER = ("", "dataset", "sampler", "model", "optimizer", "train", "eval", "checkpoint", "log", "sharding")
-
-
-def _all_keys() -> dict[str, Option]:
-    keys = {f"{section}.{o.name}".lstrip("."): o for section, cls in _CLASSES.items() for o in declared(cls)}
-    keys |= option_keys.KEYS
-    return dict(sorted(keys.items(), key=lambda item: _ORDER.index(section_of(item[0]))))
-
-
-def section_of(key: str) -> str:
-    """The section of a dotted key; nothing for a key of the run as a whole."""
-    return key.rpartition(".")[0]
-
-
-KEYS: dict[str, Option] = _all_keys()
-"""Every key of a config."""
 
 
 def default_config() -> Config:
@@ -197,6 +45,6 @@ def flatten(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def to_json(config: Config) -> dict[str, Any]:
-    """Every key with its value, of types that JSON has."""
-    return json.loads(config.to_json(sort_keys=False))
+def to_values(config: Config) -> dict[str, Any]:
+    """Every leaf by its dotted key, references resolved: a config as the library takes it."""
+    return dict(flatten(config.copy_and_resolve_references()))

@@ -11,8 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from cml_jax.errors import UserError
-from experiments import cli, train
-from experiments.runs import processes
+from experiments import cli, processes, train
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as experiments/configs/quickstart.py.")
 _WORKDIR = flags.DEFINE_string(

@@ -19,21 +19,22 @@ from typing import Any
 import jax
 from absl import flags
 from ml_collections import config_flags
-from tqdm import tqdm
 
 from cml_jax.errors import ConfigError, TrainingError, UserError
-from experiments import cli, report
+from cml_jax.runs import preemption
+from cml_jax.runs.loop import train_together
+from cml_jax.runs.preemption import Preempted
+from cml_jax.runs.progress import Bar, open_bar
+from cml_jax.runs.run import Run, open_run, too_long
+from cml_jax.runs.workdir import locked, open_workdir, write_atomically
+from experiments import cli, processes, report
 from experiments.config import Config
-from experiments.runs import preemption, processes
-from experiments.runs.log import say, show
-from experiments.runs.loop import train_together
-from experiments.runs.preemption import Preempted
-from experiments.runs.run import Run, open_run, too_long
-from experiments.runs.workdir import locked, open_workdir, write_atomically
+from experiments.log import say, show
+from experiments.run_figure import draw_curves
 from experiments.sweeps import grid, planning
 from experiments.sweeps.planning import Group, Planned
 
-_STOPPED = "Stopped by SIGTERM; start again to go on."
+_STOPPED = "Stopped by {by}; start again to go on."
 
 
 def run_sweep(config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]] | None = None) -> None:
@@ -46,7 +47,7 @@ def run_sweep(config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]]
 
     Raises:
         UserError: before any work where the grid, a config or the data cannot be used; after it where all runs failed.
-        Preempted: SIGTERM came; checkpoints hold what was done.
+        Preempted: SIGTERM or Ctrl-C came; checkpoints hold what was done.
     """
     with preemption.watch() as watch, locked(workdir) as folder:
         with preemption.stoppable(watch, _STOPPED):
@@ -61,12 +62,11 @@ def run_sweep(config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]]
         total = sum(run.setup.num_steps * run.setup.options.batch_size for run in unfinished)
         groups = planning.grouped(unfinished, config.sweep.memory_budget_mb)
         say(f"{len(plan.runs)} runs, {len(unfinished)} of them to be trained, in {len(groups)} groups.")
-        with tqdm(total=total, unit="triplet", unit_scale=True, mininterval=0.5) as bar:
+        with open_bar(total=total, unit="triplet", unit_scale=True) as bar:
             for number, group in enumerate(groups, start=1):
-                bar.set_description(f"group {number} of {len(groups)}")
-                _train_group(group, folder, watch, bar)
+                _train_group(group, folder, watch, bar, f"group {number} of {len(groups)}, ")
                 if watch.requested:
-                    raise Preempted(_STOPPED)
+                    raise Preempted(_STOPPED.format(by=watch.by))
         failed = [run.folder for run in plan.runs if (folder / run.folder / "failed.json").exists()]
         if failed:
             say(f"{len(failed)} of {len(plan.runs)} runs failed: {', '.join(failed)}; failed.json in them says why.")
@@ -85,34 +85,33 @@ def _is_over(run: Planned, folder: Path) -> bool:
         return failure is not None or opened.is_finished(setup.num_steps)
 
 
-def _train_group(group: Group, folder: Path, watch: preemption.Watch, bar: tqdm) -> None:
+def _train_group(group: Group, folder: Path, watch: preemption.Watch, bar: Any, prefix: str) -> None:
     """Trains runs that share a program; of those left by an interrupted sweep, the ones at the same step together."""
     data = group[0].setup.dataset.train.to_device()
     batch_size = group[0].setup.options.batch_size
-
-    def advanced(num_steps: int, text: str) -> None:
-        bar.update(num_steps * batch_size)
-        bar.set_postfix_str(text)
+    progress = Bar(bar, prefix, batch_size)
 
     def failed(run: Run, error: TrainingError) -> None:
-        say(f"{run.workdir.folder} failed: {error}")
+        say(f"{run.folder} failed: {error}")
+        assert run.workdir is not None
         run.workdir.write_failure(str(error))
 
     with contextlib.ExitStack() as stack:
         runs = []
         for planned in group:
-            opened = open_run(planned.setup, folder / planned.folder, data, say=lambda text: None)
+            opened = open_run(planned.setup, folder / planned.folder, data, lambda text: None, draw_curves)
             runs.append(stack.enter_context(opened))
-            bar.total -= runs[-1].step * batch_size
+            if bar.total is not None:
+                bar.total -= runs[-1].step * batch_size
         bar.refresh()
         runs.sort(key=lambda run: run.step)
         for _, at_one_step in itertools.groupby(runs, key=lambda run: run.step):
             some = list(at_one_step)
-            train_together(some, data, watch, advanced, failed)
+            train_together(some, data, watch, progress, failed)
             for run in some:
                 if run.summary is not None:
                     part, metric = "valid" if run.summary.valid else "test", run.setup.protocol.metric
-                    say(f"{run.workdir.folder}: {part} {metric} {getattr(run.summary, part)[metric]:.4f}")
+                    say(f"{run.folder}: {part} {metric} {getattr(run.summary, part)[metric]:.4f}")
 
 
 def _as_grid(config: Config, axes: dict[str, Sequence[Any]]) -> Config:

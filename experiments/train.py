@@ -4,15 +4,16 @@ import os
 from typing import Any, NoReturn
 
 import jax
-from tqdm import tqdm
 
 from cml_jax.errors import TrainingError
-from experiments.config import Config
-from experiments.runs import display, preemption, processes
-from experiments.runs.log import say, show
-from experiments.runs.loop import Advanced, train_together
-from experiments.runs.run import Run, open_run
-from experiments.runs.setup import make_setup, size_note
+from cml_jax.runs import display, preemption, processes
+from cml_jax.runs.loop import train_together
+from cml_jax.runs.progress import open_progress
+from cml_jax.runs.run import Run, open_run
+from cml_jax.runs.setup import make_setup, size_note
+from experiments.config import Config, to_values
+from experiments.log import say, show
+from experiments.run_figure import draw_curves
 
 
 def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[str, Any]:
@@ -30,22 +31,19 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
 
     Raises:
         UserError: one sentence, before any work where the config or the data cannot be used.
-        Preempted: SIGTERM came; a checkpoint holds what was done.
+        Preempted: SIGTERM or Ctrl-C came; a checkpoint holds what was done.
     """
     with preemption.watch(alone=jax.process_count() == 1) as watch:
-        with preemption.stoppable(watch, "Stopped before the first step."):
-            setup = make_setup(config)
+        with preemption.stoppable(watch, "Stopped by {by} before the first step; nothing was saved."):
+            setup = make_setup(to_values(config))
             processes.check_same_data(setup.data_sha256)
         for line in (*setup.notes, size_note(setup.config, setup.dataset)):
             say(line)
         data = setup.dataset.train.to_device()
-        with open_run(setup, workdir, data, say) as run:
+        with open_run(setup, workdir, data, say, draw_curves) as run:
             if run.summary is None:
-                start, writes = run.step, run.workdir.writes
-                with tqdm(
-                    total=setup.num_steps, initial=start, unit="step", mininterval=0.5, disable=not writes
-                ) as bar:
-                    train_together([run], data, watch, _to_bar(bar), _raise)
+                with open_progress(setup.num_steps, run.step, say, shown=processes.is_first()) as progress:
+                    train_together([run], data, watch, progress, _raise)
             assert run.summary is not None
             show(display.format_summary(run.summary, setup.protocol.metric))
             return run.summary.to_json()
@@ -54,11 +52,3 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
 def _raise(run: Run, error: TrainingError) -> NoReturn:
     del run
     raise error
-
-
-def _to_bar(bar: tqdm) -> Advanced:
-    def advanced(num_steps, text):
-        bar.update(num_steps)
-        bar.set_postfix_str(text)
-
-    return advanced

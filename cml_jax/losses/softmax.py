@@ -15,7 +15,7 @@ class SoftmaxOptions(StrategyOptions):
 
     temperature: float = traced(0.1, "t of the softmax loss, which divides the cosines", POSITIVE)
     decoupled: bool = static(
-        False, "leave the positive out of the softmax loss's sum (decoupled InfoNCE)", effect=Effect(enforced=True)
+        True, "leave the positive out of the softmax loss's sum (decoupled InfoNCE)", effect=Effect(enforced=True)
     )
 
 

@@ -20,11 +20,11 @@ class PointOptions(StrategyOptions):
     similarities: ClassVar[tuple[str, ...]] = ("distance", "cosine")
 
     dim: int = static(
-        64, "D, the embedding dimension", Range(lambda v: 1 <= v < 2**20, "must be 1 or more and below 2^20")
+        128, "D, the embedding dimension", Range(lambda v: 1 <= v < 2**20, "must be 1 or more and below 2^20")
     )
     constraint: str = static("sphere", "norm constraint: ball | sphere | none", one_of(CONSTRAINTS))
     init_scale: float = traced(
-        1.0, "root mean square norm of a fresh row; on the sphere, small values make the first steps large", POSITIVE
+        0.1, "root mean square norm of a fresh row; on the sphere, small values make the first steps large", POSITIVE
     )
 
     def embed(self, rows: Array) -> Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cml_jax import draws
+from cml_jax import defaults, draws
 from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
 from cml_jax.options import (
@@ -15,6 +15,7 @@ from cml_jax.options import (
     FINITE_AT_LEAST_0,
     POSITIVE,
     Effect,
+    FromData,
     derived,
     options,
     static,
@@ -46,10 +47,11 @@ class CandidateOptions(SamplerOptions):
     offers_candidates: ClassVar[bool] = True
 
     num_candidates: int = static(
-        2000,
-        "C, candidates of stage 1, shared by the batch",
+        None,
+        "C, candidates of stage 1, shared by the batch; none: 1000, or all items where they are fewer",
         AT_LEAST_1,
         Effect(_draws_candidates, "sampler.name = 'two_stage' or model.loss = 'softmax'"),
+        from_data=FromData(defaults.num_candidates, without=1000),
     )
     num_draws: int = derived(0)
 

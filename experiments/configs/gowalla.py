@@ -7,12 +7,13 @@ Two and a half minutes on two CPU cores; test Recall@20 0.146, NDCG@20 0.113 (se
 validation, because the split brings none).
 """
 
-from experiments.config import Config, default_config
+from experiments.config import Config
+from experiments.configs import _drawn
 
 
 def get_config() -> Config:
     """The config of the Gowalla run."""
-    config = default_config()
+    config = _drawn.base_config()
     config.dataset.name = "gowalla"
     config.model.dim = 64
     config.model.init_scale = 0.1

@@ -9,7 +9,8 @@ Everything else is equal: d = 128, B = 256, one negative, 16 passes, Adam at 1e-
 Last.fm; RESULTS.md has the table and the figure. Without a rung it is 6-cutoff.
 """
 
-from experiments.config import Config, default_config
+from experiments.config import Config
+from experiments.configs import _drawn
 
 CHANGES = {
     "1-uniform": {"sampler.name": "uniform", "model.constraint": "none"},
@@ -27,7 +28,7 @@ def get_config(rung: str = "6-cutoff") -> Config:
     """The config of a rung: its own change and those of all rungs below."""
     if rung not in CHANGES:
         raise ValueError(f"'{rung}' is not a rung; choose one of {', '.join(CHANGES)}.")
-    config = default_config()
+    config = _drawn.base_config()
     config.model.dim = 128
     config.model.init_scale = 0.8
     for name, changes in CHANGES.items():

@@ -10,12 +10,13 @@ NDCG is low and the recommended items are unpopular (MMR), lower the cut-off.
 On Last.fm and on Steam-200k about 35 s on two CPU cores; test NDCG@50 0.310 ± 0.002 and 0.439 ± 0.002 over three seeds.
 """
 
-from experiments.config import Config, default_config
+from experiments.config import Config
+from experiments.configs import _drawn
 
 
 def get_config() -> Config:
     """The config that we recommend to start from."""
-    config = default_config()
+    config = _drawn.base_config()
     config.model.dim = 128
     config.model.init_scale = 0.1
     config.sampler.popularity_exponent = 0.5

@@ -8,9 +8,9 @@ import numpy as np
 
 from cml_jax import statistics
 from cml_jax.errors import UserError
+from cml_jax.runs.workdir import read_json
 from experiments.reports import rows as rows_lib
 from experiments.reports.rows import Row, strategy
-from experiments.runs.workdir import read_json
 
 
 class Baseline(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cml_jax.errors import UserError
-from experiments.runs.summary import Summary, read_summary
-from experiments.runs.workdir import read_json
+from cml_jax.runs.summary import Summary, read_summary
+from cml_jax.runs.workdir import read_json
 
 _IGNORED = (
     *("seed", "dataset.path", "checkpoint.every_steps", "checkpoint.keep"),

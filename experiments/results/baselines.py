@@ -24,15 +24,16 @@ from ml_collections import config_flags
 
 from cml_jax.data.interactions import Dataset, Interactions
 from cml_jax.errors import ConfigError, UserError
+from cml_jax.runs import config as run_config
+from cml_jax.runs import scoring
+from cml_jax.runs.config import Config as Values
+from cml_jax.runs.setup import make_setup
+from cml_jax.runs.summary import Summary, make_summary
+from cml_jax.runs.workdir import Workdir, locked, write_atomically
 from cml_jax.types import Factors
 from experiments import cli
-from experiments import config as config_lib
-from experiments.config import Config
-from experiments.runs import scoring
-from experiments.runs.log import say
-from experiments.runs.setup import make_setup
-from experiments.runs.summary import make_summary
-from experiments.runs.workdir import Workdir, locked, write_atomically
+from experiments.config import Config, to_values
+from experiments.log import say
 
 _SECTIONS = ("dataset", "eval")
 NAMES = ("popular", "als", "implicit_bpr")
@@ -79,7 +80,7 @@ def fit(name: str, options: dict[str, float], train: Interactions, dim: int, see
     return Factors(jnp.asarray(model.user_factors), jnp.asarray(model.item_factors))
 
 
-def run_baseline(entry: dict[str, Any], config: Config, dataset: Dataset, data_sha256: str, folder: Path) -> None:
+def run_baseline(entry: dict[str, Any], config: Values, dataset: Dataset, data_sha256: str, folder: Path) -> Summary:
     """Fits one baseline, scores it as a run is scored, and writes config.json, per_user.npz and summary.json.
 
     Args:
@@ -89,6 +90,9 @@ def run_baseline(entry: dict[str, Any], config: Config, dataset: Dataset, data_s
         data_sha256: the digest of that.
         folder: the workdir.
 
+    Returns:
+        What summary.json holds.
+
     Raises:
         UserError: the workdir cannot be written, or the model not fitted.
     """
@@ -97,7 +101,7 @@ def run_baseline(entry: dict[str, Any], config: Config, dataset: Dataset, data_s
     options = _DEFAULTS[name] | {key: value for key, value in entry.items() if key != "name"}
     protocol = scoring.make_protocol(config)
     with locked(folder):
-        ranking = fit(name, options, dataset.train, config.model.dim, config.seed)
+        ranking = fit(name, options, dataset.train, config["model.dim"], config["seed"])
         final = scoring.final_scores(ranking, dataset, protocol)
         steps = int(options.get("iterations", 1))
         summary = make_summary(
@@ -111,15 +115,16 @@ def run_baseline(entry: dict[str, Any], config: Config, dataset: Dataset, data_s
             more_versions={} if name == "popular" else {"implicit": metadata.version("implicit")},
             device="cpu",
         )
-        values = config_lib.to_json(config)
+        values = run_config.to_json(config)
         values = {key: values[key] for key in ("seed", *_SECTIONS)}
-        values |= {"baseline": {"name": name, "dim": config.model.dim, **options}, "data_sha256": data_sha256}
+        values |= {"baseline": {"name": name, "dim": config["model.dim"], **options}, "data_sha256": data_sha256}
         write_atomically(folder / "config.json", json.dumps(values, indent=2) + "\n")
         workdir = Workdir(folder, [], writes=True)
         workdir.write_per_user(final[summary.part])
         workdir.write_summary(summary.to_json())
     value = summary.metrics[protocol.metric]
     say(f"{folder}: {summary.part} {protocol.metric} {value:.4f}, {summary.wall_seconds:.0f} s")
+    return summary
 
 
 def run_all(config: Config, workdir: Path) -> None:
@@ -136,12 +141,11 @@ def run_all(config: Config, workdir: Path) -> None:
     seeds = [int(seed) for seed in config.sweep.axes.get("seed", (config.seed,))]
     config = copy.deepcopy(config).unlock()
     del config["sweep"]
-    setup = make_setup(config)
-    config = setup.config
+    setup = make_setup(to_values(config))
     for entry in entries:
         for seed in seeds if entry["name"] != "popular" else seeds[:1]:
-            config.seed = seed
-            run_baseline(entry, config, setup.dataset, setup.data_sha256, workdir / _label(entry, entries) / str(seed))
+            folder = workdir / _label(entry, entries) / str(seed)
+            run_baseline(entry, {**setup.config, "seed": seed}, setup.dataset, setup.data_sha256, folder)
 
 
 def _label(entry: dict[str, Any], entries: list[dict[str, Any]]) -> str:

@@ -17,12 +17,11 @@ from ml_collections import config_flags
 import cml_jax
 from cml_jax.errors import DataError, UserError
 from cml_jax.evaluation import evaluate
+from cml_jax.runs.setup import make_setup
+from cml_jax.runs.workdir import read_json, write_atomically
 from experiments import cli
-from experiments.config import Config
-from experiments.runs import scoring
-from experiments.runs.log import say
-from experiments.runs.setup import load_with_digest, with_names
-from experiments.runs.workdir import read_json, write_atomically
+from experiments.config import Config, to_values
+from experiments.log import say
 
 FILE = "valid_listed.json"
 
@@ -40,8 +39,9 @@ def rescore(workdir: Path, config: Config) -> None:
     folders = sorted(path.parent for path in workdir.rglob("summary.json") if (path.parent / "checkpoints").is_dir())
     if not folders:
         raise UserError(f"{workdir}: no finished run with checkpoints is there; train first.")
-    dataset, digest = load_with_digest(**with_names(config).dataset)
-    protocol, data = scoring.make_protocol(config), dataset.train.to_device()
+    setup = make_setup(to_values(config))
+    dataset, digest, protocol = setup.dataset, setup.data_sha256, setup.protocol
+    data = dataset.train.to_device()
     for folder in folders:
         own = read_json(folder / "config.json")
         if own.get("data_sha256") != digest:

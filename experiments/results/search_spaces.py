@@ -8,7 +8,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.config import Config, default_config
+from experiments.config import Config
+from experiments.configs import _drawn
 from experiments.sweeps import grid
 
 _RATES = {"optimizer.learning_rate": (1e-3, 3e-3)}
@@ -46,7 +47,7 @@ SEEDS = (0, 1, 2, 3, 4)
 
 def base_config() -> Config:
     """What all rows on all data sets share."""
-    config = default_config()
+    config = _drawn.base_config()
     config.model.dim = 128
     config.model.init_scale = 0.1
     config.optimizer.rows = "catch_up"

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cml_jax.errors import UserError
+from cml_jax.runs.workdir import read_json, write_atomically
 from cml_jax.statistics import student_interval
 from experiments.reports import rows
 from experiments.reports.rows import Row
 from experiments.results import rescore, search_spaces
 from experiments.results.by_popularity import by_popularity
-from experiments.runs.workdir import read_json, write_atomically
 
 ROOT = Path(__file__).parent.parent.parent
 _WORDS = {

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict, config_dict
 
 from cml_jax.errors import ConfigError
-from experiments import validation
+from cml_jax.runs import validation
 from experiments.config import Config, flatten
 
 

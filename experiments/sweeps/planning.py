@@ -13,12 +13,11 @@ import jax.numpy as jnp
 from cml_jax import population, sharding, training
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError, UserError
+from cml_jax.runs import scoring, validation
+from cml_jax.runs.setup import Setup, load_with_digest, make_setup, size_note
 from cml_jax.types import DeviceInteractions, Params
-from experiments import validation
-from experiments.config import Config
-from experiments.runs import scoring
-from experiments.runs.log import show
-from experiments.runs.setup import Setup, load_with_digest, make_setup, size_note
+from experiments.config import Config, to_values
+from experiments.log import show
 from experiments.sweeps import grid
 
 _TIMED_STEPS = 20
@@ -74,10 +73,10 @@ def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = No
     points = grid.points(config, more_axes)
     for point in points:
         with _named(point):
-            validation.validate(point.config)
+            validation.validate(to_values(point.config))
     for point in points:
         with _named(point):
-            setup = make_setup(point.config, load)
+            setup = make_setup(to_values(point.config), load)
             notes += [*setup.notes, size_note(setup.config, setup.dataset)]
             runs.append(Planned(point.folder, setup))
     return Plan(runs, list(dict.fromkeys(notes)))

@@ -6,8 +6,8 @@ import numpy as np
 
 from cml_jax import batches
 from cml_jax.errors import TrainingError
+from cml_jax.runs.config import Config
 from cml_jax.types import Array, Params
-from experiments.config import Config
 
 
 def check_loss(losses: np.ndarray, first: int, config: Config) -> None:
@@ -29,8 +29,8 @@ def _all_finite(rows: Array) -> Array:
 
 def _diverged(what: str, config: Config) -> TrainingError:
     return TrainingError(
-        f"{what}; lower config.optimizer.learning_rate (now {config.optimizer.learning_rate:g}), or bound the norms "
-        f"with config.model.constraint (now '{config.model.constraint}')."
+        f"{what}; lower config.optimizer.learning_rate (now {config['optimizer.learning_rate']:g}), or bound the norms "
+        f"with config.model.constraint (now {config['model.constraint']!r})."
     )
 
 

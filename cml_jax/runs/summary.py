@@ -10,10 +10,10 @@ import jax
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import UserError
 from cml_jax.evaluation import Evaluation
+from cml_jax.runs import versions
+from cml_jax.runs.setup import sizes
+from cml_jax.runs.workdir import read_json
 from cml_jax.statistics import bootstrap_intervals
-from experiments.runs import versions
-from experiments.runs.setup import sizes
-from experiments.runs.workdir import read_json
 
 FILE = "summary.json"
 
@@ -104,7 +104,7 @@ def from_json(values: Mapping[str, Any], path: Path) -> Summary:
     try:
         known = {field.name: values[field.name] for field in dataclasses.fields(Summary)}
         found = Summary(**known)
-        for name in [*found.metrics, *found.intervals[found.part]]:
+        for name in [*found.metrics, *found.intervals.get(found.part, {})]:
             float(found.metrics[name])
         _ = int(found.steps), float(found.wall_seconds), found.dataset["sha256"]
     except (AttributeError, KeyError, TypeError, ValueError) as error:

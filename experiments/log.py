@@ -1,10 +1,10 @@
-"""What a run says: its log on standard error, its result on standard output, from the first of several processes."""
+"""What a command says, the first of several processes: a log on standard error, results on standard output."""
 
 import sys
 
 from tqdm import tqdm
 
-from experiments.runs import processes
+from cml_jax.runs import processes
 
 
 def say(text: str) -> None:

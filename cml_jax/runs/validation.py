@@ -9,10 +9,10 @@ import numpy as np
 from cml_jax import batches, keys, metrics, strategies
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError
+from cml_jax.runs import events
+from cml_jax.runs.config import KEYS, Config
+from cml_jax.runs.scoring import Protocol
 from cml_jax.strategies import Options
-from experiments.config import KEYS, Config, flatten
-from experiments.runs import events
-from experiments.runs.scoring import Protocol
 
 
 def validate(config: Config) -> None:
@@ -21,25 +21,20 @@ def validate(config: Config) -> None:
     Raises:
         ConfigError: one sentence that names the key and the value.
     """
-    values = dict(flatten(config))
-    stranger = unknown_key(values)
+    stranger = unknown_key(config)
     if stranger:
         raise ConfigError(stranger)
     for key, option in KEYS.items():
-        if key not in values:
-            raise ConfigError(f"config.{key} is missing; start the config from experiments.config.default_config().")
-        option.check(values[key], f"config.{key}")
-    if config.eval.select is not None:
-        choices = [f"{name}@{k}" for name in metrics.USER_METRICS for k in config.eval.ks]
-        if config.eval.select not in choices:
-            raise ConfigError(
-                f"config.eval.select = '{config.eval.select}' is unknown; choose one of {', '.join(choices)}."
-            )
-    if config.log.tensorboard and not events.is_installed():
+        if key not in config:
+            raise ConfigError(f"config.{key} is missing; start from the defaults, which have every key.")
+        option.check(config[key], f"config.{key}")
+    if config["eval.ks"] is not None:
+        _check_select(config)
+    if config["log.tensorboard"] and not events.is_installed():
         raise ConfigError("config.log.tensorboard = True needs pip install -e '.[tensorboard]'; or leave it out.")
     _check_devices(config)
     chosen = options_of(config)
-    for option in keys.unused(chosen, values):
+    for option in keys.unused(chosen, config):
         if option.enforced:
             raise ConfigError(
                 f"config.{option.key} = {option.value!r} has an effect only with {option.needed}; leave it out."
@@ -58,10 +53,10 @@ def options_of(config: Config, dataset: Dataset | None = None, num_steps: int | 
         ConfigError: options do not go together, or with the data.
     """
     derived = {"num_shards": num_shards(config)}
-    if num_steps is not None and config.optimizer.schedule != "constant":
+    if num_steps is not None and config["optimizer.schedule"] != "constant":
         derived["decay_steps"] = num_steps
     try:
-        chosen = strategies.options_of_config(dict(flatten(config)), dataset and dataset.train, **derived)
+        chosen = strategies.options_of_config(config, dataset and dataset.train, **derived)
         if dataset is not None:
             chosen.check_data(dataset.train)
     except ConfigError as error:
@@ -72,15 +67,15 @@ def options_of(config: Config, dataset: Dataset | None = None, num_steps: int | 
 def notes_on_unused(chosen: Options, config: Config) -> list[str]:
     """Lines for the log about options that were set and have no effect, one a strategy."""
     found: dict[str, list[str]] = {}
-    for option in keys.unused(chosen, dict(flatten(config))):
+    for option in keys.unused(chosen, config):
         found.setdefault(option.by, []).append(option.key.split(".")[1])
     return [f"not used by {by}: {', '.join(names)}" for by, names in found.items()]
 
 
 def num_shards(config: Config) -> int:
     """Devices that the tables are split over."""
-    if config.sharding.num_shards is not None:
-        return config.sharding.num_shards
+    if config["sharding.num_shards"] is not None:
+        return config["sharding.num_shards"]
     return 1 if jax.process_count() == 1 else jax.device_count()
 
 
@@ -101,13 +96,19 @@ def unknown_key(given: Iterable[str]) -> str | None:
         if key not in KEYS:
             close = difflib.get_close_matches(key, KEYS, n=1)
             if key.split(".")[0] == "sweep":
-                return (
-                    f"config.{key} is a key of a grid's config, see experiments/sweeps/grid.py; experiments.sweep runs "
-                    f"those."
-                )
+                return f"config.{key} is a key of a grid's config; experiments.sweep runs those."
             hint = f"did you mean config.{close[0]}?" if close else "--help shows all of them."
             return f"config.{key} is not a config key; {hint}"
     return None
+
+
+def _check_select(config: Config) -> None:
+    """The metric that selects the parameters is one of those that are computed."""
+    choices = [f"{name}@{k}" for name in metrics.USER_METRICS for k in config["eval.ks"]]
+    if config["eval.select"] not in (None, *choices):
+        raise ConfigError(
+            f"config.eval.select = {config['eval.select']!r} is unknown; choose one of {', '.join(choices)}."
+        )
 
 
 def validate_against(config: Config, dataset: Dataset, protocol: Protocol, valid_users: np.ndarray) -> None:
@@ -117,18 +118,19 @@ def validate_against(config: Config, dataset: Dataset, protocol: Protocol, valid
         ConfigError: one sentence that names the key, the value and the size.
     """
     train = dataset.train
-    if config.train.batch_size > train.num_pairs:
+    _check_select(config)
+    if config["train.batch_size"] > train.num_pairs:
         raise ConfigError(
-            f"config.train.batch_size = {config.train.batch_size} is above the number of training pairs, "
+            f"config.train.batch_size = {config['train.batch_size']} is above the number of training pairs, "
             f"{train.num_pairs}; lower it."
         )
     if dataset.valid.num_pairs == 0 and protocol.final_split == "valid":
         raise ConfigError(
             "config.eval.final_split = 'valid' needs a validation part; raise config.dataset.valid_fraction."
         )
-    per_pass = batches.steps_per_pass(train.num_pairs, config.train.batch_size)
-    if config.train.num_steps is None and config.train.num_passes * per_pass >= 2**31:
-        raise ConfigError(f"config.train.num_passes = {config.train.num_passes:g} is 2^31 steps or more; lower it.")
+    per_pass = batches.steps_per_pass(train.num_pairs, config["train.batch_size"])
+    if config["train.num_steps"] is None and config["train.num_passes"] * per_pass >= 2**31:
+        raise ConfigError(f"config.train.num_passes = {config['train.num_passes']:g} is 2^31 steps or more; lower it.")
     for key, ks in (("ks", protocol.ks), ("final_ks", protocol.final_ks)):
         largest = max(ks, default=0)
         if largest > train.num_items:

@@ -12,13 +12,13 @@ import orbax.checkpoint as ocp
 
 from cml_jax import batches, checkpoint, sharding, training
 from cml_jax.errors import ConfigError
+from cml_jax.runs import checks, display, events, processes, scoring, versions
+from cml_jax.runs import config as config_lib
+from cml_jax.runs.setup import Setup
+from cml_jax.runs.summary import FILE, Summary, from_json, make_summary
+from cml_jax.runs.workdir import Workdir, open_workdir
 from cml_jax.strategies import Options
 from cml_jax.types import DeviceInteractions, Params, TrainState
-from experiments import config as config_lib
-from experiments.runs import checks, display, events, processes, scoring, versions
-from experiments.runs.setup import Setup
-from experiments.runs.summary import FILE, Summary, from_json, make_summary
-from experiments.runs.workdir import Workdir, open_workdir
 
 
 @dataclasses.dataclass
@@ -29,10 +29,11 @@ class Run:
         setup: what it is.
         options: of its steps, on all its devices.
         data: the training interactions, on all its devices.
-        workdir: its files.
-        manager: of its checkpoints.
+        workdir: its files; None where it has none.
+        manager: of its checkpoints, where it has files.
         say: prints a line of its log.
         log: writes a report elsewhere, too.
+        draw: told of the result before that is written.
         state: where it stands, until somebody takes it to train it.
         best: its best parameters so far.
         records: its reports so far.
@@ -43,15 +44,21 @@ class Run:
     setup: Setup
     options: Options
     data: DeviceInteractions
-    workdir: Workdir
-    manager: ocp.CheckpointManager
+    workdir: Workdir | None
+    manager: ocp.CheckpointManager | None
     say: Callable[[str], None]
-    log: Callable[[dict[str, Any]], None]
     state: TrainState | None
     best: checkpoint.Best
+    log: Callable[[dict[str, Any]], None] = lambda record: None
+    draw: Callable[["Run", Summary], None] = lambda run, summary: None
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     unreported: dict[str, Any] | None = None
     summary: Summary | None = None
+
+    @property
+    def folder(self) -> str:
+        """The workdir's name, for sentences."""
+        return str(self.workdir.folder) if self.workdir else "this run"
 
     @property
     def step(self) -> int:
@@ -112,13 +119,16 @@ class Run:
                 self.best = checkpoint.make_best(params, record["step"], selected)
             if values:
                 self.say(display.format_record(record, metric))
-        self.workdir.append_record(record)
+        if self.workdir:
+            self.workdir.append_record(record)
         self.log(record)
         self.records.append(record)
         self.unreported = None
 
     def save(self, state: TrainState) -> None:
-        """Starts saving a state and the best parameters; `checkpoint.wait` waits for it."""
+        """Starts saving a state and the best parameters, where there is a workdir; `wait` waits for it."""
+        if self.manager is None:
+            return
         about = {
             "config": config_lib.to_json(self.setup.config),
             "data_sha256": self.setup.data_sha256,
@@ -126,6 +136,11 @@ class Run:
             "unreported": self.unreported,
         }
         checkpoint.save(self.manager, checkpoint.Progress(state, self.best), about)
+
+    def wait(self) -> None:
+        """Returns when what is being saved is on disk."""
+        if self.manager is not None:
+            checkpoint.wait(self.manager)
 
     def finish(self, throughput: float | None, seconds: float, num_members: int) -> Summary:
         """Scores the best parameters on validation in full and, once, on test; writes and returns the summary.
@@ -147,34 +162,45 @@ class Run:
             wall_seconds=seconds + time.perf_counter() - started,
             members=num_members,
         )
-        self.workdir.write_per_user(final[self.summary.part])
-        if self.workdir.writes:
-            path = self.workdir.folder / "curves.png"
-            display.save_curves(self.records, self.summary, setup.protocol.metric, path)
-        self.workdir.write_summary(self.summary.to_json())
+        if self.workdir:
+            if self.summary.part in final:
+                self.workdir.write_per_user(final[self.summary.part])
+            if self.workdir.writes:
+                self.draw(self, self.summary)
+            self.workdir.write_summary(self.summary.to_json())
         return self.summary
 
 
 @contextlib.contextmanager
 def open_run(
-    setup: Setup, workdir: str | os.PathLike[str], data: DeviceInteractions, say: Callable[[str], None]
+    setup: Setup,
+    workdir: str | os.PathLike[str] | None,
+    data: DeviceInteractions,
+    say: Callable[[str], None],
+    draw: Callable[[Run, Summary], None] = lambda run, summary: None,
 ) -> Iterator[Run]:
     """A run at its last checkpoint, or at the start; one that is finished has its summary.
 
     Args:
         setup: what it is.
-        workdir: its folder, kept from other runs meanwhile.
+        workdir: its folder, kept from other runs meanwhile; None to keep nothing on disk.
         data: the training part on the device, as it is for one shard.
         say: prints a line of the log.
+        draw: told of a run and its result before that is written.
 
     Raises:
         UserError: the workdir holds another run, or cannot be written.
     """
     options, data = sharding.replicate((setup.options, data), setup.options.num_shards)
     progress = checkpoint.start(training.init_state(options, data, setup.seed))
+    if workdir is None:
+        state, best = progress
+        del progress
+        yield Run(setup, options, data, None, None, say, state, best)
+        return
     with (
         open_workdir(workdir, setup.config, setup.data_sha256, writes=processes.is_first()) as opened,
-        checkpoint.open_manager(opened.checkpoints, setup.config.checkpoint.keep) as manager,
+        checkpoint.open_manager(opened.checkpoints, setup.config["checkpoint.keep"]) as manager,
         contextlib.ExitStack() as stack,
     ):
         for line in opened.changes:
@@ -191,9 +217,9 @@ def open_run(
             workdir=opened,
             manager=manager,
             say=say,
-            log=lambda record: None,
             state=progress.state,
             best=progress.best,
+            draw=draw,
             unreported=restored.about.get("unreported"),
         )
         found = restored.progress is not None
@@ -214,6 +240,7 @@ def open_run(
 
 def _finished(run: Run) -> bool:
     """Whether the workdir holds the result, which the run then has."""
+    assert run.workdir is not None
     if not run.workdir.is_finished(run.setup.num_steps):
         return False
     run.summary = from_json(run.workdir.read_json(FILE) or {}, run.workdir.folder / FILE)
@@ -222,10 +249,11 @@ def _finished(run: Run) -> bool:
 
 def _begin(run: Run, stack: contextlib.ExitStack) -> None:
     """Brings the files of the workdir to where the run goes on from."""
+    assert run.workdir is not None
     run.workdir.write_config(run.setup.config, run.setup.data_sha256)
     run.say(f"Writing to {run.workdir.folder}.")
     run.records = run.workdir.keep_records(until=run.step - (run.unreported is not None))
-    if run.setup.tensorboard and run.workdir.writes:
+    if run.setup.config["log.tensorboard"] and run.workdir.writes:
         run.log = stack.enter_context(events.open_events(run.workdir.folder / "tensorboard", run.records))
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from cml_jax.data.interactions import Dataset, union
 from cml_jax.evaluation import Evaluation, evaluate
+from cml_jax.runs.config import Config
 from cml_jax.types import Ranking
-from experiments.config import Config
 
 
 class Protocol(NamedTuple):
@@ -33,22 +33,22 @@ class Protocol(NamedTuple):
 def make_protocol(config: Config) -> Protocol:
     """What the section eval of a config says."""
     return Protocol(
-        ks=tuple(config.eval.ks),
-        final_ks=tuple(config.eval.final_ks),
-        metric=config.eval.select or f"ndcg@{max(config.eval.ks)}",
-        enough_held_out=config.eval.enough_held_out,
-        final_split=config.eval.final_split,
-        memory_budget_mb=config.eval.memory_budget_mb,
+        ks=tuple(config["eval.ks"]),
+        final_ks=tuple(config["eval.final_ks"]),
+        metric=config["eval.select"] or f"ndcg@{max(config['eval.ks'])}",
+        enough_held_out=config["eval.enough_held_out"],
+        final_split=config["eval.final_split"],
+        memory_budget_mb=config["eval.memory_budget_mb"],
     )
 
 
 def validation_users(dataset: Dataset, config: Config) -> np.ndarray:
     """All users with validation items, or a choice of eval.max_users of them, seeded by dataset.split_seed."""
     users = np.flatnonzero(dataset.valid.degrees > 0)
-    limit = config.eval.max_users
+    limit = config["eval.max_users"]
     if limit is None or limit >= len(users):
         return users
-    return np.sort(np.random.default_rng(config.dataset.split_seed).choice(users, limit, replace=False))
+    return np.sort(np.random.default_rng(config["dataset.split_seed"]).choice(users, limit, replace=False))
 
 
 def has_validation(dataset: Dataset) -> bool:
@@ -88,7 +88,7 @@ def score(
 
 
 def final_scores(ranking: Ranking, dataset: Dataset, protocol: Protocol) -> dict[str, Evaluation]:
-    """The scores of a summary by part: validation in full, where there is any, and test unless it is left alone."""
+    """The scores of a summary by part: validation in full and test unless it is left alone, where they have pairs."""
     parts = ("valid",) if protocol.final_split == "valid" else ("valid", "test")
-    parts = parts if has_validation(dataset) else ("test",)
+    parts = [part for part in parts if getattr(dataset, part).num_pairs]
     return {part: score(ranking, dataset, part, protocol, final=True) for part in parts}

@@ -16,7 +16,7 @@ from cml_jax.data.saved import save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.evaluation import Evaluation
 from cml_jax.files import replacing
-from experiments.config import Config, flatten, to_json
+from cml_jax.runs.config import Config, to_json
 
 # What may differ between a run and its continuation, because the steps done so far do not depend on it.
 _FREE_KEYS = (
@@ -70,7 +70,7 @@ class Workdir(NamedTuple):
                 if number == len(lines):
                     break  # a killed run may leave half a line
                 raise UserError(
-                    f"{path}, line {number}: not a report; choose another --workdir, or delete this one."
+                    f"{path}, line {number}: not a report; choose another workdir, or delete this one."
                 ) from error
         if self.writes:
             write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
@@ -103,7 +103,7 @@ class Workdir(NamedTuple):
             UserError: the file is not an object in JSON.
         """
         path = self.folder / name
-        remedy = "choose another --workdir, or delete this one"
+        remedy = "choose another workdir, or delete this one"
         return read_json(path, remedy) if path.exists() else None
 
     def is_finished(self, num_steps: int) -> bool:
@@ -157,7 +157,7 @@ def open_workdir(
     with locked(workdir, wanted=writes) as folder:
         run = Workdir(folder, [], writes)
         if run.checkpoints.exists() and not run.checkpoints.is_dir():
-            raise UserError(f"{run.checkpoints} is not a folder; choose another --workdir, or delete it.")
+            raise UserError(f"{run.checkpoints} is not a folder; choose another workdir, or delete it.")
         if run.newest_step():
             run.changes.extend(_check_same_run(run.read_json("config.json"), config, data_sha256, folder))
         yield run
@@ -188,7 +188,7 @@ def _refusal_named(folder: Path) -> Iterator[None]:
         yield
     except BlockingIOError:
         raise UserError(
-            f"{folder} is being written by another run; wait for that one, or choose another --workdir."
+            f"{folder} is being written by another run; wait for that one, or choose another workdir."
         ) from None
     except OSError:
         pass
@@ -201,32 +201,30 @@ def _errors_named(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{folder}: cannot write the workdir ({reason}); choose another --workdir.") from error
+        raise UserError(f"{folder}: cannot write the workdir ({reason}); choose another workdir.") from error
 
 
 def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str, folder: Path) -> list[str]:
     """Sentences about keys that differ and may."""
     changes = []
     # A schedule ends with the run, so the steps done so far depend on its length.
-    fixed = () if config.optimizer.schedule == "constant" else ("train.num_steps", "train.num_passes")
+    fixed = () if config["optimizer.schedule"] == "constant" else ("train.num_steps", "train.num_passes")
     if old is None:
-        raise ConfigError(
-            f"{folder} holds checkpoints but no config.json; choose another --workdir, or delete this one."
-        )
-    for key, value in flatten(config):
+        raise ConfigError(f"{folder} holds checkpoints but no config.json; choose another workdir, or delete this one.")
+    for key, value in config.items():
         there: Any = old
         for part in key.split("."):
             there = there.get(part) if isinstance(there, dict) else None
         now = list(value) if isinstance(value, tuple) else value
         if there != now and (key not in _FREE_KEYS or key in fixed):
             raise ConfigError(
-                f"{folder} holds a run with config.{key} = {there!r}, not {now!r}; choose another --workdir, or delete "
+                f"{folder} holds a run with config.{key} = {there!r}, not {now!r}; choose another workdir, or delete "
                 f"this one."
             )
         if there != now:
             changes.append(f"config.{key} was {there!r} and is {now!r} from here on.")
     if old.get("data_sha256") != data_sha256:
-        raise DataError(f"{folder} holds a run on other data; choose another --workdir, or delete this one.")
+        raise DataError(f"{folder} holds a run on other data; choose another workdir, or delete this one.")
     return changes
 
 

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import numpy as np
 
-from cml_jax import checkpoint, population, sharding, training
+from cml_jax import population, sharding, training
 from cml_jax.errors import TrainingError
+from cml_jax.runs import preemption, processes
+from cml_jax.runs.preemption import Preempted
+from cml_jax.runs.progress import COMPILING, EVALUATING, SCORING, STEPPING, Progress
+from cml_jax.runs.run import Run
+from cml_jax.runs.setup import Periods
 from cml_jax.types import DeviceInteractions, StepMetrics, TrainState
-from experiments.runs import preemption, processes
-from experiments.runs.preemption import Preempted
-from experiments.runs.run import Run
-from experiments.runs.setup import Periods
 
-Advanced = Callable[[int, str], None]  # (steps taken, what to show)
 Failed = Callable[[Run, TrainingError], None]
 
 
@@ -43,6 +43,7 @@ class _Group:
         program: how they are advanced.
         state: of all.
         step: that they are at.
+        progress: told what goes on.
         failed: told of a run that has nothing to learn any more, which is left out from there on.
         seconds: of the steps so far.
         triplets: of the steps so far.
@@ -53,6 +54,7 @@ class _Group:
     program: _Program
     state: Any
     step: int
+    progress: Progress
     failed: Failed
     seconds: float = 0.0
     triplets: int = 0
@@ -81,7 +83,7 @@ def train_together(
     runs: Sequence[Run],
     data: DeviceInteractions,
     watch: preemption.Watch,
-    advanced: Advanced,
+    progress: Progress,
     failed: Failed,
 ) -> None:
     """Trains runs to their last step and writes their summaries.
@@ -89,55 +91,55 @@ def train_together(
     Args:
         runs: that share what `Setup.program` says, and the step they are at.
         data: the training part.
-        watch: for SIGTERM.
-        advanced: told of steps taken.
+        watch: for SIGTERM and Ctrl-C.
+        progress: told what goes on.
         failed: told of a run that has nothing to learn any more, which is left out from there on.
 
     Raises:
-        Preempted: SIGTERM came; checkpoints hold what was done.
+        Preempted: it was asked to stop; checkpoints hold what was done.
     """
     started = time.perf_counter()
-    group = _make_group(runs, data, failed)
+    group = _make_group(runs, data, progress, failed)
     # What a run that was stopped while it was evaluated still owes.
     group.for_each(lambda group, index, run: _report(group, index, run, watch))
     for step, num_steps in _chunks(group.step, group.num_steps, group.periods):
-        _take_steps(group, step, num_steps, advanced)
+        _take_steps(group, step, num_steps)
         group.for_each(lambda group, index, run: _report(group, index, run, watch))
         if not group.going:
             return
         if processes.any_of_all(watch.requested):
-            _stop(group)
+            _stop(group, watch)
         if due(step, group.num_steps, group.periods.checkpoint):
             group.for_each(_save)
     _finish(group, watch, (time.perf_counter() - started) / len(runs))
 
 
-def _make_group(runs: Sequence[Run], data: DeviceInteractions, failed: Failed) -> _Group:
+def _make_group(runs: Sequence[Run], data: DeviceInteractions, progress: Progress, failed: Failed) -> _Group:
     step, states = runs[0].step, [run.take_state() for run in runs]
     options = [run.options for run in runs]
     data = sharding.replicate(data, options[0].num_shards)
     going = dict(enumerate(runs))
     if len(runs) > 1 and jax.default_backend() != "cpu":
-        state, program = population.stacked_states(states), _as_one_population(options, data)
+        state, program = population.stacked_states(states), _as_one_population(options, data, progress)
     else:
-        state, program = states, _in_turn(options, data)
-    return _Group(runs, going, program, state, step, failed)
+        state, program = states, _in_turn(options, data, progress)
+    return _Group(runs, going, program, state, step, progress, failed)
 
 
-def _as_one_population(options: Sequence[Any], data: DeviceInteractions) -> _Program:
-    advance, stacked = _compiled(population.run_population_steps, data), population.stacked(options)
+def _as_one_population(options: Sequence[Any], data: DeviceInteractions, progress: Progress) -> _Program:
+    advance, stacked = _compiled(population.run_population_steps, data, progress), population.stacked(options)
     return _Program(
         advance=lambda states, num_steps, going: advance(states, stacked, num_steps),
         state_of=population.member_state,
     )
 
 
-def _in_turn(options: Sequence[Any], data: DeviceInteractions) -> _Program:
+def _in_turn(options: Sequence[Any], data: DeviceInteractions, progress: Progress) -> _Program:
     """One program for all, a chunk of steps of one after the other.
 
     On CPU a batch axis is not faster, and this way the results are those of runs alone to the bit.
     """
-    advance = _compiled(training.run_steps, data)
+    advance = _compiled(training.run_steps, data, progress)
 
     def in_turn(states, num_steps, going):
         done = {index: advance(states[index], options[index], num_steps) for index in going}
@@ -148,13 +150,15 @@ def _in_turn(options: Sequence[Any], data: DeviceInteractions) -> _Program:
     return _Program(advance=in_turn, state_of=lambda states, index: states[index])
 
 
-def _compiled(run: Any, data: DeviceInteractions) -> Callable:
+def _compiled(run: Any, data: DeviceInteractions, progress: Progress) -> Callable:
     """A function (state, options, steps) -> (state, metrics, seconds) whose seconds leave out compilation."""
     compiled = {}
 
     def advance(state, options, num_steps):
         if num_steps not in compiled:
+            progress.phase(COMPILING)
             compiled[num_steps] = run.lower(state, data, options, num_steps=num_steps).compile()
+        progress.phase(STEPPING)
         before = time.perf_counter()
         state, metrics = jax.block_until_ready(compiled[num_steps](state, data, options))
         return state, metrics, time.perf_counter() - before
@@ -162,7 +166,7 @@ def _compiled(run: Any, data: DeviceInteractions) -> Callable:
     return advance
 
 
-def _take_steps(group: _Group, step: int, num_steps: int, advanced: Advanced) -> None:
+def _take_steps(group: _Group, step: int, num_steps: int) -> None:
     """Advances all runs to a step, and notes their reports."""
     group.state, metrics, seconds = group.program.advance(group.state, num_steps, group.going)
     group.step = step
@@ -171,7 +175,7 @@ def _take_steps(group: _Group, step: int, num_steps: int, advanced: Advanced) ->
     group.seconds, group.triplets = group.seconds + seconds, group.triplets + triplets
     throughput = triplets / seconds
     loss = np.mean([losses[index].mean() for index in group.going])
-    advanced(num_steps * len(group.runs), f"loss {loss:.4f}, {throughput:,.0f} triplets/s")
+    group.progress.advance(num_steps * len(group.runs), f"loss {loss:.4f}, {throughput:,.0f} triplets/s")
 
     def note(group: _Group, index: int, run: Run) -> None:
         run.add_steps(step, losses[index], int(no_negative[index].sum()), throughput)
@@ -186,12 +190,13 @@ def _report(group: _Group, index: int, run: Run, watch: preemption.Watch) -> Non
     if not due(group.step, group.num_steps, group.periods.evaluate):
         run.report()
         return
+    group.progress.phase(EVALUATING)
     params = training.evaluation_params(group.program.state_of(group.state, index), run.options)
     try:
         with watch.interruptible():
             values = run.evaluate(params)
     except Preempted:
-        _stop(group)
+        _stop(group, watch)
     run.report(params, values)
 
 
@@ -202,18 +207,16 @@ def _save(group: _Group, index: int, run: Run) -> None:
 def _wait(group: _Group) -> None:
     """Returns when all that is being saved is on disk."""
     for run in group.going.values():
-        checkpoint.wait(run.manager)
+        run.wait()
 
 
-def _stop(group: _Group) -> NoReturn:
+def _stop(group: _Group, watch: preemption.Watch) -> NoReturn:
     """Saves all runs and raises Preempted."""
     group.for_each(_save)
     _wait(group)
     others = f" and {len(group.runs) - 1} more" if len(group.runs) > 1 else ""
-    raise Preempted(
-        f"Stopped by SIGTERM after step {group.step}, saved in {group.runs[0].workdir.folder}{others}; start again to "
-        f"go on."
-    )
+    where = f", saved in {group.runs[0].folder}{others}; start again to go on" if group.runs[0].workdir else ""
+    raise Preempted(f"Stopped by {watch.by} after step {group.step}{where}.")
 
 
 def _finish(group: _Group, watch: preemption.Watch, seconds: float) -> None:
@@ -221,7 +224,8 @@ def _finish(group: _Group, watch: preemption.Watch, seconds: float) -> None:
     _wait(group)
     throughput = group.triplets / group.seconds if group.triplets else None
     for run in group.going.values():
-        sentence = f"Stopped after the last step of {run.workdir.folder}, which is saved; test was not scored."
+        group.progress.phase(SCORING)
+        sentence = f"Stopped by {{by}} after the last step of {run.folder}, which is saved; test was not scored."
         with preemption.stoppable(watch, sentence):
             run.finish(throughput, seconds, len(group.runs))
 

@@ -1,0 +1,32 @@
+"""Defaults that follow from the training interactions; where they come from is told in docs/samplers_and_losses.md."""
+
+import math
+
+from cml_jax.data.interactions import Interactions
+
+CUTOFFS = (20, 50)
+_CANDIDATES = 1000
+_MAX_BATCH = 1024
+_PASSES = 16.0
+
+
+def batch_size(train: Interactions) -> int:
+    """B: the power of two nearest to the root of the number of pairs, at most 1,024, and no more than the pairs."""
+    nearest = 2 ** round(math.log2(max(1, train.num_pairs)) / 2)
+    return min(nearest, _MAX_BATCH, train.num_pairs)
+
+
+def num_candidates(train: Interactions) -> int:
+    """C: a thousand, or the whole catalogue where that is smaller."""
+    return min(_CANDIDATES, train.num_items)
+
+
+def cutoffs(train: Interactions) -> tuple[int, ...]:
+    """Cut-offs of the metrics: 20 and 50; those above the number of items are lowered to it."""
+    return tuple(dict.fromkeys(min(k, train.num_items) for k in CUTOFFS))
+
+
+def num_passes(train: Interactions) -> float:
+    """Passes over the training pairs."""
+    del train
+    return _PASSES

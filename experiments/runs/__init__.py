@@ -1,1 +1,0 @@
-"""One run: its set-up, workdir, training loop, checks, scoring and summary."""

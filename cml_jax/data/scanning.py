@@ -32,39 +32,15 @@ class Rows(NamedTuple):
     times_are: str | None
 
 
-class ScannedFile:
-    """A text file (with its layout) or a Parquet file (layout None) of which rows are read by column."""
+class ScannedRows:
+    """Rows of named columns that are read by column, in memory unless a subclass says where they stand."""
 
-    def __init__(self, path: Path, layout: TextLayout | None) -> None:
-        """Raises DataError where there is no such file, or its columns cannot be told."""
-        self.path = path
-        self._layout = layout
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; give it with dataset.path.")
-        try:
-            packed = packed_with(path) if layout is not None else None
-            if packed is not None:
-                raise DataError(f"{path}: is packed with {packed}; unpack it, or pack it with gzip.")
-            self._rows = self._scan()
-            self._dtypes = dict(self._rows.collect_schema())
-        except _UNREADABLE as error:
-            raise self._unreadable(error) from error
-
-    def _scan(self) -> pl.LazyFrame:
-        layout = self._layout
-        if layout is None:
-            return pl.scan_parquet(self.path, glob=False)
-        return pl.scan_csv(
-            self.path,
-            separator=layout.separator,
-            quote_char=layout.quote,
-            has_header=layout.header is None,
-            schema=None if layout.header is None else dict.fromkeys(layout.header, pl.String),
-            # Without a header line, Polars would count the columns on a blank line.
-            skip_lines=0 if layout.header is None else count_blank_lines(self.path),
-            infer_schema=False,  # all columns are strings, so that ids stay what they are
-            glob=False,
-        )
+    def __init__(self, rows: pl.LazyFrame, label: str, blank: tuple[str, ...] = ()) -> None:
+        """Takes the rows, what messages call them, and names of columns under which nothing may stand."""
+        self.label = label
+        self._blank = blank
+        self._rows = rows
+        self._dtypes = dict(rows.collect_schema())
 
     def read(self, user: str, item: str, rating: str | None, time: str | None, min_rating: float) -> Rows:
         """Reads the rows whose rating is at least `min_rating`, all where that is 0.
@@ -80,29 +56,27 @@ class ScannedFile:
             if name is not None and name not in self._dtypes:
                 there = ", ".join(self._dtypes)
                 raise DataError(
-                    f"{self.path}: has no column '{name}' (dataset.{key}_column); its columns are {there[:200]!r}."
+                    f"{self.label}: has no column '{name}' ({self._option(key)}); its columns are {there[:200]!r}."
                 )
             if f"{name}_duplicated_0" in self._dtypes:
-                raise DataError(f"{self.path}: has two columns '{name}' (dataset.{key}_column); rename one of them.")
+                raise DataError(f"{self.label}: has two columns '{name}' ({self._option(key)}); rename one of them.")
         columns = {"user": self._id("user", user), "item": self._id("item", item)}
         if rating is not None:
             columns["rating"] = self._number("rating", rating)
-        blank = self._layout.blank if self._layout is not None else ()
-        for name in blank:
+        for name in self._blank:
             wanted[name] = name
             columns[name] = pl.col(name).is_null().replace(False, None)
         try:
             times_are = None
             if time is not None:
                 columns["time"], times_are = self._time(time)
-            is_empty = pl.lit(False) if self._layout is None else pl.all_horizontal(pl.all().is_null())
+            is_empty = self._is_empty_row()
             num_lines, num_empty = (
                 self._rows.select(pl.len().alias("lines"), is_empty.sum().alias("empty"))
                 .collect(engine="streaming")
                 .row(0)
             )
-            if self._layout is not None and not is_whole(self.path, self._layout, num_lines):
-                raise self._bad_text()
+            self._check_whole(num_lines)
             # Rows that cannot be used stay in, to be found and named below.
             usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
             kept = ~usable | (columns["rating"] >= min_rating) if min_rating else pl.lit(True)
@@ -111,13 +85,13 @@ class ScannedFile:
                 self._refuse_first(wanted, columns, ~is_empty & ~usable)
         except _UNREADABLE as error:
             raise self._unreadable(error) from error
-        return Rows(frame.drop("rating", *blank, strict=False), num_lines, num_empty, times_are)
+        return Rows(frame.drop("rating", *self._blank, strict=False), num_lines, num_empty, times_are)
 
     def _id(self, key: str, name: str) -> pl.Expr:
         dtype = self._dtypes[name]
         if not (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)):
             raise DataError(
-                f"{self.path}: column '{name}' (dataset.{key}_column) is of type {dtype}; ids must be integers or text."
+                f"{self.label}: column '{name}' ({self._option(key)}) is of type {dtype}; ids must be integers or text."
             )
         text = pl.col(name).cast(pl.String)
         return pl.when(text != "").then(text).cast(pl.Categorical)  # an empty id is a missing one
@@ -125,7 +99,7 @@ class ScannedFile:
     def _number(self, key: str, name: str) -> pl.Expr:
         dtype = self._dtypes[name]
         if not (dtype.is_numeric() or dtype == pl.String):
-            raise DataError(f"{self.path}: column '{name}' (dataset.{key}_column) is of type {dtype}, not of numbers.")
+            raise DataError(f"{self.label}: column '{name}' ({self._option(key)}) is of type {dtype}, not of numbers.")
         number = pl.col(name).cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number)  # else null
 
@@ -157,17 +131,82 @@ class ScannedFile:
         first = table.select(_ROW, "\0bad", **raw, **named).filter("\0bad").head(1).collect().row(0, named=True)
         key = next(key for key in columns if not first[f"good {key}"])
         value = first[f"raw {key}"]
-        where = (
-            f"row {first[_ROW] + 1}"
-            if self._layout is None
-            else f"line {line_of_row(self.path, self._layout, first[_ROW])}"
-        )
         what = "is empty" if not value else f"= {value[:60]!r} is not {kind.get(key, 'empty')}"
-        raise DataError(f"{self.path}, {where}: column '{wanted[key]}' {what}; correct or remove it.")
+        raise DataError(
+            f"{self.label}, {self._place(first[_ROW])}: column '{wanted[key]}' {what}; correct or remove it."
+        )
+
+    def _option(self, key: str) -> str:
+        """How a column is named: 'user', 'item', 'rating' or 'time'."""
+        return f"{key}="
+
+    def _is_empty_row(self) -> pl.Expr:
+        """Whether a row is left out because there is nothing in it."""
+        return pl.lit(False)
+
+    def _check_whole(self, num_rows: int) -> None:
+        """Raises DataError where fewer rows were read than there are."""
+
+    def _place(self, row: int) -> str:
+        """Where a row, counted from 0, stands."""
+        return f"row {row + 1}"
+
+    def _unreadable(self, error: BaseException) -> DataError:
+        """The sentence for an error of Polars."""
+        return DataError(f"{self.label}: cannot be read ({_reason(error)}).")
+
+
+class ScannedFile(ScannedRows):
+    """A text file (with its layout) or a Parquet file (layout None) of which rows are read by column."""
+
+    def __init__(self, path: Path, layout: TextLayout | None) -> None:
+        """Raises DataError where there is no such file, or its columns cannot be told."""
+        self.path = path
+        self._layout = layout
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; give it with dataset.path.")
+        try:
+            packed = packed_with(path) if layout is not None else None
+            if packed is not None:
+                raise DataError(f"{path}: is packed with {packed}; unpack it, or pack it with gzip.")
+            super().__init__(self._scan(), str(path), () if layout is None else layout.blank)
+        except _UNREADABLE as error:
+            raise self._unreadable(error) from error
+
+    def _scan(self) -> pl.LazyFrame:
+        layout = self._layout
+        if layout is None:
+            return pl.scan_parquet(self.path, glob=False)
+        return pl.scan_csv(
+            self.path,
+            separator=layout.separator,
+            quote_char=layout.quote,
+            has_header=layout.header is None,
+            schema=None if layout.header is None else dict.fromkeys(layout.header, pl.String),
+            # Without a header line, Polars would count the columns on a blank line.
+            skip_lines=0 if layout.header is None else count_blank_lines(self.path),
+            infer_schema=False,  # all columns are strings, so that ids stay what they are
+            glob=False,
+        )
+
+    def _option(self, key: str) -> str:
+        return f"dataset.{key}_column"
+
+    def _is_empty_row(self) -> pl.Expr:
+        return pl.lit(False) if self._layout is None else pl.all_horizontal(pl.all().is_null())
+
+    def _check_whole(self, num_rows: int) -> None:
+        if self._layout is not None and not is_whole(self.path, self._layout, num_rows):
+            raise self._bad_text()
+
+    def _place(self, row: int) -> str:
+        if self._layout is None:
+            return super()._place(row)
+        return f"line {line_of_row(self.path, self._layout, row)}"
 
     def _unreadable(self, error: BaseException) -> DataError:
         """The sentence for a file that cannot be read; for text it looks for the line itself."""
-        reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
+        reason = _reason(error)
         if isinstance(error, OSError):
             return DataError(f"{self.path}: cannot be read ({error.strerror or reason}).")
         if self._layout is None:
@@ -182,3 +221,8 @@ class ScannedFile:
         if found:
             return DataError(f"{self.path}, line {found}; correct the file.")
         return DataError(f"{self.path}: cannot be read as a table of text; check the separator and the quotes.")
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error's message, else its type."""
+    return str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__

@@ -64,6 +64,12 @@ def leave_one_out(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
     return np.where(degree >= 3, part, _DROPPED).astype(np.int8)
 
 
+def all_train(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
+    """Every pair to train."""
+    del ratio, seed
+    return np.zeros(table.num_pairs, np.int8)
+
+
 def _places(table: Table, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Place of each pair among its user's pairs in ascending order of the keys, and how many the user has."""
     degrees = np.bincount(table.users)
@@ -91,6 +97,7 @@ SPLITS = {
     "leave_one_out": leave_one_out,
     "temporal_user": temporal_user,
     "temporal_global": temporal_global,
+    "all": all_train,
 }
 BY_TIME = ("temporal_user", "temporal_global")
 
@@ -126,14 +133,14 @@ def split(table: Table, name: str, ratio: Sequence[int] = (3, 1, 1), seed: int =
     how = {"ratio": f", {':'.join(map(str, ratio))}, split seed {seed}", "leave_one_out": f", split seed {seed}"}
     if name == "leave_one_out" and table.times is not None:
         how[name] = ", by time"
-    return to_dataset(table.note(f"Split '{name}'{how.get(name, '')}."), parts)
+    return to_dataset(table.note(f"Split '{name}'{how.get(name, '')}."), parts, with_test=name != "all")
 
 
-def to_dataset(table: Table, parts: np.ndarray) -> Dataset:
+def to_dataset(table: Table, parts: np.ndarray, *, with_test: bool = True) -> Dataset:
     """Interactions of each part; ndarray[n] of places in PARTS.
 
     Raises:
-        DataError: there is no training or no test pair.
+        DataError: there is no training pair or, unless that is meant, no test pair.
     """
     has_train = np.bincount(table.users[parts == 0], minlength=len(table.user_ids)) > 0
     strangers = ~has_train[table.users]
@@ -146,7 +153,7 @@ def to_dataset(table: Table, parts: np.ndarray) -> Dataset:
         from_pairs(table.users[parts == p], table.items[parts == p], num_users, num_items) for p in (0, 1, 2)
     ]
     for name, part in zip(PARTS, interactions, strict=True):
-        if part.num_pairs == 0 and name != "valid":
+        if part.num_pairs == 0 and (name == "train" or (name == "test" and with_test)):
             raise DataError(f"the split leaves no {name} pairs; check dataset.split and dataset.split_ratio.")
     new = int(np.sum(interactions[0].popularity == 0))
     if new:

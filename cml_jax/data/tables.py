@@ -98,6 +98,11 @@ def encode(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return row_of_code[column.to_physical().to_numpy()], ids.gather(order).to_numpy()
 
 
+def kept_note(table: Table, total: int, rating: str | None, min_rating: float) -> str:
+    """Sentence about the rows that are left of `total` by the least rating."""
+    return f"Kept {table.num_pairs:,} of {total:,} pairs with a {rating} of at least {min_rating:g}."
+
+
 def without_repeats(table: Table) -> Table:
     """Equal pairs become one: the earliest, where times are known, else the first of the file.
 

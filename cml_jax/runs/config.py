@@ -44,9 +44,10 @@ class RunOptions:
 class DatasetOptions:
     """Options of the data set, see `cml_jax.data.datasets`."""
 
-    name: str = static(
-        "synthetic",
-        "synthetic | checkerboard (generated), movielens-100k | -1m | -20m (downloaded), echonest, or a label for path",
+    name: str | None = static(
+        None,
+        "synthetic | checkerboard (generated), movielens-100k | -1m | -20m (downloaded), echonest, or a label for path; "
+        "none: the path's last part, synthetic without one",
     )
     path: str | None = static(None, "file or folder")
     format: str | None = static(
@@ -64,7 +65,7 @@ class DatasetOptions:
     filter: str = static("once", "the two limits before: once | k_core", one_of(datasets.FILTERS))
     split: str | None = static(
         None,
-        "given | ratio | leave_one_out | temporal_user | temporal_global; none: given if there are parts, else ratio",
+        "given | all | ratio | leave_one_out | temporal_user | temporal_global; none: given if in parts, else ratio",
         one_of(datasets.SPLITS),
     )
     split_ratio: tuple[int, ...] = static(

@@ -56,5 +56,5 @@ class RawIds:
 
     def series(self, rows: np.ndarray, name: str) -> pl.Series:
         """Raw ids of rows, as a column."""
-        dtype = pl.Int64 if self.values.dtype.kind in "iu" else pl.String
+        dtype = {"i": pl.Int64, "u": pl.UInt64}.get(self.values.dtype.kind, pl.String)
         return pl.Series(name, self.values[rows].tolist(), dtype=dtype)

@@ -1,0 +1,104 @@
+"""Sparse users x items matrices, of files or in memory, as a table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from cml_jax.data.part_files import files_of, parts_of
+from cml_jax.data.tables import Columns, Table, kept_note
+from cml_jax.errors import DataError
+
+
+class Matrix(NamedTuple):
+    """A matrix whose places are distinct.
+
+    Attributes:
+        entries: the entries, each place once.
+        num_stored: entries there were before those of one place were added up.
+    """
+
+    entries: scipy.sparse.coo_array
+    num_stored: int
+
+
+def read_npz(path: Path, columns: Columns) -> Table:
+    """Reads a users x items matrix as `scipy.sparse.save_npz` writes it; its values are the ratings.
+
+    Raw ids are the numbers of rows and columns. Stored zeros are no pairs; entries of one place are added up.
+
+    Args:
+        path: a .npz file, or a folder with train.npz, test.npz and perhaps valid.npz of one shape.
+        columns: min_rating is the least value.
+    """
+    files = files_of(path, "npz")
+    matrices = [_load_matrix(file) for file in files]
+    shape = matrices[0].entries.shape
+    for file, matrix in zip(files, matrices, strict=True):
+        if matrix.entries.shape != shape:
+            raise DataError(f"{file}: has shape {matrix.entries.shape}, not {shape}; all parts must have one shape.")
+    return table_of_matrices(matrices, columns, files)
+
+
+def table_of_matrices(matrices: Sequence[Matrix], columns: Columns, files: Sequence[Path] = ()) -> Table:
+    """The places of the entries as pairs of row and column; of several files, each matrix is a part."""
+    entries = [matrix.entries for matrix in matrices]
+    kept = [e.data >= columns.min_rating if columns.min_rating else e.data != 0 for e in entries]
+    user_ids, users = _numbered([e.row[k] for e, k in zip(entries, kept, strict=True)])
+    item_ids, items = _numbered([e.col[k] for e, k in zip(entries, kept, strict=True)])
+    parts = parts_of(files, [int(k.sum()) for k in kept])
+    table = Table(users, items, user_ids, item_ids, parts=parts)
+    stored, places = sum(matrix.num_stored for matrix in matrices), sum(e.nnz for e in entries)
+    pairs = sum(int(np.count_nonzero(e.data)) for e in entries)
+    if stored > places:
+        table = table.note(f"Added up {stored - places:,} entries to others of the same row and column.")
+    if places > pairs:
+        table = table.note(f"Skipped {places - pairs:,} stored zeros.")
+    if columns.min_rating:
+        return table.note(kept_note(table, pairs, "value", columns.min_rating))
+    return table
+
+
+def _numbered(ids: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct ids, ascending, and the place among them of each of all ids."""
+    distinct, places = np.unique(np.concatenate(ids), return_inverse=True)
+    return distinct, places.astype(np.int32)
+
+
+def _load_matrix(file: Path) -> Matrix:
+    try:
+        with file.open("rb") as opened:  # NumPy leaves a damaged archive open
+            matrix = distinct_places(scipy.sparse.load_npz(opened))  # refuses pickled objects
+    except PermissionError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}).") from error
+    except MemoryError as error:  # also where a damaged file claims to be huge
+        raise DataError(f"{file}: needs more memory than there is.") from error
+    except Exception as error:  # a damaged archive raises whatever its bytes lead to
+        raise DataError(f"{file}: not a matrix of scipy.sparse.save_npz; write it with that.") from error
+    return checked(matrix, str(file))
+
+
+def distinct_places(matrix: Any) -> Matrix:
+    """A matrix or array of SciPy, which stays as it is, with the entries of one place added up.
+
+    Raises:
+        Exception: some error of SciPy's, where the matrix is not consistent.
+    """
+    if matrix.format in ("bsr", "csc", "csr"):
+        matrix.check_format(full_check=True)  # the conversion trusts the indices, and crashes where they are wrong
+    entries = scipy.sparse.coo_array(matrix, copy=True)
+    stored = entries.nnz
+    entries.sum_duplicates()
+    return Matrix(entries, stored)
+
+
+def checked(matrix: Matrix, label: str) -> Matrix:
+    """The matrix; DataError where it is not users x items or a value is no finite number."""
+    entries = matrix.entries
+    if entries.ndim != 2:
+        raise DataError(f"{label}: has {entries.ndim} dimension(s); the matrix must be users x items.")
+    if entries.data.dtype.kind not in "buif" or not np.all(np.isfinite(entries.data)):
+        raise DataError(f"{label}: holds values that are not finite numbers; write ratings or ones.")
+    return matrix

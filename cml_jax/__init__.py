@@ -6,7 +6,9 @@ from cml_jax.data.datasets import load as load_dataset
 from cml_jax.data.interactions import Dataset, Interactions
 from cml_jax.errors import ConfigError, DataError, TrainingError, UserError
 from cml_jax.evaluation import Evaluation, evaluate
+from cml_jax.fit import fit
 from cml_jax.ranking import top_k
+from cml_jax.runs.preemption import Preempted
 from cml_jax.serving.recommender import Recommender
 from cml_jax.serving.saved_model import load
 from cml_jax.strategies import Options, make_options
@@ -23,6 +25,7 @@ __all__ = [
     "Interactions",
     "Options",
     "Params",
+    "Preempted",
     "Recommender",
     "Score",
     "StepMetrics",
@@ -32,6 +35,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "evaluation_params",
+    "fit",
     "init_state",
     "load",
     "load_dataset",

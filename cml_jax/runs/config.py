@@ -57,6 +57,10 @@ class DatasetOptions:
     item_column: str | None = static(None, "csv, tsv, parquet: column of items; none: item")
     rating_column: str | None = static(None, "csv, tsv, parquet: column of ratings or counts")
     time_column: str | None = static(None, "csv, tsv, parquet: column of times")
+    weight_column: str | None = static(
+        None,
+        "column of positive weights of the pairs' losses; 'value' of npz, 'play count' of echonest, 'rating' of movielens",
+    )
     min_rating: float | None = static(
         None, "least rating or play count that makes a pair, 0 for all rows; none: as the name says", FINITE_AT_LEAST_0
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -71,7 +72,11 @@ class Setup(NamedTuple):
 def with_names(config: Config) -> dict[str, Any]:
     """A copy in which what the names of the data set and of the model stand for is filled in."""
     of_data = config_lib.section(config, "dataset")
-    if of_data["path"] is not None or of_data["name"] not in datasets.GENERATED:
+    path = of_data["path"]
+    if of_data["name"] is None:  # of a path it is a label, which stands for no recipe
+        of_data = datasets.resolve(of_data) if path else of_data
+        of_data["name"] = Path(path).name if path else "synthetic"
+    elif path is not None or of_data["name"] not in datasets.GENERATED:
         of_data = datasets.resolve(of_data)
     named = {f"dataset.{name}": value for name, value in of_data.items()}
     return {**config, **named, "model.name": validation.options_of(config).model.name}

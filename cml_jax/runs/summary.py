@@ -56,6 +56,11 @@ class Summary:
         return "test" if self.test else "valid"
 
     @property
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Metrics by part, of the parts that were scored."""
+        return {part: values for part, values in (("valid", self.valid), ("test", self.test)) if values}
+
+    @property
     def metrics(self) -> dict[str, float]:
         """Of the part that counts."""
         return self.test or self.valid

@@ -94,12 +94,17 @@ def unknown_key(given: Iterable[str]) -> str | None:
     """A sentence about the first of the dotted keys that no config has, or None."""
     for key in given:
         if key not in KEYS:
-            close = difflib.get_close_matches(key, KEYS, n=1)
             if key.split(".")[0] == "sweep":
                 return f"config.{key} is a key of a grid's config; experiments.sweep runs those."
-            hint = f"did you mean config.{close[0]}?" if close else "--help shows all of them."
-            return f"config.{key} is not a config key; {hint}"
+            return f"config.{unknown_name(key, KEYS, 'a config key', 'config.')}"
     return None
+
+
+def unknown_name(name: str, known: Iterable[str], what: str, prefix: str = "") -> str:
+    """A sentence about a name that is none of those known, with the closest of them."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean {prefix}{close[0]}?" if close else f"choose some of {', '.join(known)}."
+    return f"{name} is not {what}; {hint}"
 
 
 def _check_select(config: Config) -> None:

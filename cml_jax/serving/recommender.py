@@ -3,16 +3,22 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from cml_jax.data.interactions import Interactions, from_pairs, nothing, union
+from cml_jax import defaults
+from cml_jax.data.interactions import Dataset, Interactions, difference, from_pairs, nothing, union
 from cml_jax.data.interactions import keep_users as keep
+from cml_jax.data.saved import SavedDataset
+from cml_jax.data.sources import known_pairs
 from cml_jax.errors import DataError, UserError
+from cml_jax.evaluation import evaluate
 from cml_jax.models import Model
 from cml_jax.models.points import distance_factors
 from cml_jax.serving import fold_in
@@ -40,6 +46,7 @@ class Recommender:
         valid: what its training step was selected on.
         step: training step of the parameters.
         notes: sentences about what had to be passed over.
+        metrics: scores of the step by part, 'valid' and 'test', of the parts that there were.
         memory_budget_mb: bound on the scores held at once, in MiB, besides one more copy of the items.
     """
 
@@ -51,6 +58,7 @@ class Recommender:
     valid: Interactions
     step: int
     notes: tuple[str, ...] = ()
+    metrics: Mapping[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     memory_budget_mb: float = 512.0
 
     @functools.cached_property
@@ -194,6 +202,47 @@ class Recommender:
         points = points if points.ndim == 2 else jnp.mean(points, axis=1)
         return _neighbours(points, self.user_ids, user, k, self.memory_budget_mb)
 
+    def evaluate(
+        self,
+        test: Any,
+        *,
+        user: str = "user",
+        item: str = "item",
+        ks: Sequence[int] | None = None,
+        exclude_seen: bool = True,
+    ) -> dict[str, float]:
+        """Metrics of the lists on held-out pairs, over the full catalogue; see `cml_jax.evaluate` for more.
+
+        Pairs of users or items that the model does not know are left out, and so are those that it was trained on, or
+        selected on, unless `exclude_seen=False`; how many is said on standard error.
+
+        Args:
+            test: held-out pairs, as data of any kind that `cml_jax.fit` takes.
+            user: column of raw ids of users.
+            item: column of raw ids of items.
+            ks: cut-offs of the metrics; by default 20 and 50, or what the catalogue allows.
+            exclude_seen: whether items of training and validation are left out of the lists.
+
+        Returns:
+            Metric, such as 'ndcg@20' -> value, a mean over the users with a pair.
+
+        Raises:
+            DataError: no pair is left, or the data cannot be used.
+        """
+        named = {f"{kind}_column": None if name == kind else name for kind, name in (("user", user), ("item", item))}
+        pairs, notes = known_pairs(test, self.user_ids.values, self.item_ids.values, label="test", **named)
+        seen = self.seen if exclude_seen else nothing(len(self.user_ids), len(self.item_ids))
+        pairs, dropped = difference(pairs, seen)
+        if dropped:
+            notes = (*notes, f"test: dropped {dropped:,} pairs that the model was trained or selected on.")
+        for note in notes:
+            print(note, file=sys.stderr)
+        if pairs.num_pairs == 0:
+            raise DataError("test: no pair is left; give pairs that the model was not trained on.")
+        cutoffs = defaults.cutoffs(self.train) if ks is None else tuple(_count(k) for k in ks)
+        found = evaluate(self.ranking, self.train, seen, pairs, ks=cutoffs, memory_budget_mb=self.memory_budget_mb)
+        return found.values
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model to a new folder, from which `cml_jax.load` reads it.
 
@@ -223,6 +272,33 @@ class Recommender:
     ) -> Iterator[pl.DataFrame]:
         lists = ranked_lists(ranking, rows, seen, _count(k), allowed=allowed, memory_budget_mb=self.memory_budget_mb)
         return (_table(names[part.users], part, self.item_ids, "item") for part in lists)
+
+
+def recommender_of(
+    options: Options,
+    params: Params,
+    dataset: Dataset | SavedDataset,
+    *,
+    step: int,
+    notes: tuple[str, ...] = (),
+    metrics: Mapping[str, dict[str, float]] | None = None,
+    memory_budget_mb: float = 512.0,
+) -> Recommender:
+    """A model in use from what was trained; rows of zeros that fill up its tables are cut off."""
+    like = jax.eval_shape(options.make_model().init, jax.random.key(0), dataset.train.to_device())
+    tables = {name: jnp.asarray(params.tables[name])[: table.shape[0]] for name, table in like.tables.items()}
+    return Recommender(
+        options=options,
+        params=Params(tables, jax.tree.map(jnp.asarray, params.dense)),
+        user_ids=RawIds(dataset.user_ids, "user"),
+        item_ids=RawIds(dataset.item_ids, "item"),
+        train=dataset.train,
+        valid=dataset.valid,
+        step=step,
+        notes=notes,
+        metrics=metrics or {},
+        memory_budget_mb=memory_budget_mb,
+    )
 
 
 def _neighbours(points: Array, ids: RawIds, name: Any, k: int, memory_budget_mb: float) -> pl.DataFrame:

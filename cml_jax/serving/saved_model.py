@@ -16,10 +16,10 @@ from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.files import new_folder
 from cml_jax.keys import OPTION_NAMES, SECTIONS
 from cml_jax.serving.best_params import read_best
-from cml_jax.serving.raw_ids import RawIds
-from cml_jax.serving.recommender import Recommender
+from cml_jax.serving.recommender import Recommender, recommender_of
 from cml_jax.strategies import Options, options_of_config
-from cml_jax.types import Params
+
+_SUMMARY, _METRICS = "summary.json", "metrics.json"
 
 
 def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Recommender:
@@ -41,26 +41,34 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
         raise DataError(
             f"{folder / 'dataset.npz'}: of other data than {folder / 'config.json'}; copy the workdir again."
         )
-    model, data = options.make_model(), dataset.train.to_device()
-    like = jax.eval_shape(model.init, jax.random.key(0), data)
+    like = jax.eval_shape(options.make_model().init, jax.random.key(0), dataset.train.to_device())
     best = read_best(folder / "checkpoints", like)
     tables = best.params.tables
     if any(len(tables[name]) < table.shape[0] for name, table in like.tables.items()):
         raise DataError(
             f"{folder / 'checkpoints'}: of other data than {folder / 'dataset.npz'}; copy the workdir again."
         )
-    whole = {name: jnp.asarray(tables[name][: table.shape[0]]) for name, table in like.tables.items()}
-    return Recommender(
-        options=options,
-        params=Params(whole, jax.tree.map(jnp.asarray, best.params.dense)),
-        user_ids=RawIds(dataset.user_ids, "user"),
-        item_ids=RawIds(dataset.item_ids, "item"),
-        train=dataset.train,
-        valid=dataset.valid,
+    return recommender_of(
+        options,
+        best.params,
+        dataset,
         step=best.step,
         notes=best.damaged,
+        metrics=_read_metrics(folder, best.step),
         memory_budget_mb=memory_budget_mb,
     )
+
+
+def _read_metrics(folder: Path, step: int) -> dict[str, dict[str, float]]:
+    """Scores of a step in a finished run's summary, or in what `save` wrote; none where there are none."""
+    for name in (_SUMMARY, _METRICS):
+        try:
+            found: Any = json.loads((folder / name).read_text())
+            if found["best_step"] == step:
+                return {part: dict(found[part]) for part in ("valid", "test") if found.get(part)}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return {}
 
 
 def _read_config(path: Path) -> tuple[Options, str]:
@@ -86,7 +94,8 @@ def _read_config(path: Path) -> tuple[Options, str]:
 def save(model: Recommender, folder: str | os.PathLike[str]) -> None:
     """Writes a new folder from which `load` makes the same model; it is there when it is whole, and not before.
 
-    It holds config.json, dataset.npz and checkpoints/, as the workdir of a run does, without the state of the training.
+    It holds config.json, dataset.npz and checkpoints/, as the workdir of a run does, without the state of the training,
+    and metrics.json.
 
     Args:
         model: the model.
@@ -100,6 +109,8 @@ def save(model: Recommender, folder: str | os.PathLike[str]) -> None:
     sha256 = dataset.sha256()
     with new_folder(Path(folder)) as beside:
         (beside / "config.json").write_text(json.dumps(_as_config(model.options) | {"data_sha256": sha256}, indent=2))
+        scores = {"best_step": model.step, **model.metrics}
+        (beside / _METRICS).write_text(json.dumps(scores, indent=2) + "\n")
         save_dataset(beside / "dataset.npz", dataset, sha256)
         best = checkpoint.Best(model.params, jnp.int32(model.step), jnp.float32(0))
         with checkpoint.open_manager(beside / "checkpoints", keep=1) as manager:

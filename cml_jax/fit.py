@@ -1,0 +1,189 @@
+"""Training from Python: `fit` takes data as people hold them and returns a model in use."""
+
+import contextlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cml_jax.data import sources
+from cml_jax.data.formats import format_of
+from cml_jax.data.interactions import Dataset
+from cml_jax.data.preparation import DataOptions
+from cml_jax.errors import ConfigError, TrainingError, UserError
+from cml_jax.keys import option_name
+from cml_jax.runs import config as config_lib
+from cml_jax.runs import preemption, validation
+from cml_jax.runs import progress as progress_lib
+from cml_jax.runs.config import KEYS
+from cml_jax.runs.loop import train_together
+from cml_jax.runs.preemption import Preempted
+from cml_jax.runs.run import Run, open_run
+from cml_jax.runs.setup import Setup, make_setup, size_note
+from cml_jax.serving.recommender import Recommender, recommender_of
+
+_COLUMNS = ("user", "item", "rating", "time", "weight")
+_LEFT_OUT = ("dataset.name", "dataset.path", "dataset.format", "eval.compare", "seed")  # arguments, or of commands
+
+
+def _keywords() -> dict[str, str]:
+    """Keyword of `fit` -> config key: the key's last part, after its section's name where two sections have it."""
+    keys = [key for key in KEYS if key not in _LEFT_OUT and not key.endswith("_column")]
+    short = {key: option_name(key) if "." in key else key for key in keys}
+    twice = {name for name, count in Counter(short.values()).items() if count > 1}
+    return {key.replace(".", "_") if name in twice else name: key for key, name in short.items()}
+
+
+KEYWORDS: dict[str, str] = _keywords()
+"""Every option of `fit` by its keyword -> the key of a config."""
+
+
+def fit(
+    data: Any,
+    *,
+    user: str = "user",
+    item: str = "item",
+    rating: str | None = None,
+    time: str | None = None,
+    weight: str | None = None,
+    valid: Any = None,
+    workdir: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Recommender:
+    """Trains a model on (user, item) pairs and returns it in use.
+
+    Without options this is the recommended method, the soft second stage over uniform candidates; what must follow from
+    the data does, and is said. A tenth of each user's pairs is set aside for validation, on which the best step is
+    selected, unless the data bring a validation part, `valid` does, or `valid_fraction=0`.
+
+    Example:
+        >>> import polars as pl
+        >>> pairs = pl.DataFrame({"who": ["ann", "ann", "bob", "cid", "cid"], "what": ["a", "b", "b", "a", "c"]})
+        >>> model = fit(pairs, user="who", item="what", valid_fraction=0, num_steps=20, progress=False)
+        >>> model.recommend("bob", k=2).columns
+        ['user', 'rank', 'item', 'score']
+
+    Args:
+        data: a pandas or Polars DataFrame, an Arrow table, a dict of columns, a tuple (users, items), a sparse matrix
+            of SciPy, `Interactions`, or the path of a file or folder; see `cml_jax.data.sources.dataset_of`.
+        user: column of raw ids of users.
+        item: column of raw ids of items.
+        rating: column of ratings or counts, for `min_rating`.
+        time: column of times, for `split="temporal_user"` and the like.
+        weight: column of positive weights; each pair's loss is multiplied by its own, divided by their mean.
+        valid: validation pairs, as data of any of these kinds with the same columns.
+        workdir: folder for checkpoints, reports and the result, as of `experiments.main`; called again, an unfinished
+            run in it goes on, and a finished one is read.
+        seed: of every random draw; equal seeds, data and options give equal models.
+        progress: whether a log and a progress bar are shown, on standard error.
+        **options: any key of a config by its last part, such as `dim`, `num_passes`, `learning_rate`, `batch_size` or
+            `ks`; `model`, `loss`, `sampler` and `optimizer` name the strategies. See `KEYWORDS`.
+
+    Returns:
+        The model at its best step; `metrics` has its scores on validation, and on test where the data have such a part.
+
+    Raises:
+        ConfigError: an option is unknown or out of range, or does not fit the data.
+        DataError: the data cannot be used.
+        TrainingError: there is nothing to learn, or the loss is no number.
+        KeyboardInterrupt: Ctrl-C came; with a workdir, which holds what was done.
+        Preempted: SIGTERM came; only with a workdir, which holds what was done.
+    """
+    columns = {"user": user, "item": item, "rating": rating, "time": time, "weight": weight}
+    say = progress_lib.write if progress else _silent
+    with _by_keyword():
+        setup = make_setup(_config(data, columns, seed, options), lambda **of_data: _load(data, valid, of_data))
+        for line in (*setup.notes, size_note(setup.config, setup.dataset)):
+            say(line)
+        with _stoppable(workdir) as watch:
+            return _train(setup, workdir, watch, say, progress)
+
+
+def _silent(text: str) -> None:
+    """Says nothing."""
+
+
+def _config(data: Any, columns: Mapping[str, str | None], seed: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The config that the arguments stand for."""
+    config = config_lib.default_values() | {"seed": seed}
+    for name, value in options.items():
+        if name not in KEYWORDS:
+            raise ConfigError(validation.unknown_name(name, KEYWORDS, "an option"))
+        config[KEYWORDS[name]] = value
+    for kind, column in columns.items():
+        if column is not None and (kind, column) not in (("user", "user"), ("item", "item")):
+            config[f"dataset.{kind}_column"] = column
+    config["dataset.name"], config["dataset.format"] = "data", "memory"
+    if isinstance(data, str | os.PathLike):
+        config["dataset.path"] = os.fspath(data)
+        config["dataset.name"] = Path(data).name
+        config["dataset.format"] = format_of(Path(data), named=any(c not in (None, k) for k, c in columns.items()))[0]
+    return config
+
+
+def _load(data: Any, valid: Any, of_data: Mapping[str, Any]) -> tuple[Dataset, str]:
+    options = {name: of_data[name] for name in DataOptions._fields if name in of_data}
+    dataset = sources.dataset_of(data, valid=valid, **options)
+    return dataset, dataset.sha256()
+
+
+def _train(setup: Setup, workdir: Any, watch: preemption.Watch, say: Any, shown: bool) -> Recommender:
+    data = setup.dataset.train.to_device()
+    with open_run(setup, workdir, data, say) as run:
+        if run.summary is None:
+            with progress_lib.open_progress(setup.num_steps, run.step, say, shown) as progress:
+                train_together([run], data, watch, progress, _raise)
+        assert run.summary is not None
+        metric, scores = setup.protocol.metric, run.summary.scores
+        text = ", ".join(f"{part} {metric} {values[metric]:.4f}" for part, values in scores.items())
+        say(f"Best step {run.summary.best_step} of {run.summary.steps}: {text or 'nothing was held out'}.")
+        return recommender_of(
+            setup.options,
+            run.best.params,
+            setup.dataset,
+            step=run.summary.best_step,
+            metrics=scores,
+            memory_budget_mb=setup.protocol.memory_budget_mb,
+        )
+
+
+def _raise(run: Run, error: TrainingError) -> NoReturn:
+    del run
+    raise error
+
+
+@contextlib.contextmanager
+def _stoppable(workdir: Any) -> Iterator[preemption.Watch]:
+    """Where there is a workdir to save to, Ctrl-C and SIGTERM save first."""
+    if workdir is None:
+        yield preemption.Watch(alone=True)
+        return
+    with preemption.watch() as watch:
+        try:
+            yield watch
+        except Preempted as stop:
+            if watch.by == "Ctrl-C":
+                raise KeyboardInterrupt(str(stop)) from None
+            raise
+
+
+@contextlib.contextmanager
+def _by_keyword() -> Iterator[None]:
+    """Puts keywords in the place of a config's keys in what an error says."""
+    keyword_of = {key: name for name, key in KEYWORDS.items()}
+    keyword_of |= {f"dataset.{kind}_column": kind for kind in _COLUMNS} | {"seed": "seed"}
+
+    def keyword(found: re.Match[str]) -> str:
+        return keyword_of.get(found[1], found[0])
+
+    try:
+        yield
+    except UserError as error:
+        sentence = re.sub(r"(?<![\w./-])(?:config\.)?((?:[a-z]+\.)?[a-z_]+)(?![\w/])", keyword, str(error))
+        if sentence == str(error):
+            raise
+        raise type(error)(sentence) from error

@@ -12,14 +12,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from experiments import config as config_lib
+from experiments.configs import _drawn
 
 ROOT = Path(__file__).parents[1]
 
 
 def tiny_config(**overrides):
-    """A run of seconds on the checkerboard; overrides are 'section__key' = value."""
-    config = config_lib.default_config()
+    """A run of seconds on the checkerboard, two-stage where nothing else is said; overrides: 'section__key' = value."""
+    config = _drawn.base_config()
     config.update_from_flattened_dict(
         {
             "dataset.name": "checkerboard",

@@ -6,9 +6,10 @@ from cml_jax import keys
 from cml_jax.errors import ConfigError
 from cml_jax.losses import LOSSES
 from cml_jax.models import MODELS
+from cml_jax.runs import validation
+from cml_jax.runs.config import KEYS
 from cml_jax.samplers import SAMPLERS
-from experiments import validation
-from experiments.config import KEYS, flatten
+from experiments.config import to_values
 from tests.tiny import tiny_config
 
 _NAMES = {"model.name": "model", "model.loss": "loss", "sampler.name": "sampler"}
@@ -17,6 +18,7 @@ _GIVEN = {  # where what follows from the type is not enough
     "eval.ks": (1, 7),
     "eval.select": "map@1",
     "eval.final_ks": (3,),
+    "eval.compare": ("popular",),
     "model.margin_limit": 1.5,  # not below the margin
     "sharding.num_shards": 2,  # divides the batch size
 }
@@ -53,15 +55,15 @@ def configs_that_use(key):
         changed.update_from_flattened_dict(dict(zip(_NAMES, names, strict=True)))
         if key not in _NAMES:
             base = changed.copy_and_resolve_references()
-            changed.update_from_flattened_dict({key: other_value(key, dict(flatten(base))[key])})
+            changed.update_from_flattened_dict({key: other_value(key, to_values(base)[key])})
         try:
-            before, after = (validation.options_of(config) for config in (base, changed))
+            before, after = (validation.options_of(to_values(config)) for config in (base, changed))
         except ConfigError:
             continue
         if key in _NAMES:
             has_effect = before.values()[_NAMES[key]] != after.values()[_NAMES[key]]
         else:
-            has_effect = key not in {option.key for option in keys.unused(after, dict(flatten(changed)))}
+            has_effect = key not in {option.key for option in keys.unused(after, to_values(changed))}
         if has_effect:
             seen |= {*enumerate(names)}
             yield base, changed

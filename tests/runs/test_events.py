@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cml_jax.errors import ConfigError
+from cml_jax.runs import events
 from experiments import train
-from experiments.runs import events
 from tests.tiny import tiny_config
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

@@ -10,8 +10,10 @@ import pytest
 
 from cml_jax import training
 from cml_jax.errors import ConfigError
-from experiments import sweep, train, validation
-from experiments.runs.setup import make_setup
+from cml_jax.runs import validation
+from cml_jax.runs.setup import make_setup
+from experiments import sweep, train
+from experiments.config import to_values
 from experiments.sweeps import grid, planning
 from tests.tiny import ROOT, commands, last_params, read_records, tiny_config
 
@@ -52,7 +54,15 @@ def test_workdir_holds_what_is_promised(tmp_path, capsys):
     returned = train.train_and_evaluate(tiny_config(), tmp_path / "a" / "b")
     folder = tmp_path / "a" / "b"
     names = {path.name for path in folder.iterdir()}
-    run_files = {"config.json", "dataset.npz", "metrics.jsonl", "summary.json", "per_user.npz", "curves.png"}
+    run_files = {
+        "config.json",
+        "dataset.npz",
+        "metrics.jsonl",
+        "summary.json",
+        "per_user.npz",
+        "curves.png",
+        "curves.pdf",
+    }
     assert names == run_files | {"checkpoints"}
     summary = json.loads((folder / "summary.json").read_text())
     assert summary == json.loads(json.dumps(returned))
@@ -109,7 +119,7 @@ def by_kind():
     first = {}
     names = sorted({*CONFIGS} - {*GRIDS})
     for name in names:
-        options = validation.options_of(shrunk_config(name))
+        options = validation.options_of(to_values(shrunk_config(name)))
         first.setdefault((options.model.name, options.loss.name, options.sampler.name), name)
     return [*first.values()], [name for name in names if name not in first.values()]
 
@@ -127,7 +137,7 @@ def test_every_config_runs_when_shrunk(name, tmp_path):
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_other_config_has_a_step(name):
     """Traced and not compiled, which takes a tenth of the time."""
-    found = make_setup(shrunk_config(name))
+    found = make_setup(to_values(shrunk_config(name)))
     data = jax.eval_shape(found.dataset.train.to_device)
     state = jax.eval_shape(training.init_state, found.options, data, 0)
     after, metrics = jax.eval_shape(training.make_step(found.options), state, data)
@@ -146,11 +156,12 @@ def test_every_grid_runs_when_shrunk(name, tmp_path):
         points.append(point | {"eval.every_steps": 20} | smaller)
     config.sweep.points = tuple(points)
     plan = planning.make_plan(config)
+    configs = {point.folder: point.config for point in grid.points(config)}
     kinds = list({jax.tree.structure(run.setup.options): run for run in reversed(plan.runs)}.values())
     for run in (
         kinds if os.environ.get("CML_ALL") else {kinds[0].folder: kinds[0], kinds[-1].folder: kinds[-1]}.values()
     ):
-        summary = train.train_and_evaluate(run.setup.config, tmp_path / run.folder)
+        summary = train.train_and_evaluate(configs[run.folder], tmp_path / run.folder)
         assert all(np.isfinite(list(summary["test"].values())))
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from cml_jax.errors import UserError
+from cml_jax.runs import scoring
+from cml_jax.runs.preemption import Preempted
 from experiments import train
-from experiments.runs import scoring
-from experiments.runs.preemption import Preempted
 from tests.tiny import ROOT, command, last_params, read_records, small_disk, tiny_config
 
 ENV = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}

@@ -9,10 +9,11 @@ import pytest
 import cml_jax
 from cml_jax import checkpoint
 from cml_jax.errors import ConfigError, DataError, UserError
+from cml_jax.runs import checks, loop, setup, workdir
+from cml_jax.runs.config import KEYS
 from cml_jax.types import StepMetrics
 from experiments import train
-from experiments.config import KEYS, flatten
-from experiments.runs import checks, loop, setup, workdir
+from experiments.config import to_values
 from tests.runs.options_by_key import other_value
 from tests.tiny import read_records, tiny_config
 
@@ -153,15 +154,14 @@ FREE = {
 def reopened(folder, **overrides):
     """What is said of a workdir that is opened with another config."""
     sha256 = json.loads((folder / "config.json").read_text())["data_sha256"]
-    config = setup.with_names(tiny_config(train__num_steps=20))
-    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in overrides.items()})
-    with workdir.open_workdir(folder, config, sha256) as opened:
+    config = setup.with_names(to_values(tiny_config(train__num_steps=20)))
+    with workdir.open_workdir(folder, config | overrides, sha256) as opened:
         return opened.changes
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_that_is_not_free_is_refused_on_resume(key, _short):
-    before = dict(flatten(setup.with_names(tiny_config(train__num_steps=20))))[key]
+    before = setup.with_names(to_values(tiny_config(train__num_steps=20)))[key]
     value = other_value(key, before)
     assert reopened(_short) == [] and value != before
     if key in FREE:
@@ -170,7 +170,7 @@ def test_every_key_that_is_not_free_is_refused_on_resume(key, _short):
     with pytest.raises(ConfigError) as caught:
         reopened(_short, **{key: value})
     there, now = (list(v) if isinstance(v, tuple) else v for v in (before, value))
-    assert f"holds a run with config.{key} = {there!r}, not {now!r}; choose another --workdir" in str(caught.value)
+    assert f"holds a run with config.{key} = {there!r}, not {now!r}; choose another workdir" in str(caught.value)
 
 
 def without_format(folder):

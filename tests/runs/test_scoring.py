@@ -6,7 +6,8 @@ import pytest
 
 from cml_jax.data.interactions import Dataset, from_pairs
 from cml_jax.models.points import distance_factors
-from experiments.runs import scoring
+from cml_jax.runs import scoring
+from experiments.config import to_values
 from tests import oracles
 from tests.tiny import tiny_config
 
@@ -22,7 +23,7 @@ def part(start, stop):
 DATASET = Dataset(part(0, 5), part(5, 12), part(12, 20), np.arange(U), np.arange(I))
 USERS, ITEMS = (RNG.normal(size=(n, D)).astype(np.float32) for n in (U, I))
 RANKING = distance_factors(jnp.asarray(USERS), jnp.asarray(ITEMS))
-PROTOCOL = scoring.make_protocol(tiny_config(eval__ks=(3, 6), eval__final_ks=(2,)))
+PROTOCOL = scoring.make_protocol(to_values(tiny_config(eval__ks=(3, 6), eval__final_ks=(2,))))
 
 
 def by_hand(held_out, seen, users, k):

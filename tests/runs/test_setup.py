@@ -8,9 +8,10 @@ import pytest
 from cml_jax import keys
 from cml_jax.data import datasets
 from cml_jax.errors import ConfigError
-from experiments.config import KEYS, flatten
-from experiments.runs import scoring
-from experiments.runs.setup import Periods, make_setup
+from cml_jax.runs import scoring
+from cml_jax.runs.config import KEYS
+from cml_jax.runs.setup import Periods, make_setup
+from experiments.config import to_values
 from experiments.sweeps import grid, planning
 from tests.runs.options_by_key import configs_that_use, other_value
 from tests.tiny import tiny_config
@@ -30,10 +31,11 @@ REST = {  # keys that no compiled step depends on -> where their value ends
     "eval.enough_held_out": lambda setup: setup.protocol.enough_held_out,
     "eval.final_split": lambda setup: setup.protocol.final_split,
     "eval.memory_budget_mb": lambda setup: setup.protocol.memory_budget_mb,
+    "eval.compare": lambda setup: setup.config["eval.compare"],
     "eval.max_users": lambda setup: len(setup.valid_users),
     "checkpoint.every_steps": lambda setup: setup.periods.checkpoint,
-    "checkpoint.keep": lambda setup: setup.config.checkpoint.keep,
-    "log.tensorboard": lambda setup: setup.tensorboard,
+    "checkpoint.keep": lambda setup: setup.config["checkpoint.keep"],
+    "log.tensorboard": lambda setup: setup.config["log.tensorboard"],
     "sharding.num_shards": lambda setup: setup.options.num_shards,
 }
 DERIVED = ("num_draws", "gor", "average")  # static, from numbers
@@ -46,7 +48,7 @@ def setup_of(config, loaded=None):
             loaded.update(options)
         return CHECKERBOARD, "digest"
 
-    return make_setup(config, load)
+    return make_setup(to_values(config), load)
 
 
 def test_every_key_is_covered_here():
@@ -59,7 +61,7 @@ def test_every_option_reaches_the_step(key):
     name = next(name for name, of_key in keys.OPTION_NAMES.items() if of_key == key)
     found = 0
     for _, config in configs_that_use(key):
-        value, expected = setup_of(config).options.values()[name], dict(flatten(config))[key]
+        value, expected = setup_of(config).options.values()[name], to_values(config)[key]
         assert value == pytest.approx(expected) if isinstance(expected, float) else value == expected
         found += 1
     assert found, "no strategy uses it"
@@ -154,7 +156,7 @@ def test_a_sweep_groups_by_data_and_by_each_period(tmp_path):
 
 def test_validation_users_depend_on_the_seed_of_the_split_alone():
     def chosen(**overrides):
-        return scoring.validation_users(CHECKERBOARD, tiny_config(eval__max_users=10, **overrides)).tolist()
+        return scoring.validation_users(CHECKERBOARD, to_values(tiny_config(eval__max_users=10, **overrides))).tolist()
 
     assert len(set(chosen())) == 10
     for seed in (1, 2, 3):
@@ -169,7 +171,7 @@ def test_validation_carved_from_training_depends_on_the_seed_of_the_split_alone(
     (tmp_path / "test.txt").write_text("\n".join(f"{u} {r[20]}" for u, r in enumerate(rows)))
 
     def setup(**overrides):
-        return make_setup(tiny_config(dataset__path=str(tmp_path), **overrides))
+        return make_setup(to_values(tiny_config(dataset__path=str(tmp_path), **overrides)))
 
     one = setup()
     assert one.dataset.valid.num_pairs == 60 and one.dataset.train.num_pairs == 540
@@ -218,10 +220,10 @@ def test_with_enough_held_out_the_metric_that_selects_must_have_users_everywhere
 
     def refused(sentence, **more):
         with pytest.raises(ConfigError, match=sentence) as caught:
-            make_setup(tiny_config(**overrides, **more))
+            make_setup(to_values(tiny_config(**overrides, **more)))
         assert "\n" not in str(caught.value)
 
-    make_setup(tiny_config(dataset__path=one_of_them, **overrides))
+    make_setup(to_values(tiny_config(dataset__path=one_of_them, **overrides)))
     left_out = next(
         seed
         for seed in range(9)
@@ -233,6 +235,6 @@ def test_with_enough_held_out_the_metric_that_selects_must_have_users_everywhere
         r"leaves nobody for ndcg@5, .* none of the test users has more than 1 held-out", dataset__path=nobody_in_test
     )
     for fine in ({"eval__select": "ndcg@1"}, {"eval__select": "mrr@5"}):  # of lists of any length, mrr is defined
-        make_setup(tiny_config(**overrides, **few, **fine))
-        make_setup(tiny_config(dataset__path=nobody_in_test, **overrides, **fine))
-    make_setup(tiny_config(dataset__path=nobody_in_test, eval__final_split="valid", **overrides))
+        make_setup(to_values(tiny_config(**overrides, **few, **fine)))
+        make_setup(to_values(tiny_config(dataset__path=nobody_in_test, **overrides, **fine)))
+    make_setup(to_values(tiny_config(dataset__path=nobody_in_test, eval__final_split="valid", **overrides)))

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from cml_jax.errors import ConfigError, UserError
+from cml_jax.runs import loop, run, scoring
+from cml_jax.runs.preemption import Preempted
+from cml_jax.runs.setup import make_setup
 from experiments import sweep, train
-from experiments.runs import loop, run, scoring
-from experiments.runs.preemption import Preempted
-from experiments.runs.setup import make_setup
+from experiments.config import to_values
 from experiments.sweeps import grid, planning
 from tests.conftest import compile_by_default
 from tests.tiny import ROOT, last_params, read_records, tiny_config
@@ -280,7 +281,7 @@ def test_a_refused_grid_leaves_sweep_json_as_it_was(workdir, tmp_path):
 
 
 def test_a_state_that_was_taken_is_held_by_nobody_else(tmp_path):
-    setup = make_setup(tiny_config())
+    setup = make_setup(to_values(tiny_config()))
     with run.open_run(setup, tmp_path, setup.dataset.train.to_device(), say=print) as opened:
         users = weakref.ref(opened.take_state().params.tables["users"])
         gc.collect()

@@ -15,7 +15,7 @@ def bpr_loss(user, positive, others, valid, l2_weight):
     return sum(values) / len(values) + l2_weight / 2 * norms
 
 
-def softmax_loss(user, positive, others, valid, temperature, decoupled=False):
+def softmax_loss(user, positive, others, valid, temperature, decoupled):
     def cosine(a, b):
         return a @ b / np.sqrt((a @ a) * (b @ b))
 
@@ -27,7 +27,7 @@ def softmax_loss(user, positive, others, valid, temperature, decoupled=False):
 LOSSES = {"triplet": triplet_loss, "softmax": softmax_loss, "bpr": bpr_loss}
 LOSS_CASES = {  # name -> options to try it with; in one of them each option has a value other than its default
     "triplet": [{"margin": 1.5}],
-    "softmax": [{"temperature": 0.3}, {"temperature": 0.3, "decoupled": True}],
+    "softmax": [{"temperature": 0.3, "decoupled": False}, {"temperature": 0.3, "decoupled": True}],
     "bpr": [{"l2_weight": 0.7}],
 }
 
@@ -136,7 +136,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
     "cml": [
         {"loss": "triplet", "constraint": "sphere", "gor_weight": 0.3},
         {"loss": "triplet", "constraint": "ball", "gor_weight": 0.3, "gor_form": "sum", "loss_reduction": "sum"},
-        {"loss": "softmax", "constraint": "sphere", "init_scale": 0.5},
+        {"loss": "softmax", "decoupled": False, "constraint": "sphere", "init_scale": 0.5},
     ],
     "inner_product": [{"loss": "bpr", "constraint": "none", "l2_weight": 0.1}],
     "sml": [
@@ -157,7 +157,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
             "min_diversity": 0.9,
             "max_diversity": 0.95,
         },
-        {"loss": "softmax", "constraint": "sphere", "num_vectors": 2},
+        {"loss": "softmax", "decoupled": False, "constraint": "sphere", "num_vectors": 2},
     ],
     "lrml": [{"loss": "triplet", "constraint": "sphere", "num_memories": 4}],
 }

@@ -8,12 +8,21 @@ import numpy as np
 
 from cml_jax import make_options, training
 
+DRAWN: dict[str, Any] = {
+    "sampler": "two_stage",
+    "loss": "triplet",
+    "decoupled": False,
+    "dim": 64,
+    "init_scale": 1.0,
+    "rows": "lazy",
+    "average_passes": 0.0,
+}  # two-stage sampling with the triplet loss, for tests that are not about the defaults
 NUMBERS: dict[str, Any] = {"learning_rate": 0.05, "margin": 0.8, "similarity_cutoff": 0.4}
 SIZES: dict[str, Any] = {"dim": 6, "batch_size": 8, "num_candidates": 9, "num_negatives": 2}
 
 
 def make(**options):
-    return make_options(**NUMBERS | SIZES | options).as_arrays()
+    return make_options(**DRAWN | NUMBERS | SIZES | options).as_arrays()
 
 
 def run(options, data, num_steps, seed=0):

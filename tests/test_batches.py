@@ -18,7 +18,7 @@ def test_positives_sees_every_pair_once_a_pass(ragged, batch_size):
         found = [positives(jax.random.key(8), jnp.int32(first + s)) for s in range(per_pass)]
         pairs = [
             pair
-            for users, items, valid in found
+            for users, items, valid, *_ in found
             for pair in zip(users[valid].tolist(), items[valid].tolist(), strict=True)
         ]
         assert sorted(pairs) == every_pair

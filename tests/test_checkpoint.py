@@ -9,8 +9,11 @@ import pytest
 
 from cml_jax import checkpoint, make_options, training
 from cml_jax.errors import UserError
+from tests.steps import DRAWN
 
-OPTIONS = make_options(dim=4, batch_size=8, num_candidates=6, refresh_every=3, learning_rate=0.05).as_arrays()
+OPTIONS = make_options(
+    **DRAWN | {"dim": 4, "batch_size": 8, "num_candidates": 6, "refresh_every": 3, "learning_rate": 0.05}
+).as_arrays()
 
 
 def progress_after(data, num_steps, seed=0):

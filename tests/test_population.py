@@ -12,6 +12,7 @@ import pytest
 
 from cml_jax import make_options, population, training
 from cml_jax.data.synthetic import make_interactions
+from tests.steps import DRAWN
 
 ROOT = Path(__file__).parents[1]
 DATA = make_interactions(61, 103, 900).to_device()
@@ -46,7 +47,7 @@ NUMBERS = [
 
 
 def members_of(case):
-    return [make_options(**numbers | case).as_arrays() for numbers in NUMBERS]
+    return [make_options(**DRAWN | numbers | case).as_arrays() for numbers in NUMBERS]
 
 
 def alone(options, seed, num_steps):
@@ -123,7 +124,7 @@ def test_states_are_stacked_and_taken_apart():
 def test_data_are_shared_and_memory_is_estimated():
     """Against the compiled program of one and of four members: arguments, results and workspace."""
     data = make_interactions(1000, 2000, 30_000).to_device()
-    own = make_options(dim=32, batch_size=256, num_candidates=100, **NUMBERS[0]).as_arrays()
+    own = make_options(**DRAWN | {"dim": 32, "batch_size": 256, "num_candidates": 100} | NUMBERS[0]).as_arrays()
 
     def size(num_members):
         options = population.stacked([own] * num_members)

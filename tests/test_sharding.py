@@ -16,11 +16,12 @@ from cml_jax.errors import ConfigError
 from cml_jax.models.points import distance_factors
 from cml_jax.types import Factors
 from experiments import train
+from tests.steps import DRAWN
 from tests.tiny import read_records, tiny_config
 
 TRAIN = make_interactions(101, 203, 3000)  # neither number is a multiple of 8
 DATA = TRAIN.to_device()
-NUMBERS: dict[str, Any] = {
+NUMBERS: dict[str, Any] = DRAWN | {
     "learning_rate": 1e-2,
     "popularity_exponent": 0.5,
     "similarity_cutoff": 0.3,

@@ -1,6 +1,7 @@
 """A whole step of every loss against NumPy: the pairs drawn, the loss with all its options, the update of the rows."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,16 @@ from cml_jax import make_options, training
 from cml_jax.losses import LOSSES
 from cml_jax.types import Params
 from tests import oracles
+from tests.steps import DRAWN
 
-SHARED = {"dim": 4, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.3, "num_candidates": 9, "num_negatives": 2}
+SHARED: dict[str, Any] = DRAWN | {
+    "dim": 4,
+    "batch_size": 8,
+    "optimizer": "sgd",
+    "learning_rate": 0.3,
+    "num_candidates": 9,
+    "num_negatives": 2,
+}
 EMBED = {"sphere": oracles.to_sphere, "ball": np.asarray, "none": np.asarray}
 PROJECT = {"sphere": np.asarray, "ball": oracles.to_ball, "none": np.asarray}
 
@@ -80,7 +89,7 @@ def one_step(state, data, options):
 def test_step_equals_numpy(ragged, name, case, rest):
     """The third step of the pass, whose batch of 8 has 6 pairs."""
     data = ragged.to_device()
-    options = make_options(loss=name, **SHARED, **case, **rest).as_arrays()
+    options = make_options(**SHARED | {"loss": name} | case | rest).as_arrays()
     rng = np.random.default_rng(8)
     tables = [rng.normal(size=(n, SHARED["dim"])) * 0.6 for n in (7, 11)]
     tables = [PROJECT[rest["constraint"]](table).astype(np.float32).astype(np.float64) for table in tables]

@@ -17,8 +17,9 @@ from cml_jax.models import MODELS
 from cml_jax.options import declared
 from cml_jax.types import Params
 from tests import oracles
+from tests.steps import DRAWN
 
-SHARED: dict[str, Any] = {
+SHARED: dict[str, Any] = DRAWN | {
     "dim": 6,
     "batch_size": 8,
     "num_candidates": 9,

@@ -12,6 +12,7 @@ from cml_jax import csr, make_options
 from cml_jax.geometry import to_sphere
 from cml_jax.types import Points
 from tests import oracles
+from tests.steps import DRAWN
 
 DIM = 6
 CUTOFF = 0.35
@@ -20,7 +21,7 @@ USERS = RNG.normal(size=(7, DIM)).astype(np.float32)
 ITEMS = (RNG.normal(size=(11, DIM)) + 0.3).astype(np.float32)
 DIRECTIONS = oracles.to_sphere(ITEMS.astype(np.float64))
 PAIRS = [(0, 7), (0, 2), (1, 4), (2, 3), (4, 6), (5, 9), (6, 3)]
-OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = DRAWN | {
     "dim": DIM,
     "batch_size": len(PAIRS),
     "num_candidates": 11,
@@ -30,7 +31,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def sampler_options(name, **options):
-    return make_options(sampler=name, **OPTIONS | options).as_arrays()
+    return make_options(**OPTIONS | {"sampler": name} | options).as_arrays()
 
 
 def make_points(users=USERS, items=ITEMS):

@@ -10,6 +10,7 @@ from cml_jax import DataError, Params, Recommender, UserError, make_options
 from cml_jax.data.interactions import from_pairs, union
 from cml_jax.serving import fold_in
 from cml_jax.serving.raw_ids import RawIds
+from tests.steps import DRAWN
 
 RNG = np.random.default_rng(11)
 U, I, D = 23, 91, 6  # noqa: E741
@@ -20,8 +21,9 @@ VALID = from_pairs(RNG.integers(0, U, 40), RNG.integers(0, I, 40), U, I)
 USER_NAMES = np.array([f"u{n:02}" for n in range(U)], object)
 ITEM_NAMES = np.arange(I) * 10 + 5
 NO_COUNT: Any = 2.0
+OPTIONS = DRAWN | {"dim": D, "sampler": "uniform", "constraint": "none"}
 MODEL = Recommender(
-    options=make_options(dim=D, sampler="uniform", constraint="none"),
+    options=make_options(**OPTIONS),
     params=Params({"users": jnp.asarray(USERS), "items": jnp.asarray(ITEMS)}),
     user_ids=RawIds(USER_NAMES, "user"),
     item_ids=RawIds(ITEM_NAMES, "item"),
@@ -115,7 +117,7 @@ def test_fold_in_weighs_items_by_their_popularity_in_training_and_uses_the_model
     model = dataclasses.replace(MODEL, valid=many, options=MODEL.options.replace_options(margin=3.0))
 
     def by_hand(margin, train):
-        options = make_options(dim=D, sampler="uniform", constraint="none", margin=margin)
+        options = make_options(**OPTIONS, margin=margin)
         return fold_in.fold_in(options, MODEL.params, train.to_device(), rows)[0]
 
     found = model.fold_in(history)

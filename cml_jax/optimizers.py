@@ -54,7 +54,7 @@ class OptimizerOptions(StrategyOptions):
         Raises:
             ConfigError: the learning rate is to fall over a number of steps that is not known.
         """
-        found: dict[str, Any] = {"average": bool(self.average_passes > 0), "rows": self.rows or self._default_rows()}
+        found: dict[str, Any] = {"average": bool(self.average_passes > 0), "rows": self.rows or self.default_rows()}
         if train is not None:
             if self.schedule != "constant" and self.decay_steps == math.inf:
                 raise ConfigError(
@@ -64,13 +64,14 @@ class OptimizerOptions(StrategyOptions):
             found["average_steps"] = self.average_passes * train.num_pairs / chosen.batch_size
         return found
 
-    def _default_rows(self) -> str:
+    def default_rows(self) -> str:
+        """The mode of rows where none is given."""
         return "catch_up" if self.name == ONLY_FOR["catch_up"] else "lazy"
 
     def check(self, chosen: Any) -> None:
         """Raises ConfigError where the row mode is for another optimizer."""
         del chosen
-        only = ONLY_FOR.get(self.rows or self._default_rows(), self.name)
+        only = ONLY_FOR.get(self.rows or self.default_rows(), self.name)
         if self.name != only:
             raise ConfigError(
                 f"optimizer.rows = '{self.rows}' is for optimizer.name = '{only}', not '{self.name}'; rows without a "

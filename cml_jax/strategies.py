@@ -117,6 +117,8 @@ class Options:
                 own = field_names(type(part))
                 if not values.keys() & {*own}:
                     kept |= {name: getattr(part, name) for name in own if name in derived_names()}
+        if "optimizer" in values and self.optimizer.rows == self.optimizer.default_rows():
+            del kept["rows"]
         _check_values(values)
         return _make_options(train, kept | {"num_shards": self.num_shards} | values)
 

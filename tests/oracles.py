@@ -15,7 +15,7 @@ def bpr_loss(user, positive, others, valid, l2_weight):
     return sum(values) / len(values) + l2_weight / 2 * norms
 
 
-def softmax_loss(user, positive, others, valid, temperature, decoupled):
+def softmax_loss(user, positive, others, valid, temperature, decoupled=False):
     def cosine(a, b):
         return a @ b / np.sqrt((a @ a) * (b @ b))
 

@@ -7,13 +7,12 @@ from cml_jax.data.interactions import Interactions
 CUTOFFS = (20, 50)
 _CANDIDATES = 1000
 _MAX_BATCH = 1024
-_PASSES = 16.0
+_PASSES, _LEAST_STEPS = 16.0, 2000
 
 
 def batch_size(train: Interactions) -> int:
-    """B: the power of two nearest to the root of the number of pairs, at most 1,024, and no more than the pairs."""
-    nearest = 2 ** round(math.log2(max(1, train.num_pairs)) / 2)
-    return min(nearest, _MAX_BATCH, train.num_pairs)
+    """B: the power of two nearest to the root of the number of pairs, at most 1,024."""
+    return min(2 ** round(math.log2(max(1, train.num_pairs)) / 2), _MAX_BATCH)
 
 
 def num_candidates(train: Interactions) -> int:
@@ -27,6 +26,5 @@ def cutoffs(train: Interactions) -> tuple[int, ...]:
 
 
 def num_passes(train: Interactions) -> float:
-    """Passes over the training pairs."""
-    del train
-    return _PASSES
+    """Passes over the training pairs: 16, or as many as 2,000 steps of the default batch make."""
+    return float(max(_PASSES, math.ceil(_LEAST_STEPS * batch_size(train) / train.num_pairs)))

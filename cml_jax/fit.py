@@ -25,12 +25,13 @@ from cml_jax.runs.setup import Setup, make_setup, size_note
 from cml_jax.serving.recommender import Recommender, recommender_of
 
 _COLUMNS = ("user", "item", "rating", "time", "weight")
-_LEFT_OUT = ("dataset.name", "dataset.path", "dataset.format", "eval.compare", "seed")  # arguments, or of commands
+LEFT_OUT = ("dataset.name", "dataset.path", "dataset.format", "eval.compare", "seed")
+"""Keys that are arguments of their own, or of the commands."""
 
 
 def _keywords() -> dict[str, str]:
     """Keyword of `fit` -> config key: the key's last part, after its section's name where two sections have it."""
-    keys = [key for key in KEYS if key not in _LEFT_OUT and not key.endswith("_column")]
+    keys = [key for key in KEYS if key not in LEFT_OUT and not key.endswith("_column")]
     short = {key: option_name(key) if "." in key else key for key in keys}
     twice = {name for name, count in Counter(short.values()).items() if count > 1}
     return {key.replace(".", "_") if name in twice else name: key for key, name in short.items()}

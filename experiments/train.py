@@ -10,7 +10,9 @@ from cml_jax.runs import display, preemption, processes
 from cml_jax.runs.loop import train_together
 from cml_jax.runs.progress import open_progress
 from cml_jax.runs.run import Run, open_run
-from cml_jax.runs.setup import make_setup, size_note
+from cml_jax.runs.setup import Setup, make_setup, size_note
+from cml_jax.runs.summary import Summary
+from experiments.compare import compared, format_comparison
 from experiments.config import Config, to_values
 from experiments.log import say, show
 from experiments.run_figure import draw_curves
@@ -39,14 +41,22 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             processes.check_same_data(setup.data_sha256)
         for line in (*setup.notes, size_note(setup.config, setup.dataset)):
             say(line)
-        data = setup.dataset.train.to_device()
-        with open_run(setup, workdir, data, say, draw_curves) as run:
-            if run.summary is None:
-                with open_progress(setup.num_steps, run.step, say, shown=processes.is_first()) as progress:
-                    train_together([run], data, watch, progress, _raise)
-            assert run.summary is not None
-            show(display.format_summary(run.summary, setup.protocol.metric))
-            return run.summary.to_json()
+        summary = _train(setup, workdir, watch)
+        show(display.format_summary(summary, setup.protocol.metric))
+        others = compared(setup, workdir, watch, lambda setup, folder: _train(setup, folder, watch))
+        if others:
+            show(format_comparison(summary, others, setup.protocol.metric))
+        return summary.to_json()
+
+
+def _train(setup: Setup, workdir: str | os.PathLike[str], watch: preemption.Watch) -> Summary:
+    data = setup.dataset.train.to_device()
+    with open_run(setup, workdir, data, say, draw_curves) as run:
+        if run.summary is None:
+            with open_progress(setup.num_steps, run.step, say, shown=processes.is_first()) as progress:
+                train_together([run], data, watch, progress, _raise)
+        assert run.summary is not None
+        return run.summary
 
 
 def _raise(run: Run, error: TrainingError) -> NoReturn:

@@ -1,13 +1,13 @@
 """Trains a grid of runs; those that can share a compiled program are trained together, as a population.
 
 python -m experiments.sweep --config=experiments/configs/grids/GRID.py --workdir=DIR [--dry_run] \
-    [--config.sweep.axes.a.b="(value, value)"] [--axis=a.b=value,value] [--config.a.b=value ...]
+    [--config.sweep.axes.a.b="(value, value)"] [--axis=a.b=value,value] [--only=LABEL ...] [--config.a.b=value ...]
 
 Any config is a grid with --axis. Every run has a workdir of its own below DIR, as if it had been started alone. Started
-again, a sweep leaves out what is finished and goes on with the rest.
+again, a sweep leaves out what is finished and goes on with the rest. With --only it trains the runs of some labels
+alone; a label is what stands in a folder's name before the seed.
 """
 
-import ast
 import contextlib
 import itertools
 import json
@@ -26,54 +26,75 @@ from cml_jax.runs.loop import train_together
 from cml_jax.runs.preemption import Preempted
 from cml_jax.runs.progress import Bar, open_bar
 from cml_jax.runs.run import Run, open_run, too_long
-from cml_jax.runs.workdir import locked, open_workdir, write_atomically
+from cml_jax.runs.tracking import Trackers, open_trackers
+from cml_jax.runs.workdir import locked, open_workdir, read_json, write_atomically
 from experiments import cli, processes, report
 from experiments.config import Config
 from experiments.log import say, show
 from experiments.run_figure import draw_curves
 from experiments.sweeps import grid, planning
-from experiments.sweeps.planning import Group, Planned
+from experiments.sweeps.literals import values_of
+from experiments.sweeps.planning import Group, Plan, Planned
 
-_STOPPED = "Stopped by {by}; start again to go on."
+STOPPED = "Stopped by {by}; start again to go on."
 
 
-def run_sweep(config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]] | None = None) -> None:
+def run_sweep(
+    config: Config, workdir: Path, more_axes: dict[str, Sequence[Any]] | None = None, only: Sequence[str] = ()
+) -> None:
     """Trains what is not finished yet, and writes the report.
 
     Args:
         config: of a grid, see `grid.make_grid`.
         workdir: folder for the runs' workdirs, sweep.json and the report.
         more_axes: dotted key -> values.
+        only: labels of the runs that are wanted, see `grid.narrowed`; all by default.
 
     Raises:
         UserError: before any work where the grid, a config or the data cannot be used; after it where all runs failed.
         Preempted: SIGTERM or Ctrl-C came; checkpoints hold what was done.
     """
     with preemption.watch() as watch, locked(workdir) as folder:
-        with preemption.stoppable(watch, _STOPPED):
-            plan = planning.make_plan(config, more_axes)
+        with preemption.stoppable(watch, STOPPED):
+            plan = planning.make_plan(config, more_axes, only)
         for line in plan.notes:
             say(line)
-        unfinished = [run for run in plan.runs if not _is_over(run, folder)]
-        write_atomically(
-            folder / "sweep.json",
-            json.dumps({"baseline": config.sweep.baseline, "runs": [run.folder for run in plan.runs]}, indent=2) + "\n",
-        )
-        total = sum(run.setup.num_steps * run.setup.options.batch_size for run in unfinished)
+        unfinished = [run for run in plan.runs if not is_over(run, folder)]
+        _write_listing(folder / "sweep.json", config, plan, added=bool(only))
         groups = planning.grouped(unfinished, config.sweep.memory_budget_mb)
         say(f"{len(plan.runs)} runs, {len(unfinished)} of them to be trained, in {len(groups)} groups.")
-        with open_bar(total=total, unit="triplet", unit_scale=True) as bar:
-            for number, group in enumerate(groups, start=1):
-                _train_group(group, folder, watch, bar, f"group {number} of {len(groups)}, ")
-                if watch.requested:
-                    raise Preempted(_STOPPED.format(by=watch.by))
+        train_groups(groups, folder, watch)
         failed = [run.folder for run in plan.runs if (folder / run.folder / "failed.json").exists()]
         if failed:
             say(f"{len(failed)} of {len(plan.runs)} runs failed: {', '.join(failed)}; failed.json in them says why.")
         show(report.write_report(folder))
 
 
-def _is_over(run: Planned, folder: Path) -> bool:
+def _write_listing(path: Path, config: Config, plan: Plan, added: bool) -> None:
+    """Writes sweep.json: the runs that were asked for, if wanted beside those of earlier calls, and the baseline."""
+    runs = [run.folder for run in plan.runs]
+    if added and path.exists():
+        runs = list(dict.fromkeys([*read_json(path).get("runs", []), *runs]))
+    labels = {grid.label_in(folder) for folder in runs}
+    baseline = config.sweep.baseline if config.sweep.baseline in labels else None
+    write_atomically(path, json.dumps({"baseline": baseline, "runs": runs}, indent=2) + "\n")
+
+
+def train_groups(groups: Sequence[Group], folder: Path, watch: preemption.Watch, prefix: str = "") -> None:
+    """Trains groups of runs, one after the other, with a bar whose description begins with a prefix.
+
+    Raises:
+        Preempted: SIGTERM or Ctrl-C came; checkpoints hold what was done.
+    """
+    total = sum(run.setup.num_steps * run.setup.options.batch_size for group in groups for run in group)
+    with open_trackers(say, sweep=folder) as trackers, open_bar(total=total, unit="triplet", unit_scale=True) as bar:
+        for number, group in enumerate(groups, start=1):
+            _train_group(group, folder, watch, trackers, bar, f"{prefix}group {number} of {len(groups)}, ")
+            if watch.requested:
+                raise Preempted(STOPPED.format(by=watch.by))
+
+
+def is_over(run: Planned, folder: Path) -> bool:
     """Whether a run is finished, or has failed."""
     setup = run.setup
     with open_workdir(folder / run.folder, setup.config, setup.data_sha256) as opened:
@@ -85,7 +106,9 @@ def _is_over(run: Planned, folder: Path) -> bool:
         return failure is not None or opened.is_finished(setup.num_steps)
 
 
-def _train_group(group: Group, folder: Path, watch: preemption.Watch, bar: Any, prefix: str) -> None:
+def _train_group(
+    group: Group, folder: Path, watch: preemption.Watch, trackers: Trackers, bar: Any, prefix: str
+) -> None:
     """Trains runs that share a program; of those left by an interrupted sweep, the ones at the same step together."""
     data = group[0].setup.dataset.train.to_device()
     batch_size = group[0].setup.options.batch_size
@@ -99,7 +122,7 @@ def _train_group(group: Group, folder: Path, watch: preemption.Watch, bar: Any, 
     with contextlib.ExitStack() as stack:
         runs = []
         for planned in group:
-            opened = open_run(planned.setup, folder / planned.folder, data, lambda text: None, draw_curves)
+            opened = open_run(planned.setup, folder / planned.folder, data, lambda text: None, draw_curves, trackers)
             runs.append(stack.enter_context(opened))
             if bar.total is not None:
                 bar.total -= runs[-1].step * batch_size
@@ -130,24 +153,10 @@ def _axes_of_flags(arguments: Sequence[str]) -> dict[str, Sequence[Any]]:
         key, equals, text = argument.partition("=")
         if not equals or not text:
             raise ConfigError(f"--axis={argument} must be KEY=VALUE,VALUE, such as --axis=seed=0,1,2.")
-        try:
-            values = ast.literal_eval(f"({text},)")
-        except (ValueError, SyntaxError):
-            values = tuple(_literal(value) for value in text.split(","))
         if key in axes:
             raise ConfigError(f"--axis={key} is given twice; give all its values in one.")
-        axes[key] = values
+        axes[key] = values_of(text)
     return axes
-
-
-def _literal(text: str) -> Any:
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def main() -> None:
@@ -158,10 +167,11 @@ def main() -> None:
     axes = _axes_of_flags(flags.FLAGS.axis)
     config = _as_grid(flags.FLAGS.config, axes)
     if flags.FLAGS.dry_run:
-        planning.show_plan(planning.make_plan(config, axes), config.sweep.memory_budget_mb)
+        planning.show_plan(planning.make_plan(config, axes, flags.FLAGS.only), config.sweep.memory_budget_mb)
         return
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    run_sweep(config, Path(flags.FLAGS.workdir or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"), axes)
+    workdir = Path(flags.FLAGS.workdir or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    run_sweep(config, workdir, axes, flags.FLAGS.only)
 
 
 if __name__ == "__main__":  # flags too, so that a notebook can import this beside others with a --workdir
@@ -169,5 +179,12 @@ if __name__ == "__main__":  # flags too, so that a notebook can import this besi
     flags.DEFINE_string("workdir", None, "Folder for the runs; an unfinished sweep in it goes on.")
     flags.DEFINE_bool("dry_run", False, "Print the plan, with measured times, and train nothing.")
     flags.DEFINE_multi_string("axis", [], "KEY=VALUE,VALUE: one more axis of the product, such as seed=0,1,2.")
+    flags.DEFINE_multi_string(
+        "only",
+        [],
+        "LABEL of runs, what stands in a folder's name before the seed, such as 'uniform*': trains no others.",
+    )
     flags.mark_flag_as_required("config")
-    cli.run(main)
+    cli.run(
+        main, example="python -m experiments.sweep --config=experiments/configs/grids/cutoff.py --workdir=runs/cutoff"
+    )

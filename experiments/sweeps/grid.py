@@ -1,6 +1,8 @@
 """Grids: the points that a config's `sweep` section declares, and the folder of each."""
 
 import copy
+import difflib
+import fnmatch
 import itertools
 import json
 import os
@@ -24,6 +26,16 @@ class Point(NamedTuple):
 
     folder: str
     config: Config
+
+    @property
+    def label(self) -> str:
+        """What stands in the folder's name before the seed; empty where runs differ in the seed alone."""
+        return label_in(self.folder)
+
+
+def label_in(folder: str) -> str:
+    """The label of a run, from its folder's name."""
+    return os.path.dirname(folder)
 
 
 def make_grid(
@@ -95,21 +107,41 @@ def points(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None)
                     f"config.sweep: {key} = {value!r} cannot be set ({' '.join(str(error).split())})."
                 ) from error
         shown = [key for key in varying if key in change and key != "seed" and not (name and key not in axes)]
-        shown.sort(key=lambda key: not key.endswith(".name"))  # strategies first
-        parts = [name] * bool(name) + [_part(key, change[key]) for key in shown]
-        folder = os.path.join(",".join(parts), str(own.seed))
+        label = ",".join([name] * bool(name) + [label_of({key: change[key] for key in shown})] * bool(shown))
+        folder = os.path.join(label, str(own.seed))
         if folder in found:
             raise ConfigError(
                 f"config.sweep has two points for the folder {folder}; give each value once, and the points a 'name' "
                 f"each."
             )
         found[folder] = Point(folder, own)
-    labels = list(dict.fromkeys(os.path.dirname(folder) for folder in found))
+    labels = list(dict.fromkeys(point.label for point in found.values()))
     if config.sweep.baseline not in (None, *labels):
         raise ConfigError(
             f"config.sweep.baseline = {config.sweep.baseline!r} is not a label of this grid; choose one of {labels}."
         )
     return list(found.values())
+
+
+def narrowed(points: Sequence[Point], only: Sequence[str]) -> list[Point]:
+    """The points whose label, or whole folder, matches one of some shell-style patterns; all without a pattern.
+
+    Raises:
+        ConfigError: nothing matches a pattern.
+    """
+    matches = {pattern: [point for point in points if _matches(point, pattern)] for pattern in only}
+    for pattern, matched in matches.items():
+        if not matched:
+            names = list(dict.fromkeys(point.label or point.folder for point in points))
+            close = difflib.get_close_matches(pattern, [*names, *(point.folder for point in points)], n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"choose some of {', '.join(names)}."
+            raise ConfigError(f"--only={pattern}: no run of this grid has such a label; {hint}")
+    chosen = {point.folder for matched in matches.values() for point in matched}
+    return [point for point in points if not only or point.folder in chosen]
+
+
+def _matches(point: Point, pattern: str) -> bool:
+    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for name in (point.label, point.folder))
 
 
 def _plain(point: Any) -> dict[str, Any]:
@@ -148,6 +180,11 @@ def _keys(changes: Sequence[dict[str, Any]]) -> list[str]:
 
 def _value(change: dict[str, Any], key: str, base: Config) -> Any:
     return change[key] if key in change else dict(flatten(base)).get(key)
+
+
+def label_of(values: Mapping[str, Any]) -> str:
+    """Changed keys with their values, as they stand in a folder's name; strategies first."""
+    return ",".join(_part(key, values[key]) for key in sorted(values, key=lambda key: not key.endswith(".name")))
 
 
 def _part(key: str, value: Any) -> str:

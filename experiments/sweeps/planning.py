@@ -14,7 +14,7 @@ from cml_jax import population, sharding, training
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError, UserError
 from cml_jax.runs import scoring, validation
-from cml_jax.runs.setup import Setup, load_with_digest, make_setup, size_note
+from cml_jax.runs.setup import Load, Setup, load_with_digest, make_setup, size_note
 from cml_jax.types import DeviceInteractions, Params
 from experiments.config import Config, to_values
 from experiments.log import show
@@ -50,8 +50,13 @@ class Plan(NamedTuple):
     notes: list[str]
 
 
-def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None) -> Plan:
+def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None, only: Sequence[str] = ()) -> Plan:
     """Checks every run of a grid against the data.
+
+    Args:
+        config: of a grid, see `grid.make_grid`.
+        more_axes: dotted key -> values.
+        only: labels of the runs that are wanted, see `grid.narrowed`; all by default.
 
     Raises:
         UserError: the first thing that cannot be used, and in which run.
@@ -60,17 +65,8 @@ def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = No
         raise ConfigError(
             f"config.sweep.memory_budget_mb = {config.sweep.memory_budget_mb} must be above 0 and finite."
         )
-    loaded: dict[str, tuple[Dataset, str]] = {}
-    runs, notes = [], []
-
-    def load(**options: Any) -> tuple[Dataset, str]:
-        """Every data set once."""
-        key = json.dumps(options, sort_keys=True)
-        if key not in loaded:
-            loaded[key] = load_with_digest(**options)
-        return loaded[key]
-
-    points = grid.points(config, more_axes)
+    runs, notes, load = [], [], load_once()
+    points = grid.narrowed(grid.points(config, more_axes), only)
     for point in points:
         with _named(point):
             validation.validate(to_values(point.config))
@@ -80,6 +76,19 @@ def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = No
             notes += [*setup.notes, size_note(setup.config, setup.dataset)]
             runs.append(Planned(point.folder, setup))
     return Plan(runs, list(dict.fromkeys(notes)))
+
+
+def load_once() -> Load:
+    """A function like `load_with_digest` that loads every data set once."""
+    loaded: dict[str, tuple[Dataset, str]] = {}
+
+    def load(**options: Any) -> tuple[Dataset, str]:
+        key = json.dumps(options, sort_keys=True)
+        if key not in loaded:
+            loaded[key] = load_with_digest(**options)
+        return loaded[key]
+
+    return load
 
 
 @contextlib.contextmanager
@@ -98,15 +107,25 @@ def grouped(runs: Sequence[Planned], memory_budget_mb: float) -> list[Group]:
         shared.setdefault(run.setup.program, []).append(run)
     groups = []
     for same in shared.values():
-        size = max(1, int(memory_budget_mb * 2**20 // _member_bytes(same[0])))
-        size = 1 if same[0].setup.options.num_shards > 1 else size
+        size = num_together(same[0].setup, memory_budget_mb)
         groups += [same[i : i + size] for i in range(0, len(same), size)]
     return groups
 
 
+def num_together(setup: Setup, memory_budget_mb: float) -> int:
+    """How many runs like this one are trained together."""
+    if setup.options.num_shards > 1:
+        return 1
+    return max(1, int(memory_budget_mb * 2**20 // _setup_bytes(setup)))
+
+
 def _member_bytes(run: Planned) -> int:
-    data = jax.eval_shape(run.setup.dataset.train.to_device)
-    return population.member_bytes(run.setup.options, data)
+    return _setup_bytes(run.setup)
+
+
+def _setup_bytes(setup: Setup) -> int:
+    data = jax.eval_shape(setup.dataset.train.to_device)
+    return population.member_bytes(setup.options, data)
 
 
 def show_plan(plan: Plan, memory_budget_mb: float) -> None:

@@ -265,4 +265,4 @@ def format_results(results: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, example="python -m experiments.bench --output=bench.json")

@@ -18,12 +18,13 @@ from cml_jax.runs.preemption import Preempted
 from experiments import config
 
 
-def run(main: Callable[[], None], own: flags.FlagValues | None = None) -> None:
+def run(main: Callable[[], None], own: flags.FlagValues | None = None, example: str = "") -> None:
     """Parses the flags and calls main; a user's error is printed without a traceback, and the exit status is 1.
 
     Args:
         main: the command.
         own: its flags, where it keeps them apart from those of other commands.
+        example: a command line, shown where no flags are given; needed where the command cannot do without.
     """
     if own is not None:
         flags.FLAGS.append_flag_values(own)
@@ -36,6 +37,8 @@ def run(main: Callable[[], None], own: flags.FlagValues | None = None) -> None:
             main()
         except Preempted as stop:
             print(stop, file=sys.stderr)  # and exit status 0: the run goes on when it is started again
+        except KeyboardInterrupt:  # Ctrl-C for the second time
+            os._exit(preemption.INTERRUPTED)
         except UserError as error:
             _end(str(error))
         except OSError as error:
@@ -57,20 +60,18 @@ def run(main: Callable[[], None], own: flags.FlagValues | None = None) -> None:
     sys.unraisablehook = lambda failure: logging.info("Not raised: %s", failure.exc_value)
     logging.set_verbosity(logging.FATAL)
     preemption.exit_on_second_interrupt()
-    app.run(wrapped, flags_parser=functools.partial(_parse, own=own))
+    app.run(wrapped, flags_parser=functools.partial(_parse, own=own, example=example))
 
 
-_HELP = ("--help", "-help", "--helpshort", "-helpshort")
+_HELP = ("--help", "-help", "--helpshort", "-helpshort", "--helpfull", "-helpfull")
 
 
-def _parse(argv: Sequence[str], own: flags.FlagValues | None) -> list[str]:
+def _parse(argv: Sequence[str], own: flags.FlagValues | None, example: str) -> list[str]:
     if any(argument in _HELP for argument in argv):
-        app.usage(shorthelp=True, writeto_stdout=True)
-        if own is not None:
-            print(own.get_help())
-        if "config" in flags.FLAGS:
-            print(f"\nconfig, with --config.KEY=VALUE:\n{config.help_text()}")
+        _print_help(own)
         sys.exit(0)
+    if len(argv) == 1 and example:
+        fail(f"flags are needed, such as in {example}; --help lists them.")
     for i, argument in enumerate(argv):
         value = re.fullmatch(r"--?config(?:=(.*))?", argument)
         if value:
@@ -87,6 +88,18 @@ def _parse(argv: Sequence[str], own: flags.FlagValues | None) -> list[str]:
         fail(validation.unknown_key(overrides) or _one_sentence(error))
     except Exception as error:  # the config file is run while flags are parsed, and may raise anything
         fail(_one_sentence(error))
+
+
+def _print_help(own: flags.FlagValues | None) -> None:
+    """The command's docstring, all of its flags, and the keys of its config."""
+    app.usage(shorthelp=True, writeto_stdout=True)
+    if own is not None:
+        print(own.get_help())
+    for module in flags.FLAGS.flags_by_module_dict():
+        if module.startswith("experiments."):  # of several commands
+            print(flags.FLAGS.module_help(module))
+    if "config" in flags.FLAGS:
+        print(f"\nconfig, with --config.KEY=VALUE:\n{config.help_text()}")
 
 
 def with_flags(sentence: str) -> str:

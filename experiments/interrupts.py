@@ -1,5 +1,6 @@
 """Ctrl-C where a command has nothing to save, such as while libraries are imported: one sentence, no traceback."""
 
+import atexit
 import os
 import signal
 import sys
@@ -18,3 +19,5 @@ def end_quietly() -> None:
         os._exit(0 if goes_on else 128 + signum)
 
     signal.signal(signal.SIGINT, stop)
+    # Registered first, so called last: all is done, and what Python restores after it would make an end by a signal.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)

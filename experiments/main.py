@@ -30,4 +30,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(
+        main, example="python -m experiments.main --config=experiments/configs/quickstart.py --workdir=runs/quickstart"
+    )

@@ -229,4 +229,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, FLAGS)
+    cli.run(main, FLAGS, example="python -m experiments.recommend --workdir=runs/quickstart --k=20")

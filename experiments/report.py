@@ -228,4 +228,4 @@ if __name__ == "__main__":  # flags too, since a sweep imports this and has a --
     flags.DEFINE_string(
         "baseline", None, "Label of the row that others are compared with; default: that of sweep.json, else uniform's."
     )
-    cli.run(main)
+    cli.run(main, example="python -m experiments.report --workdir=runs")

@@ -36,7 +36,7 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
         Preempted: SIGTERM or Ctrl-C came; a checkpoint holds what was done.
     """
     with preemption.watch(alone=jax.process_count() == 1) as watch:
-        with preemption.stoppable(watch, "Stopped by {by} before the first step; nothing was saved."):
+        with preemption.stoppable(watch, "Stopped by {by} before anything was trained; start again to go on."):
             setup = make_setup(to_values(config))
             processes.check_same_data(setup.data_sha256)
         for line in (*setup.notes, size_note(setup.config, setup.dataset)):

@@ -7,11 +7,15 @@ import socket
 import threading
 from collections.abc import Iterator
 
+INTERRUPTED = 128 + signal.SIGINT  # exit status of a process that Ctrl-C stopped hard
 _SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
-class Preempted(Exception):  # noqa: N818
-    """The run was asked to stop and has saved what it has done; not an error."""
+class Preempted(BaseException):  # noqa: N818
+    """The run was asked to stop and has saved what it has done; not an error.
+
+    Like KeyboardInterrupt it may be raised anywhere, so it is no Exception, which libraries catch for reasons of theirs.
+    """
 
 
 class Watch:
@@ -91,6 +95,6 @@ def exit_on_second_interrupt() -> None:
             interrupts = 0
             while interrupts < 2:
                 interrupts += receiver.recv(1) == bytes([signal.SIGINT])
-            os._exit(128 + signal.SIGINT)
+            os._exit(INTERRUPTED)
 
     threading.Thread(target=listen, name="interrupts", daemon=True).start()

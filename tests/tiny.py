@@ -64,13 +64,16 @@ def command(*arguments, cwd=ROOT, env=()):
     )
 
 
-def commands(lines, cwd=ROOT):
-    """As `command` of each line, one after the other, in children of one process, so that imports are made but once."""
+def commands(lines, cwd=ROOT, module="experiments.main"):
+    """As `command` of each line, one after the other, in children of one process, so that imports are made but once.
+
+    Of several modules where each line begins with one and `module` is None.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "tests.forked"],
         cwd=cwd,
         env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-        input=json.dumps([list(map(str, line)) for line in lines]),
+        input=json.dumps([[*([module] if module else []), *map(str, line)] for line in lines]),
         stdout=subprocess.PIPE,
         text=True,
         timeout=300,

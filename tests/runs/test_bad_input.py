@@ -67,7 +67,10 @@ BAD_CONFIGS = [
     ({"eval__ks": (5, 0)}, r"config\.eval\.ks = \(5, 0\) must be"),
     ({"eval__ks": (51,)}, r"config\.eval\.ks has 51, which is above the number of items, 50"),
     ({"eval__final_split": "train"}, r"config\.eval\.final_split = 'train' is unknown"),
-    ({"dataset__split": "random"}, r"config\.dataset\.split = 'random' is unknown; choose one of all, given, leave_one_out"),
+    (
+        {"dataset__split": "random"},
+        r"config\.dataset\.split = 'random' is unknown; choose one of all, given, leave_one_out",
+    ),
     ({"dataset__filter": "twice"}, r"config\.dataset\.filter = 'twice' is unknown; choose one of k_core, once"),
     ({"dataset__split_ratio": (3, 1)}, r"config\.dataset\.split_ratio = \(3, 1\) must be three integers"),
     ({"dataset__split_ratio": (0, 1, 1)}, r"config\.dataset\.split_ratio = \(0, 1, 1\) must be three integers"),

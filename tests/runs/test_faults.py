@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,15 @@ TINY = [
     *("--config=experiments/configs/quickstart.py", "--config.dataset.name=checkerboard", "--config.model.dim=8"),
     *("--config.train.batch_size=64", "--config.sampler.num_candidates=30", "--config.eval.ks=(1,5)"),
     *("--config.train.report_every_steps=20", "--config.eval.every_steps=200", "--config.checkpoint.every_steps=100"),
+    "--config.eval.compare=()",
 ]
+LOG = re.compile(
+    r"Generated the checkerboard\.|Follows from the data: .*|not used by .*|checkerboard: .*|(Compiling|Scoring) \.\.\."
+    r"|step \d+ \(pass .*|Writing to .*|Going on from step .*|config\..* from here on\.|.* holds this run, finished\."
+)
+STOPS = pytest.mark.parametrize(
+    ("signum", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")], ids=["SIGTERM", "Ctrl-C"]
+)
 
 
 def start(workdir, *arguments):
@@ -44,6 +53,11 @@ def wait_for(condition, process, seconds=60):
         time.sleep(0.01)
 
 
+def beside_the_log(errors):
+    """Lines of standard error that are no lines of the log."""
+    return [line for line in errors.splitlines() if not LOG.fullmatch(line)]
+
+
 def assert_same_end(workdir, other):
     assert read_records(workdir) == read_records(other)
     for ours, theirs in zip(last_params(workdir), last_params(other), strict=True):
@@ -51,38 +65,44 @@ def assert_same_end(workdir, other):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_ends_with_status_0_and_the_run_goes_on_exactly(tmp_path):
+@STOPS
+def test_signal_saves_ends_with_status_0_and_the_run_goes_on_exactly(tmp_path, signum, name):
     process = start(tmp_path / "cut", "--config.train.num_steps=1000000")
     wait_for((tmp_path / "cut" / "metrics.jsonl").exists, process)
     wait_for(lambda: len((tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()) > 2, process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
-    assert process.stderr is not None and "Stopped by SIGTERM after step" in process.stderr.read()
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
     step = read_records(tmp_path / "cut")[-1]["step"]
+    assert beside_the_log(errors) == [
+        f"Stopped by {name} after step {step}, saved in {tmp_path / 'cut'}; start again to go on."
+    ]
     steps = step + 100
-    for name in ("cut", "whole"):
-        finished = start(tmp_path / name, f"--config.train.num_steps={steps}")
+    for folder in ("cut", "whole"):
+        finished = start(tmp_path / folder, f"--config.train.num_steps={steps}")
         assert finished.wait(timeout=120) == 0, finished.stderr
     assert_same_end(tmp_path / "cut", tmp_path / "whole")
 
 
+@STOPS
 @pytest.mark.parametrize("evaluation", [1, 2, 3])
-def test_sigterm_during_an_evaluation(finished, tmp_path, monkeypatch, evaluation):
+def test_signal_during_an_evaluation(finished, tmp_path, monkeypatch, evaluation, signum, name):
     """At step 20, at the last step, and of the test set at the end: the evaluation is made again, not left out."""
     whole = json.loads((finished / "summary.json").read_text())
-    original, calls = scoring.evaluate, []
+    original, calls, before = scoring.evaluate, [], signal.getsignal(signum)
+    place = f"after step {20 * evaluation}, saved in " if evaluation < 3 else "after the last step of .*test was not"
 
     def interrupted(*arguments, **options):
         calls.append(1)
         if len(calls) == evaluation:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signum)
         return original(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(scoring, "evaluate", interrupted)
-        with pytest.raises(Preempted, match=f"after step {20 * evaluation}" if evaluation < 3 else "test was not"):
+        with pytest.raises(Preempted, match=f"^Stopped by {name} {place}"):
             train.train_and_evaluate(tiny_config(), tmp_path / "cut")
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signum) is before and before in (signal.SIG_DFL, signal.default_int_handler)
     assert len(read_records(tmp_path / "cut")) == (1, 3, 4)[evaluation - 1]
     parts = json.loads(json.dumps(train.train_and_evaluate(tiny_config(), tmp_path / "cut")))
     assert_same_end(tmp_path / "cut", finished)

@@ -16,11 +16,13 @@ class TasteModel(NamedTuple):
         affinity: ndarray[U, S]; how much a user likes each of S styles.
         style: ndarray[I]; the style of each item.
         appeal: ndarray[I]; long-tailed popularity of each item.
+        genre: ndarray[S]; the genre of each style.
     """
 
     affinity: np.ndarray
     style: np.ndarray
     appeal: np.ndarray
+    genre: np.ndarray
 
     def weights(self, users: np.ndarray) -> np.ndarray:
         """ndarray[n, I]; ranking by them is the best that can be done for the users."""
@@ -55,7 +57,7 @@ def make_taste_model(
     affinity = np.where(genre == genre[favourite][:, None], 0.02, 0.0002)
     affinity[np.arange(num_users), favourite] = 1.0
     appeal = np.arange(1, num_items + 1) ** -appeal_exponent
-    return TasteModel(affinity, rng.integers(num_styles, size=num_items), appeal)
+    return TasteModel(affinity, rng.integers(num_styles, size=num_items), appeal, genre)
 
 
 def taste_clusters(model: TasteModel, mean_degree: float = 40.0, seed: int = 0) -> Interactions:

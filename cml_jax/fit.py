@@ -15,7 +15,7 @@ from cml_jax.data.preparation import DataOptions
 from cml_jax.errors import ConfigError, TrainingError, UserError
 from cml_jax.keys import option_name
 from cml_jax.runs import config as config_lib
-from cml_jax.runs import preemption, validation
+from cml_jax.runs import preemption, trackers, validation
 from cml_jax.runs import progress as progress_lib
 from cml_jax.runs.config import KEYS
 from cml_jax.runs.loop import train_together
@@ -97,7 +97,9 @@ def fit(
     columns = {"user": user, "item": item, "rating": rating, "time": time, "weight": weight}
     say = progress_lib.write if progress else _silent
     with _by_keyword():
-        setup = make_setup(_config(data, columns, seed, options), lambda **of_data: _load(data, valid, of_data))
+        config = _config(data, columns, seed, options)
+        trackers.check(config, has_workdir=workdir is not None)
+        setup = make_setup(config, lambda **of_data: _load(data, valid, of_data))
         for line in (*setup.notes, size_note(setup.config, setup.dataset)):
             say(line)
         with _stoppable(workdir) as watch:

@@ -146,6 +146,13 @@ class LogOptions:
     """Options of the log."""
 
     tensorboard: bool = static(False, "write event files into the workdir's folder tensorboard")
+    wandb: bool = static(False, "report to Weights & Biases")
+    mlflow: bool = static(False, "report to MLflow")
+    project: str = static(
+        "cml_jax",
+        "project of Weights & Biases, experiment of MLflow",
+        Range(lambda v: bool(v.strip()), "must not be empty"),
+    )
 
 
 @options

@@ -12,10 +12,11 @@ import orbax.checkpoint as ocp
 
 from cml_jax import batches, checkpoint, sharding, training
 from cml_jax.errors import ConfigError
-from cml_jax.runs import checks, display, events, processes, scoring, versions
+from cml_jax.runs import checks, display, processes, scoring, versions
 from cml_jax.runs import config as config_lib
 from cml_jax.runs.setup import Setup
 from cml_jax.runs.summary import FILE, Summary, from_json, make_summary
+from cml_jax.runs.tracking import Trackers, Tracking, open_trackers
 from cml_jax.runs.workdir import Workdir, open_workdir
 from cml_jax.strategies import Options
 from cml_jax.types import DeviceInteractions, Params, TrainState
@@ -32,7 +33,7 @@ class Run:
         workdir: its files; None where it has none.
         manager: of its checkpoints, where it has files.
         say: prints a line of its log.
-        log: writes a report elsewhere, too.
+        tracking: told of every report and of the result, too.
         draw: told of the result before that is written.
         state: where it stands, until somebody takes it to train it.
         best: its best parameters so far.
@@ -49,7 +50,7 @@ class Run:
     say: Callable[[str], None]
     state: TrainState | None
     best: checkpoint.Best
-    log: Callable[[dict[str, Any]], None] = lambda record: None
+    tracking: Tracking = dataclasses.field(default_factory=lambda: Tracking(()))
     draw: Callable[["Run", Summary], None] = lambda run, summary: None
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     unreported: dict[str, Any] | None = None
@@ -121,7 +122,7 @@ class Run:
                 self.say(display.format_record(record, metric))
         if self.workdir:
             self.workdir.append_record(record)
-        self.log(record)
+        self.tracking.report(record)
         self.records.append(record)
         self.unreported = None
 
@@ -168,6 +169,7 @@ class Run:
             if self.workdir.writes:
                 self.draw(self, self.summary)
             self.workdir.write_summary(self.summary.to_json())
+        self.tracking.result(self.summary)
         return self.summary
 
 
@@ -178,6 +180,7 @@ def open_run(
     data: DeviceInteractions,
     say: Callable[[str], None],
     draw: Callable[[Run, Summary], None] = lambda run, summary: None,
+    trackers: Trackers | None = None,
 ) -> Iterator[Run]:
     """A run at its last checkpoint, or at the start; one that is finished has its summary.
 
@@ -187,6 +190,7 @@ def open_run(
         data: the training part on the device, as it is for one shard.
         say: prints a line of the log.
         draw: told of a run and its result before that is written.
+        trackers: that it shares with other runs; its own, which say what they have to say by `say`, by default.
 
     Raises:
         UserError: the workdir holds another run, or cannot be written.
@@ -196,7 +200,11 @@ def open_run(
     if workdir is None:
         state, best = progress
         del progress
-        yield Run(setup, options, data, None, None, say, state, best)
+        run = Run(setup, options, data, None, None, say, state, best)
+        del state, best  # the run alone holds the state, or this would keep it for as long as it is open
+        with contextlib.ExitStack() as stack:
+            _track(run, stack, trackers)
+            yield run
         return
     with (
         open_workdir(workdir, setup.config, setup.data_sha256, writes=processes.is_first()) as opened,
@@ -223,7 +231,7 @@ def open_run(
             unreported=restored.about.get("unreported"),
         )
         found = restored.progress is not None
-        del progress, restored  # the run alone holds the state, or this would keep it for as long as it is open
+        del progress, restored  # as before
         if run.step > setup.num_steps:
             raise too_long(opened, setup.num_steps)
         if not found:
@@ -234,7 +242,8 @@ def open_run(
             return
         else:
             say(f"Going on from step {run.step} of {opened.folder}.")
-        _begin(run, stack)
+        _begin(run)
+        _track(run, stack, trackers)
         yield run
 
 
@@ -247,14 +256,20 @@ def _finished(run: Run) -> bool:
     return True
 
 
-def _begin(run: Run, stack: contextlib.ExitStack) -> None:
+def _begin(run: Run) -> None:
     """Brings the files of the workdir to where the run goes on from."""
     assert run.workdir is not None
     run.workdir.write_config(run.setup.config, run.setup.data_sha256)
     run.say(f"Writing to {run.workdir.folder}.")
     run.records = run.workdir.keep_records(until=run.step - (run.unreported is not None))
-    if run.setup.config["log.tensorboard"] and run.workdir.writes:
-        run.log = stack.enter_context(events.open_events(run.workdir.folder / "tensorboard", run.records))
+
+
+def _track(run: Run, stack: contextlib.ExitStack, trackers: Trackers | None) -> None:
+    """Has the run followed by trackers until the stack is left, by the first of several processes."""
+    if processes.is_first():
+        trackers = trackers or stack.enter_context(open_trackers(run.say))
+        folder = run.workdir.folder if run.workdir else None
+        run.tracking = stack.enter_context(trackers.follow(run.setup.config, folder, run.records))
 
 
 def too_long(workdir: Workdir, num_steps: int) -> ConfigError:

@@ -9,7 +9,7 @@ import numpy as np
 from cml_jax import batches, keys, metrics, strategies
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError
-from cml_jax.runs import events
+from cml_jax.runs import trackers
 from cml_jax.runs.config import KEYS, Config
 from cml_jax.runs.scoring import Protocol
 from cml_jax.strategies import Options
@@ -30,8 +30,7 @@ def validate(config: Config) -> None:
         option.check(config[key], f"config.{key}")
     if config["eval.ks"] is not None:
         _check_select(config)
-    if config["log.tensorboard"] and not events.is_installed():
-        raise ConfigError("config.log.tensorboard = True needs pip install -e '.[tensorboard]'; or leave it out.")
+    trackers.check(config)
     _check_devices(config)
     chosen = options_of(config)
     for option in keys.unused(chosen, config):

@@ -16,7 +16,7 @@ from cml_jax.data.saved import save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.evaluation import Evaluation
 from cml_jax.files import replacing
-from cml_jax.runs.config import Config, to_json
+from cml_jax.runs.config import KEYS, Config, section_of, to_json
 
 # What may differ between a run and its continuation, because the steps done so far do not depend on it.
 _FREE_KEYS = (
@@ -28,9 +28,10 @@ _FREE_KEYS = (
     "checkpoint.every_steps",
     "checkpoint.keep",
     "dataset.path",
-    "log.tensorboard",
     "sharding.num_shards",
+    *(key for key in KEYS if section_of(key) == "log"),
 )
+TRACKED = "trackers.json"
 
 
 class Workdir(NamedTuple):
@@ -120,7 +121,7 @@ class Workdir(NamedTuple):
     def remove_results(self) -> None:
         """Removes what an earlier run left, when a run starts anew."""
         if self.writes:
-            for name in ("summary.json", "per_user.npz"):
+            for name in ("summary.json", "per_user.npz", TRACKED):
                 (self.folder / name).unlink(missing_ok=True)
 
     def write_failure(self, reason: str) -> None:

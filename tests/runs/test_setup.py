@@ -35,7 +35,7 @@ REST = {  # keys that no compiled step depends on -> where their value ends
     "eval.max_users": lambda setup: len(setup.valid_users),
     "checkpoint.every_steps": lambda setup: setup.periods.checkpoint,
     "checkpoint.keep": lambda setup: setup.config["checkpoint.keep"],
-    "log.tensorboard": lambda setup: setup.config["log.tensorboard"],
+    **{key: lambda setup, key=key: setup.config[key] for key in KEYS if key.startswith("log.")},
     "sharding.num_shards": lambda setup: setup.options.num_shards,
 }
 DERIVED = ("num_draws", "gor", "average")  # static, from numbers

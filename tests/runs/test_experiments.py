@@ -178,12 +178,16 @@ def test_ladder_changes_one_thing_a_rung():
     from experiments.config import flatten
     from experiments.configs import ladder
 
-    configs = [dict(flatten(ladder.get_config(rung))) for rung in ladder.CHANGES]
+    *configs, soft = [dict(flatten(ladder.get_config(rung))) for rung in ladder.CHANGES]
     for below, above in itertools.pairwise(configs):
         changed = {key for key in above if above[key] != below[key]}
         assert 1 <= len(changed) <= 3 and len({key.split(".")[0] for key in changed}) == 1
     last = configs[-1]
     assert (last["sampler.name"], last["sampler.refresh_every"], last["model.gor_weight"]) == ("two_stage", 1, 1.0)
+    assert {key for key in soft if soft[key] != last[key]} == {
+        *("model.loss", "model.decoupled", "model.temperature", "model.gor_weight", "sampler.popularity_exponent")
+    }
+    assert (soft["model.loss"], soft["sampler.popularity_exponent"]) == ("softmax", 0.0)
     with pytest.raises(ValueError, match="'8-moon' is not a rung; choose one of 1-uniform"):
         ladder.get_config("8-moon")
 

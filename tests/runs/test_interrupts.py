@@ -129,10 +129,11 @@ def test_ctrl_c_while_libraries_are_imported(tmp_path, arguments, status, senten
 
 def test_ctrl_c_in_a_command_that_saves_nothing(tmp_path):
     """A report that waits for a file: a pipe that nobody writes to."""
-    os.mkfifo(tmp_path / "summary.json")
+    (tmp_path / "summary.json").write_text("{}")
+    os.mkfifo(tmp_path / "config.json")
     process = popen([sys.executable, "-m", "experiments.report", f"--workdir={tmp_path}"])
     with contextlib.ExitStack() as stack:
-        wait_for(lambda: opened_for_writing(tmp_path / "summary.json", stack), process)
+        wait_for(lambda: opened_for_writing(tmp_path / "config.json", stack), process)
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == ("", "Stopped by Ctrl-C.\n") and process.returncode == 130
 

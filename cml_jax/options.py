@@ -118,12 +118,20 @@ def static(
     return _field(default, default, help, range, effect, from_data, traced=False)
 
 
-def traced(default: float, help: str, range: Range = ANY, effect: Effect | None = None) -> Any:
+def traced(
+    default: float,
+    help: str,
+    range: Range = ANY,
+    effect: Effect | None = None,
+    rule: Callable[[Any], Any] | None = None,
+) -> Any:
     """A field that is a number and may differ between members of one compiled program.
 
-    A default of infinity stands for 'no bound' and is written as None in a config.
+    A default of infinity stands for 'no bound' and is written as None in a config; so is one with a rule, by which it
+    follows from the training interactions where they are known.
     """
-    return _field(default, None if default == math.inf else default, help, range, effect, None, traced=True)
+    written = None if default == math.inf or rule else default
+    return _field(default, written, help, range, effect, rule and FromData(rule, default), traced=True)
 
 
 class StrategyOptions:

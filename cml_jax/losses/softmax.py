@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from cml_jax import defaults
 from cml_jax.losses.base import Loss
 from cml_jax.options import POSITIVE, Effect, StrategyOptions, options, static, traced
 from cml_jax.registry import Strategy
@@ -13,7 +14,12 @@ from cml_jax.types import Array
 class SoftmaxOptions(StrategyOptions):
     """Options of the sampled softmax."""
 
-    temperature: float = traced(0.1, "t of the softmax loss, which divides the cosines", POSITIVE)
+    temperature: float = traced(
+        0.12,
+        "t of the softmax loss, which divides the cosines; none: follows from the density of the data",
+        POSITIVE,
+        rule=defaults.temperature,
+    )
     decoupled: bool = static(
         True, "leave the positive out of the softmax loss's sum (decoupled InfoNCE)", effect=Effect(enforced=True)
     )

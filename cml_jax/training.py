@@ -135,7 +135,7 @@ def draw_batch(
     Returns:
         The batch, and the sampler's state after it.
     """
-    users, positives, filled = batches.positives(_stream(state.seed, 1), state.step, data, options.batch_size)
+    users, positives, filled, weights = batches.positives(_stream(state.seed, 1), state.step, data, options.batch_size)
     key = jax.random.fold_in(_stream(state.seed, 2), state.step)
     if options.loss_takes == "candidates":
         assert sampler.candidates is not None
@@ -149,7 +149,7 @@ def draw_batch(
         others, trained = negatives.ids, filled & negatives.valid
         valid = jnp.broadcast_to(trained[:, None], others.shape)
     no_negative = jnp.sum(filled & ~trained, dtype=jnp.int32)
-    return Batch(users, positives, others, trained, valid, no_negative), sampler_state
+    return Batch(users, positives, others, trained, valid, no_negative, weights), sampler_state
 
 
 def _points(options: Options, model: Model, state: TrainState, snapshot: Array | None) -> Points:
@@ -191,7 +191,10 @@ def _objective(
     rows: dict[str, Array],
     dense: PyTree,
 ) -> Array:
-    """Loss over the B slots of the batch, those left out counting 0, plus the model's penalty; rows by table."""
+    """Loss over the B slots of the batch by weight, those left out counting 0, plus the model's penalty.
+
+    Rows are by table.
+    """
     total = jnp.sum
     points = _by_role(lookups, {table: _constraint(model, table).embed(found) for table, found in rows.items()})
     if options.num_shards > 1:
@@ -199,6 +202,8 @@ def _objective(
         points = {role: x if lookups[role].shared else sharding.local_slice(x) for role, x in points.items()}
         batch = sharding.local_batch(batch)
     each = model.loss(points, dense, batch)
+    if batch.weights is not None:
+        each *= batch.weights
     loss = total(jnp.where(batch.trained, each, 0.0))
     if options.objective.loss_reduction == "mean":
         loss /= options.batch_size

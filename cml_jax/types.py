@@ -49,6 +49,7 @@ class DeviceInteractions:
       users: Array[nnz] int32; the user of each pair, so that pair j is (users[j], items[j]).
       popularity: Array[I] float32; number of training users of each item.
       max_degree: largest number of items of one user; static, it bounds the binary search in a row.
+      weights: Array[nnz] float32; factor of each pair's loss, 1 on average. None for 1 each.
     """
 
     indptr: Array
@@ -56,6 +57,7 @@ class DeviceInteractions:
     users: Array
     popularity: Array
     max_degree: int = struct.field(pytree_node=False)
+    weights: Array | None = None
 
     @property
     def num_users(self) -> int:
@@ -83,6 +85,7 @@ class Batch(NamedTuple):
         trained: Array[B] bool; pairs that count.
         valid: Array[B, N] or Array[B, C] bool; pairs of a user and another item that count.
         no_negative: int32 scalar; pairs left out because no valid negative was found.
+        weights: Array[B] float32; factor of each pair's loss. None for 1 each.
     """
 
     users: Array
@@ -91,6 +94,7 @@ class Batch(NamedTuple):
     trained: Array
     valid: Array
     no_negative: Array
+    weights: Array | None = None
 
 
 class Lookup(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 from cml_jax.data import download, synthetic
 from cml_jax.data.interactions import Dataset
 from cml_jax.data.preparation import FILTERS, SPLITS, DataOptions, prepare, unknown_choice
-from cml_jax.data.readers import NAMED_COLUMNS, READERS, read
+from cml_jax.data.readers import NAMED_COLUMNS, READERS, WEIGHT_OF, read
 from cml_jax.errors import ConfigError
 
 __all__ = ["FILTERS", "GENERATED", "READERS", "RECIPES", "SPLITS", "check_format", "load", "resolve"]
@@ -83,4 +83,9 @@ def check_format(format: str, options: DataOptions) -> None:
     """Raises ConfigError where the format is unknown or the options do not fit it."""
     if format not in READERS:
         raise unknown_choice("format", format, list(READERS))
-    options.check_columns(f"dataset.format = '{format}'", named=format in NAMED_COLUMNS, rated=format != "adjacency")
+    options.check_columns(
+        f"dataset.format = '{format}'",
+        named=format in NAMED_COLUMNS,
+        rated=format != "adjacency",
+        weight=WEIGHT_OF.get(format),
+    )

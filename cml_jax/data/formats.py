@@ -24,7 +24,7 @@ def format_of(path: Path, *, named: bool = False) -> tuple[str, str]:
 
     Args:
         path: a file or folder.
-        named: whether names of columns are given, which MovieLens' files do not need.
+        named: whether a column of ids is named, which MovieLens' files do not need.
 
     Raises:
         DataError: nothing is there, or its format cannot be told.

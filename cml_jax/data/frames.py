@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cml_jax.data.tables import Columns
+from cml_jax.data.tables import KEYS, Columns
 from cml_jax.errors import DataError
 
 POSITIONS = ("user", "item", "rating", "time")  # what the arrays of a tuple are
@@ -49,7 +49,7 @@ def frame_of(data: Any, columns: Columns, label: str) -> pl.DataFrame:
         data = dict(zip(POSITIONS, data, strict=False))
     elif not isinstance(data, pl.DataFrame | pl.LazyFrame | Mapping) and not is_pandas(data, "DataFrame"):
         data = _of_arrow(data, label)
-    wanted = {key: name for key, name in columns._asdict().items() if key != "min_rating" and name is not None}
+    wanted = {key: name for key, name in zip(KEYS, columns.names(), strict=True) if name is not None}
     found = _found(wanted, _names(data), label)
     if isinstance(data, pl.LazyFrame):
         try:

@@ -17,11 +17,14 @@ class Interactions(NamedTuple):
         indptr: ndarray[U + 1] int64.
         items: ndarray[nnz] int32; the items of user u, ascending, are items[indptr[u]:indptr[u + 1]].
         num_items: I.
+        weights: ndarray[nnz] float32, positive; how much the loss of each pair counts, up to a factor. None for equal
+            ones.
     """
 
     indptr: np.ndarray
     items: np.ndarray
     num_items: int
+    weights: np.ndarray | None = None
 
     @property
     def num_users(self) -> int:
@@ -60,6 +63,7 @@ class Interactions(NamedTuple):
             users=jnp.asarray(self.users, jnp.int32),
             popularity=jnp.asarray(self.popularity, jnp.float32),
             max_degree=int(self.degrees.max()),
+            weights=None if self.weights is None else jnp.asarray(relative_weights(self.weights)),
         )
 
 
@@ -87,9 +91,17 @@ class Dataset(NamedTuple):
             digest.update(np.asarray([part.num_users, part.num_items, part.num_pairs], "<i8").tobytes())
             digest.update(part.indptr.astype("<i8").tobytes())
             digest.update(part.items.astype("<i4").tobytes())
+            if part.weights is not None:
+                digest.update(b"weights" + part.weights.astype("<f4").tobytes())
         for ids in (self.user_ids, self.item_ids):
             digest.update("\n".join(map(str, ids.tolist())).encode() + b"\0")
         return digest.hexdigest()
+
+
+def relative_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights ndarray[n] divided by their mean, float32."""
+    exact = weights.astype(np.float64)
+    return (exact / exact.mean()).astype(np.float32)
 
 
 def nothing(num_users: int, num_items: int) -> Interactions:
@@ -102,7 +114,8 @@ def keep_users(interactions: Interactions, users: np.ndarray) -> Interactions:
     degrees = interactions.degrees[users]
     indptr = np.concatenate([[0], np.cumsum(degrees)])
     place = np.repeat(interactions.indptr[users] - indptr[:-1], degrees) + np.arange(indptr[-1])
-    return Interactions(indptr, interactions.items[place], interactions.num_items)
+    weights = None if interactions.weights is None else interactions.weights[place]
+    return Interactions(indptr, interactions.items[place], interactions.num_items, weights)
 
 
 def keep_items(interactions: Interactions, items: np.ndarray) -> Interactions:
@@ -111,7 +124,8 @@ def keep_items(interactions: Interactions, items: np.ndarray) -> Interactions:
     number[items] = np.arange(len(items))
     kept = number[interactions.items] >= 0
     indptr = np.concatenate([[0], np.cumsum(kept)])[interactions.indptr]
-    return Interactions(indptr, number[interactions.items[kept]], len(items))
+    weights = None if interactions.weights is None else interactions.weights[kept]
+    return Interactions(indptr, number[interactions.items[kept]], len(items), weights)
 
 
 def padded_rows(interactions: Interactions, users: np.ndarray) -> np.ndarray:
@@ -128,22 +142,34 @@ def padded_rows(interactions: Interactions, users: np.ndarray) -> np.ndarray:
     return padded
 
 
-def from_pairs(users: np.ndarray, items: np.ndarray, num_users: int, num_items: int) -> Interactions:
-    """CSR of (user, item) row numbers; equal pairs become one.
+def from_pairs(
+    users: np.ndarray, items: np.ndarray, num_users: int, num_items: int, weights: np.ndarray | None = None
+) -> Interactions:
+    """CSR of (user, item) row numbers; equal pairs become one, and their weights add up.
 
     Args:
         users: ndarray[n] of integers in [0, num_users).
         items: ndarray[n] of integers in [0, num_items).
         num_users: U.
         num_items: I.
+        weights: ndarray[n] of positive numbers, or None.
     """
-    ones = np.ones(len(users), bool)
-    matrix = scipy.sparse.coo_array((ones, (users, items)), shape=(num_users, num_items)).tocsr()
+    values = np.ones(len(users), bool) if weights is None else weights.astype(np.float64)
+    matrix = scipy.sparse.coo_array((values, (users, items)), shape=(num_users, num_items)).tocsr()
     matrix.sum_duplicates()  # also sorts each row
-    return Interactions(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), num_items)
+    summed = None if weights is None else matrix.data.astype(np.float32)
+    return Interactions(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), num_items, summed)
+
+
+def difference(a: Interactions, b: Interactions) -> tuple[Interactions, int]:
+    """Pairs of a that are not in b, which has the same users and items, and how many were left out."""
+    keys = [x.users.astype(np.int64) * a.num_items + x.items for x in (a, b)]
+    kept = ~np.isin(keys[0], keys[1])
+    left = from_pairs(a.users[kept], a.items[kept], a.num_users, a.num_items)
+    return left, int(np.sum(~kept))
 
 
 def union(a: Interactions, b: Interactions) -> Interactions:
-    """Pairs of either; of the same users and items."""
+    """Pairs of either, without weights; of the same users and items."""
     users, items = np.concatenate([a.users, b.users]), np.concatenate([a.items, b.items])
     return from_pairs(users, items, a.num_users, a.num_items)

@@ -8,8 +8,10 @@ import numpy as np
 import scipy.sparse
 
 from cml_jax.data.part_files import files_of, parts_of
-from cml_jax.data.tables import Columns, Table, kept_note
+from cml_jax.data.tables import WEIGHT_SENTENCE, WEIGHTS, Columns, Table, kept_note
 from cml_jax.errors import DataError
+
+VALUES = "value"  # name of the column that a matrix's values are
 
 
 class Matrix(NamedTuple):
@@ -31,7 +33,7 @@ def read_npz(path: Path, columns: Columns) -> Table:
 
     Args:
         path: a .npz file, or a folder with train.npz, test.npz and perhaps valid.npz of one shape.
-        columns: min_rating is the least value.
+        columns: min_rating is the least value; weight is VALUES, for weights, or None.
     """
     files = files_of(path, "npz")
     matrices = [_load_matrix(file) for file in files]
@@ -39,17 +41,29 @@ def read_npz(path: Path, columns: Columns) -> Table:
     for file, matrix in zip(files, matrices, strict=True):
         if matrix.entries.shape != shape:
             raise DataError(f"{file}: has shape {matrix.entries.shape}, not {shape}; all parts must have one shape.")
-    return table_of_matrices(matrices, columns, files)
+    return table_of_matrices(matrices, columns, [str(file) for file in files], files)
 
 
-def table_of_matrices(matrices: Sequence[Matrix], columns: Columns, files: Sequence[Path] = ()) -> Table:
-    """The places of the entries as pairs of row and column; of several files, each matrix is a part."""
+def table_of_matrices(
+    matrices: Sequence[Matrix], columns: Columns, labels: Sequence[str], files: Sequence[Path] = ()
+) -> Table:
+    """The places of the entries as pairs of row and column.
+
+    Args:
+        matrices: of one shape.
+        columns: as for `read_npz`.
+        labels: what messages call each matrix.
+        files: of several files, each is a part.
+    """
     entries = [matrix.entries for matrix in matrices]
     kept = [e.data >= columns.min_rating if columns.min_rating else e.data != 0 for e in entries]
     user_ids, users = _numbered([e.row[k] for e, k in zip(entries, kept, strict=True)])
     item_ids, items = _numbered([e.col[k] for e, k in zip(entries, kept, strict=True)])
     parts = parts_of(files, [int(k.sum()) for k in kept])
-    table = Table(users, items, user_ids, item_ids, parts=parts)
+    weights = None
+    if columns.weight is not None:
+        weights = np.concatenate([_weights(e, k, label) for e, k, label in zip(entries, kept, labels, strict=True)])
+    table = Table(users, items, user_ids, item_ids, parts=parts, weights=weights)
     stored, places = sum(matrix.num_stored for matrix in matrices), sum(e.nnz for e in entries)
     pairs = sum(int(np.count_nonzero(e.data)) for e in entries)
     if stored > places:
@@ -59,6 +73,16 @@ def table_of_matrices(matrices: Sequence[Matrix], columns: Columns, files: Seque
     if columns.min_rating:
         return table.note(kept_note(table, pairs, "value", columns.min_rating))
     return table
+
+
+def _weights(entries: scipy.sparse.coo_array, kept: np.ndarray, label: str) -> np.ndarray:
+    """The values of the entries that are kept; refused where one is no weight."""
+    values = entries.data[kept].astype(np.float64)
+    bad = np.flatnonzero((values < WEIGHTS[0]) | (values > WEIGHTS[1]))
+    if len(bad):
+        row, column, value = entries.row[kept][bad[0]], entries.col[kept][bad[0]], values[bad[0]]
+        raise DataError(f"{label}: the value {value:g} in row {row}, column {column} is not {WEIGHT_SENTENCE}.")
+    return values
 
 
 def _numbered(ids: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

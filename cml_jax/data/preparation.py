@@ -8,7 +8,7 @@ import numpy as np
 
 from cml_jax.data import splits, tables
 from cml_jax.data.interactions import Dataset, Interactions, from_pairs
-from cml_jax.data.tables import Columns, Table
+from cml_jax.data.tables import KEYS, Columns, Table
 from cml_jax.errors import ConfigError, DataError
 
 FILTERS = ("once", "k_core")
@@ -27,6 +27,9 @@ class DataOptions(NamedTuple):
         item_column: likewise; 'item' where None.
         rating_column: likewise; needed for min_rating.
         time_column: likewise; needed for splits by time.
+        weight_column: likewise; positive numbers: the loss of a training pair is multiplied by its weight divided by
+            the mean of all. Equal pairs' weights add up. Other data have one column that can be named here: 'value' of
+            a matrix, 'play count' of echonest, 'rating' of MovieLens.
         min_rating: least rating, or play count, that makes a pair; 0 for all rows, whatever it is.
         min_user_items: users with fewer items are dropped.
         min_item_users: items with fewer users are dropped.
@@ -42,6 +45,7 @@ class DataOptions(NamedTuple):
     item_column: str | None = None
     rating_column: str | None = None
     time_column: str | None = None
+    weight_column: str | None = None
     min_rating: float | None = None
     min_user_items: int | None = None
     min_item_users: int = 0
@@ -53,12 +57,12 @@ class DataOptions(NamedTuple):
 
     def named(self) -> dict[str, str | None]:
         """The names of columns that were chosen."""
-        return {key: getattr(self, f"{key}_column") for key in ("user", "item", "rating", "time")}
+        return {key: getattr(self, f"{key}_column") for key in KEYS}
 
     def columns(self) -> Columns:
         """The columns to read."""
         user, item = self.user_column or "user", self.item_column or "item"
-        return Columns(user, item, self.rating_column, self.time_column, self.min_rating or 0.0)
+        return Columns(user, item, self.rating_column, self.time_column, self.min_rating or 0.0, self.weight_column)
 
     def check(self) -> None:
         """Raises ConfigError for what is unknown, contradicts itself or would have no effect, whatever the data."""
@@ -77,17 +81,19 @@ class DataOptions(NamedTuple):
         if math.gcd(*self.split_ratio) == 0:
             raise ConfigError("dataset.split_ratio must not be all 0.")
 
-    def check_columns(self, data: str, *, named: bool, rated: bool) -> None:
+    def check_columns(self, data: str, *, named: bool, rated: bool, weight: str | None = None) -> None:
         """Raises ConfigError for columns that do not fit the data.
 
         Args:
             data: what the data are, for messages.
             named: whether they have columns to name.
             rated: whether they have ratings, or may have.
+            weight: without named columns, what can be the weight; None where nothing can.
         """
         for key, column in self.named().items():
-            if column is not None and not named:
-                raise ConfigError(f"dataset.{key}_column = '{column}' does not fit {data}: it has no columns to name.")
+            if column is not None and not named and (key != "weight" or column != weight):
+                there = f"its weight can be '{weight}'" if key == "weight" and weight else "it has no columns to name"
+                raise ConfigError(f"dataset.{key}_column = '{column}' does not fit {data}: {there}.")
         if self.min_rating and not rated:
             raise ConfigError(f"dataset.min_rating = {self.min_rating:g} does not fit {data}: it has none.")
         if named and ((self.min_rating or 0) > 0) != (self.rating_column is not None):

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from cml_jax.data import matrices
 from cml_jax.data.adjacency import read_adjacency
-from cml_jax.data.matrices import read_npz
 from cml_jax.data.part_files import files_of, parts_of
 from cml_jax.data.scanning import Rows, ScannedFile
 from cml_jax.data.tables import Columns, Table, encode, kept_note
@@ -27,7 +27,7 @@ def read_echonest(path: Path, columns: Columns) -> Table:
     """
     file = path / "train_triplets.txt" if path.is_dir() else path
     layout = TextLayout("\t", ("user", "item", "play count"), quote=None)
-    return _read_files([file], layout, Columns(rating="play count", min_rating=columns.min_rating))
+    return _read_files([file], layout, columns._replace(user="user", item="item", rating="play count", time=None))
 
 
 _MOVIELENS = {  # file -> how its rows stand, and its columns of user, item, rating and time
@@ -60,7 +60,7 @@ def read_movielens(path: Path, columns: Columns) -> Table:
     if len(files) > 1:
         raise DataError(f"{path}: holds {' and '.join(file.name for file in files)}; give one of the files.")
     layout, names = _MOVIELENS[files[0].name]
-    return _read_files(files, layout, Columns(*names, columns.min_rating))
+    return _read_files(files, layout, Columns(*names, columns.min_rating, columns.weight))
 
 
 def read_columns(path: Path, columns: Columns, *, suffix: str, layout: TextLayout | None) -> Table:
@@ -77,7 +77,7 @@ def read_columns(path: Path, columns: Columns, *, suffix: str, layout: TextLayou
 
 def _read_files(files: list[Path], layout: TextLayout | None, columns: Columns) -> Table:
     """One table of all files; of several, each is a part."""
-    read = [ScannedFile(file, layout).read(*columns) for file in files]
+    read = [ScannedFile(file, layout).read(columns) for file in files]
     return table_of_rows(read, columns, files)
 
 
@@ -92,7 +92,9 @@ def table_of_rows(read: list[Rows], columns: Columns, files: Sequence[Path] = ()
     users, user_ids = encode(pl.concat([rows.frame["user"] for rows in read]))
     items, item_ids = encode(pl.concat([rows.frame["item"] for rows in read]))
     times = _same_times(files, read) if columns.time is not None else None
-    table = Table(users, items, user_ids, item_ids, times, parts_of(files, [len(rows.frame) for rows in read]))
+    parts = parts_of(files, [len(rows.frame) for rows in read])
+    weights = pl.concat([rows.frame["weight"] for rows in read]).to_numpy() if columns.weight is not None else None
+    table = Table(users, items, user_ids, item_ids, times, parts, weights=weights)
     num_empty = sum(rows.num_empty for rows in read)
     if num_empty:
         table = table.note(f"Skipped {num_empty:,} empty lines.")
@@ -120,11 +122,13 @@ READERS = {
     "csv": functools.partial(read_columns, suffix="csv", layout=TextLayout(",")),
     "echonest": read_echonest,
     "movielens": read_movielens,
-    "npz": read_npz,
+    "npz": matrices.read_npz,
     "parquet": functools.partial(read_columns, suffix="parquet", layout=None),
     "tsv": functools.partial(read_columns, suffix="tsv", layout=TextLayout("\t")),
 }
 NAMED_COLUMNS = ("csv", "parquet", "tsv")  # formats whose columns have names to choose
+# What of the other formats can be the weight, by the name that the column has here.
+WEIGHT_OF = {"echonest": "play count", "movielens": "rating", "npz": matrices.VALUES}
 
 
 def read(format: str, path: Path, columns: Columns) -> Table:

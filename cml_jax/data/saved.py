@@ -51,6 +51,8 @@ def save_dataset(path: Path, dataset: Dataset, sha256: str) -> None:
     for name in _PARTS:
         part: Interactions = getattr(dataset, name)
         arrays |= {f"{name}_indptr": part.indptr, f"{name}_items": part.items}
+    if dataset.train.weights is not None:
+        arrays["train_weights"] = dataset.train.weights
     with replacing(path) as beside, beside.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -67,6 +69,8 @@ def load_dataset(path: Path) -> SavedDataset:
             train, valid = (
                 Interactions(arrays[f"{name}_indptr"], arrays[f"{name}_items"], len(item_ids)) for name in _PARTS
             )
+            if "train_weights" in arrays:
+                train = train._replace(weights=arrays["train_weights"])
             sha256 = arrays["sha256"].tobytes().decode()
     except FileNotFoundError as error:
         raise DataError(
@@ -76,6 +80,9 @@ def load_dataset(path: Path) -> SavedDataset:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # whatever the zip layers raise for damaged files
         raise _damaged(path) from error
+    weights = train.weights
+    if weights is not None and (len(weights) != train.num_pairs or not np.all((weights > 0) & np.isfinite(weights))):
+        raise _damaged(path)
     for part in (train, valid):
         whole = len(part.indptr) == len(user_ids) + 1 and part.indptr[0] == 0 and part.indptr[-1] == len(part.items)
         if not whole or np.any(part.degrees < 0) or not np.all((part.items >= 0) & (part.items < len(item_ids))):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from cml_jax.data.tables import KEYS, WEIGHT_SENTENCE, WEIGHTS, Columns
 from cml_jax.data.text_lines import TextLayout, count_blank_lines, find_bad_line, is_whole, line_of_row, packed_with
 from cml_jax.errors import DataError
 
@@ -20,7 +21,7 @@ class Rows(NamedTuple):
     """What was read of a file.
 
     Attributes:
-        frame: columns user and item (Categorical) and, where asked for, time (numbers).
+        frame: columns user and item (Categorical) and, where asked for, time and weight (numbers).
         num_lines: rows of the file, before any was left out.
         num_empty: rows among them without a value in any column, which are skipped.
         times_are: 'numbers', 'dates' or None.
@@ -42,17 +43,17 @@ class ScannedRows:
         self._rows = rows
         self._dtypes = dict(rows.collect_schema())
 
-    def read(self, user: str, item: str, rating: str | None, time: str | None, min_rating: float) -> Rows:
+    def read(self, wanted: Columns) -> Rows:
         """Reads the rows whose rating is at least `min_rating`, all where that is 0.
 
         Rows are filtered while the file streams by, and raw ids become numbers of a dictionary at once, so memory
         holds the kept rows at some 16 bytes each, and every id once.
 
         Raises:
-            DataError: a column that is not there, an id that is missing, or a rating or time that is not one.
+            DataError: a column that is not there, an id that is missing, or a rating, time or weight that is not one.
         """
-        wanted = {"user": user, "item": item, "rating": rating, "time": time}
-        for key, name in wanted.items():
+        names: dict[str, str | None] = dict(zip(KEYS, wanted.names(), strict=True))
+        for key, name in names.items():
             if name is not None and name not in self._dtypes:
                 there = ", ".join(self._dtypes)
                 raise DataError(
@@ -60,16 +61,19 @@ class ScannedRows:
                 )
             if f"{name}_duplicated_0" in self._dtypes:
                 raise DataError(f"{self.label}: has two columns '{name}' ({self._option(key)}); rename one of them.")
-        columns = {"user": self._id("user", user), "item": self._id("item", item)}
-        if rating is not None:
-            columns["rating"] = self._number("rating", rating)
+        columns = {"user": self._id("user", wanted.user), "item": self._id("item", wanted.item)}
+        if wanted.rating is not None:
+            columns["rating"] = self._number("rating", wanted.rating)
+        if wanted.weight is not None:
+            weight = self._number("weight", wanted.weight)
+            columns["weight"] = pl.when(weight.is_between(*WEIGHTS)).then(weight)
         for name in self._blank:
-            wanted[name] = name
+            names[name] = name
             columns[name] = pl.col(name).is_null().replace(False, None)
         try:
             times_are = None
-            if time is not None:
-                columns["time"], times_are = self._time(time)
+            if wanted.time is not None:
+                columns["time"], times_are = self._time(wanted.time)
             is_empty = self._is_empty_row()
             num_lines, num_empty = (
                 self._rows.select(pl.len().alias("lines"), is_empty.sum().alias("empty"))
@@ -79,10 +83,10 @@ class ScannedRows:
             self._check_whole(num_lines)
             # Rows that cannot be used stay in, to be found and named below.
             usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
-            kept = ~usable | (columns["rating"] >= min_rating) if min_rating else pl.lit(True)
+            kept = ~usable | (columns["rating"] >= wanted.min_rating) if wanted.min_rating else pl.lit(True)
             frame = self._rows.filter(~is_empty & kept).select(**columns).collect(engine="streaming")
             if frame.select(pl.any_horizontal(pl.all().is_null().any())).item():
-                self._refuse_first(wanted, columns, ~is_empty & ~usable)
+                self._refuse_first(names, columns, ~is_empty & ~usable)
         except _UNREADABLE as error:
             raise self._unreadable(error) from error
         return Rows(frame.drop("rating", *self._blank, strict=False), num_lines, num_empty, times_are)
@@ -121,10 +125,11 @@ class ScannedRows:
         parsed = column.str.to_datetime(next(fitting, "%+"), strict=False, time_unit="us")
         return parsed.to_physical(), "dates"
 
-    def _refuse_first(self, wanted: dict[str, str | None], columns: dict[str, pl.Expr], bad: pl.Expr) -> None:
+    def _refuse_first(self, names: dict[str, str | None], columns: dict[str, pl.Expr], bad: pl.Expr) -> None:
         """Raises DataError for the first row that cannot be used."""
         kind = {"user": "a user id", "item": "an item id", "rating": "a finite number", "time": "a time like the first"}
-        raw = {f"raw {key}": pl.col(name).cast(pl.String) for key, name in wanted.items() if name is not None}
+        kind["weight"] = WEIGHT_SENTENCE
+        raw = {f"raw {key}": pl.col(name).cast(pl.String) for key, name in names.items() if name is not None}
         named = {f"good {key}": expression.is_not_null() for key, expression in columns.items()}
         # The conditions are evaluated with the rows around, for which reading was decided, not on the bad row alone.
         table = self._rows.with_columns(bad.alias("\0bad")).with_row_index(_ROW)
@@ -133,11 +138,11 @@ class ScannedRows:
         value = first[f"raw {key}"]
         what = "is empty" if not value else f"= {value[:60]!r} is not {kind.get(key, 'empty')}"
         raise DataError(
-            f"{self.label}, {self._place(first[_ROW])}: column '{wanted[key]}' {what}; correct or remove it."
+            f"{self.label}, {self._place(first[_ROW])}: column '{names[key]}' {what}; correct or remove it."
         )
 
     def _option(self, key: str) -> str:
-        """How a column is named: 'user', 'item', 'rating' or 'time'."""
+        """How the column of a key of KEYS is named by the caller."""
         return f"{key}="
 
     def _is_empty_row(self) -> pl.Expr:

@@ -33,7 +33,8 @@ def dataset_of(data: Any, *, valid: Any = None, **options: Any) -> Dataset:
               the Arrow PyCapsule interface;
             * a dict of columns, or a tuple of them: users, items and perhaps ratings and times, which are then the
               columns 'user', 'item', 'rating' and 'time';
-            * a sparse matrix or array of SciPy, users x items, or `Interactions`: row numbers are the raw ids;
+            * a sparse matrix or array of SciPy, users x items, or `Interactions`, with their weights if they have any:
+              row numbers are the raw ids;
             * a path, of a format that `formats.format_of` knows.
         valid: validation pairs, as data of any of these kinds; of users and items that are not in training they are
             left out. None to have them split off or carved out of train.
@@ -54,7 +55,7 @@ def dataset_of(data: Any, *, valid: Any = None, **options: Any) -> Dataset:
     table = _table(data, how, "data")
     held_out = None
     if valid is not None:
-        held_out = _without_parts(_table(valid, how._replace(time_column=None), "valid"), "valid")
+        held_out = _without_parts(_table(valid, how._replace(time_column=None, weight_column=None), "valid"), "valid")
     return prepare(table, how, _label(data, "data"), whole="all", valid=held_out)
 
 
@@ -108,23 +109,25 @@ def _table(data: Any, options: DataOptions, label: str) -> Table:
 
 
 def _of_path(path: Path, options: DataOptions) -> Table:
-    format, why = format_of(path, named=any(options.named().values()))
+    format, why = format_of(path, named=bool(options.user_column or options.item_column))
     check_format(format, options)
     return read(format, path, options.columns()).note(f"{path}: read as {format}, {why}.")
 
 
 def _of_matrix(data: Any, options: DataOptions, label: str) -> Table:
+    columns = options.columns()
     if isinstance(data, Interactions):
         options.check_columns("Interactions", named=False, rated=False)
-        ones = np.ones(data.num_pairs, np.int8)
-        data = scipy.sparse.csr_array((ones, data.items, data.indptr), shape=(data.num_users, data.num_items))
+        columns = columns._replace(weight=None if data.weights is None else matrices.VALUES)
+        values = np.ones(data.num_pairs, np.int8) if data.weights is None else data.weights
+        data = scipy.sparse.csr_array((values, data.items, data.indptr), shape=(data.num_users, data.num_items))
     else:
-        options.check_columns("a sparse matrix", named=False, rated=True)
+        options.check_columns("a sparse matrix", named=False, rated=True, weight=matrices.VALUES)
     try:
         matrix = matrices.distinct_places(data)
     except Exception as error:  # whatever SciPy raises for a matrix that was put together wrongly
         raise DataError(f"{label}: not a consistent sparse matrix ({str(error)[:150]}).") from error
-    return matrices.table_of_matrices([matrices.checked(matrix, label)], options.columns())
+    return matrices.table_of_matrices([matrices.checked(matrix, label)], columns, [label])
 
 
 def _of_frame(data: Any, options: DataOptions, label: str) -> Table:
@@ -133,7 +136,7 @@ def _of_frame(data: Any, options: DataOptions, label: str) -> Table:
     frame = frames.frame_of(data, columns, label)
     user, user_notes = frames.ids_of(frame[columns.user], label)
     item, item_notes = frames.ids_of(frame[columns.item], label)
-    rows = ScannedRows(frame.with_columns(user, item).lazy(), label).read(*columns)
+    rows = ScannedRows(frame.with_columns(user, item).lazy(), label).read(columns)
     table = table_of_rows([rows], columns)
     if isinstance(data, tuple):
         unused = [name for name in frames.POSITIONS[2 : len(data)] if name not in columns]

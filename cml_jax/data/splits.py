@@ -152,6 +152,9 @@ def to_dataset(table: Table, parts: np.ndarray, *, with_test: bool = True) -> Da
     interactions = [
         from_pairs(table.users[parts == p], table.items[parts == p], num_users, num_items) for p in (0, 1, 2)
     ]
+    if table.weights is not None:  # held-out pairs count alike
+        users, items, weights = table.users[parts == 0], table.items[parts == 0], table.weights[parts == 0]
+        interactions[0] = from_pairs(users, items, num_users, num_items, weights)
     for name, part in zip(PARTS, interactions, strict=True):
         if part.num_pairs == 0 and (name == "train" or (name == "test" and with_test)):
             raise DataError(f"the split leaves no {name} pairs; check dataset.split and dataset.split_ratio.")
@@ -182,10 +185,10 @@ def carve_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     to_valid = np.minimum(np.floor(fraction * degree + 0.5).astype(np.int64), degree - 1)
     moved = place >= degree - to_valid
 
-    def part(chosen: np.ndarray) -> Interactions:
-        return from_pairs(table.users[chosen], table.items[chosen], whole.num_users, whole.num_items)
+    def part(chosen: np.ndarray, weights: np.ndarray | None) -> Interactions:
+        return from_pairs(table.users[chosen], table.items[chosen], whole.num_users, whole.num_items, weights)
 
-    train, valid = part(~moved), part(moved)
+    train, valid = part(~moved, None if whole.weights is None else whole.weights[~moved]), part(moved, None)
     note = (
         f"There is no validation split: carved {valid.num_pairs:,} of {whole.num_pairs:,} training pairs "
         f"({fraction:.0%} of each user's, split seed {seed}) for it."

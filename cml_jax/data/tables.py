@@ -8,6 +8,9 @@ import polars as pl
 from cml_jax.errors import DataError
 
 PARTS = ("train", "valid", "test")
+KEYS = ("user", "item", "rating", "time", "weight")  # of the columns that can be named
+WEIGHTS = (1e-30, 1e30)  # least and largest weight of a row: sums and quotients are float32 numbers then
+WEIGHT_SENTENCE = "a weight, which is a positive number from 1e-30 to 1e30"
 
 
 class Columns(NamedTuple):
@@ -18,6 +21,7 @@ class Columns(NamedTuple):
         rating: name of a column of numbers, or None.
         time: name of a column of numbers, dates or date-times, or None.
         min_rating: rows of a lower rating, or play count, are left out; 0 keeps all.
+        weight: name of a column of positive numbers, or None.
     """
 
     user: str = "user"
@@ -25,6 +29,11 @@ class Columns(NamedTuple):
     rating: str | None = None
     time: str | None = None
     min_rating: float = 0.0
+    weight: str | None = None
+
+    def names(self) -> tuple[str | None, ...]:
+        """The names in the order of KEYS."""
+        return self.user, self.item, self.rating, self.time, self.weight
 
 
 class Table(NamedTuple):
@@ -38,6 +47,7 @@ class Table(NamedTuple):
         times: ndarray[n] of numbers; when the pair came to be, in the file's own unit; None where unknown.
         parts: ndarray[n] int8; place in PARTS of the part each pair is given to; None where the split is to be made.
         notes: sentences about what was done, for the log.
+        weights: ndarray[n] float64, positive; how much each pair counts in training. None for equal ones.
     """
 
     users: np.ndarray
@@ -47,6 +57,7 @@ class Table(NamedTuple):
     times: np.ndarray | None = None
     parts: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    weights: np.ndarray | None = None
 
     @property
     def num_pairs(self) -> int:
@@ -65,9 +76,8 @@ class Table(NamedTuple):
         """The pairs chosen by ndarray[n] bool, and of users and items those that still have a pair."""
         users, user_ids = _compact(self.users[kept], self.user_ids)
         items, item_ids = _compact(self.items[kept], self.item_ids)
-        times = None if self.times is None else self.times[kept]
-        parts = None if self.parts is None else self.parts[kept]
-        return Table(users, items, user_ids, item_ids, times, parts, self.notes)
+        times, parts, weights = (None if of is None else of[kept] for of in (self.times, self.parts, self.weights))
+        return Table(users, items, user_ids, item_ids, times, parts, self.notes, weights)
 
 
 def _compact(rows: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +114,7 @@ def kept_note(table: Table, total: int, rating: str | None, min_rating: float) -
 
 
 def without_repeats(table: Table) -> Table:
-    """Equal pairs become one: the earliest, where times are known, else the first of the file.
+    """Equal pairs become one: the earliest, where times are known, else the first of the file; weights add up.
 
     Raises:
         DataError: a pair stands in two parts.
@@ -126,7 +136,15 @@ def without_repeats(table: Table) -> Table:
             )
     kept = np.ones(table.num_pairs, bool)
     kept[order[again]] = False
-    return table.where(kept).note(f"Dropped {again.sum():,} repeated pairs.")
+    if table.weights is None:
+        return table.where(kept).note(f"Dropped {again.sum():,} repeated pairs.")
+    summed = np.zeros(table.num_pairs)
+    summed[order[~again]] = np.add.reduceat(table.weights[order], np.flatnonzero(~again))
+    return (
+        table._replace(weights=summed)
+        .where(kept)
+        .note(f"Dropped {again.sum():,} repeated pairs, their weights added up.")
+    )
 
 
 def keep_min_degrees(table: Table, min_user_items: int, min_item_users: int, *, repeat: bool) -> Table:

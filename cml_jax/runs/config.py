@@ -59,7 +59,7 @@ class DatasetOptions:
     time_column: str | None = static(None, "csv, tsv, parquet: column of times")
     weight_column: str | None = static(
         None,
-        "column of positive weights of the pairs' losses; 'value' of npz, 'play count' of echonest, 'rating' of movielens",
+        "column of positive weights of the losses; 'value' of npz, 'play count' of echonest, 'rating' of movielens",
     )
     min_rating: float | None = static(
         None, "least rating or play count that makes a pair, 0 for all rows; none: as the name says", FINITE_AT_LEAST_0

@@ -276,5 +276,5 @@ def too_long(workdir: Workdir, num_steps: int) -> ConfigError:
     """The error for a workdir whose run has done more steps than are asked for."""
     return ConfigError(
         f"{workdir.folder} has done {workdir.newest_step()} steps, more than the {num_steps} asked for; choose another "
-        f"--workdir."
+        f"workdir."
     )

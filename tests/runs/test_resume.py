@@ -204,7 +204,7 @@ def test_workdir_of_an_older_version_is_refused_and_left_as_it_is(age, short):
     assert files(short) == before
 
 
-def counting(run, data):
+def counting(run, data, progress):
     """In the place of `loop._compiled`: the loss of a step is its number, and nothing is trained."""
 
     def advance(state, options, num_steps):

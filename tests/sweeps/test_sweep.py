@@ -65,7 +65,7 @@ def test_members_are_as_if_run_alone(workdir, tmp_path):
             assert float(one["ndcg@5"].mean()) == pytest.approx(ours["test"]["ndcg@5"])
 
 
-def compiled_by_default(run_steps, data):
+def compiled_by_default(run_steps, data, progress):
     """As `loop._compiled`, but for the tests' flag."""
     programs = {}
 
@@ -307,6 +307,6 @@ def test_a_member_that_failed_is_not_trained_any_more(tmp_path, monkeypatch):
 def test_fewer_steps_than_were_done_are_refused_before_anything_is_trained(workdir, tmp_path):
     shutil.copytree(workdir, tmp_path / "grid")
     config = grid.make_grid(tiny_config(train__num_steps=20), AXES | {"seed": (7, 1)})
-    with pytest.raises(ConfigError, match=r"has done 40 steps, more than the 20 asked for; choose another --workdir"):
+    with pytest.raises(ConfigError, match=r"has done 40 steps, more than the 20 asked for; choose another workdir"):
         sweep.run_sweep(config, tmp_path / "grid")
     assert not list((tmp_path / "grid").glob("*/7/metrics.jsonl"))

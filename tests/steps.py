@@ -12,6 +12,7 @@ DRAWN: dict[str, Any] = {
     "sampler": "two_stage",
     "loss": "triplet",
     "decoupled": False,
+    "temperature": 0.1,
     "dim": 64,
     "init_scale": 1.0,
     "rows": "lazy",

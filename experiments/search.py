@@ -222,6 +222,11 @@ def main() -> None:
     for key in overrides:
         if key in space:
             raise ConfigError(f"config.{key} is given beside a --space of it; leave one of the two out.")
+    for key, value in to_values(config_flag.value).items():
+        if value is not None and isinstance(space.get(key), tuple) and None in space[key]:
+            raise ConfigError(
+                f"--space of config.{key} has none, which the config excludes by {value!r}; leave it out."
+            )
     config_file = config_flags.get_config_filename(config_flag)
     workdir = Path(flags.FLAGS.workdir or f"runs/{Path(config_file).stem}-search-{time.strftime('%Y%m%d-%H%M%S')}")
     best = run_search(

@@ -47,14 +47,17 @@ def suggest(
         state = pruned if score is None else complete
         study.add_trial(optuna.create_trial(params=setting, distributions=distributions, value=score, state=state))
     known, found = [setting for setting, _ in history], []
+
+    def ask() -> Setting:
+        params = study.ask(distributions).params
+        return {key: _rounded(params[key], space[key]) for key in space}
+
     for _ in range(num_settings):
-        for _ in range(_MOST_TIMES):
-            params = study.ask(distributions).params
-            setting = {key: _rounded(params[key], space[key]) for key in space}
-            if setting not in known:
-                break
-        known.append(setting)
-        found.append(setting)
+        asked = ask()
+        for _ in range(_MOST_TIMES - 1):
+            asked = ask() if asked in known else asked
+        known.append(asked)
+        found.append(asked)
     return found
 
 

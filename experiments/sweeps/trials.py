@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,6 +121,6 @@ def _text(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def as_flags(setting: Setting) -> list[str]:
-    """The flags that give a config these values."""
-    return [f"--config.{key}={'none' if value is None else value}" for key, value in setting.items()]
+def as_flags(setting: Mapping[str, Any]) -> list[str]:
+    """The flags that give a config these values; those of None, which no flag can give, are left out."""
+    return [f"--config.{key}={value}" for key, value in setting.items() if value is not None]

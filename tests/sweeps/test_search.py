@@ -325,7 +325,7 @@ COMMAND = [
     *("--config=experiments/configs/quickstart.py", "--config.dataset.name=checkerboard", "--config.model.dim=8"),
     *("--config.train.batch_size=64", "--config.train.num_steps=300", "--config.eval.ks=(1,5)"),
     *("--config.train.report_every_steps=20", "--config.eval.every_steps=100", "--config.sampler.num_candidates=30"),
-    *("--space=optimizer.learning_rate=1e-4:1e-1:log", "--space=sampler.popularity_cap=none,5", "--at_once=2"),
+    *("--space=optimizer.learning_rate=1e-4:1e-1:log", "--space=optimizer.rows=none,dense", "--at_once=2"),
 ]
 
 

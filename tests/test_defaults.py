@@ -60,3 +60,20 @@ def test_passes_are_16_or_what_2000_steps_take(num_pairs):
         enough = next(passes for passes in range(16, 10_000) if passes * num_pairs >= seen)
         found = defaults.num_passes(train)
         assert type(found) is float and found == enough
+
+
+@pytest.mark.parametrize(
+    ("num_users", "num_items", "num_pairs", "expected"),
+    [
+        (1000, 400, 1000, 0.12),  # the density at which it is 0.12
+        (25, 400, 25 * 32, 0.12 * 2**0.75),  # 32 times as dense
+        (6400, 500, 250, 0.08),  # 32 times as sparse: 0.071
+        (8000, 50, 500, 0.12 / 2**0.15),
+        (3, 40, 120, 0.25),  # every pair: 0.295
+        (90_000, 7000, 1000, 0.08),
+    ],
+)
+def test_temperature_is_a_power_of_the_density_within_bounds(num_users, num_items, num_pairs, expected):
+    found = defaults.temperature(sized(num_users, num_items, num_pairs))
+    assert type(found) is float and found == round(expected, 3)
+    assert defaults.temperature(sized(num_items, num_users, num_pairs)) == found

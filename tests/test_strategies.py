@@ -1,5 +1,6 @@
 from typing import Any
 
+import jax
 import pytest
 
 from cml_jax import ConfigError, defaults, make_options
@@ -50,6 +51,17 @@ def test_what_followed_from_the_data_is_kept_until_it_is_asked_for_anew():
         assert from_data(make_options().replace_options(train, learning_rate=0.5)) == (256, 1000)
     assert from_data(made.replace_options(other, batch_size=None)) == (64, 400)
     assert from_data(made.replace_options(batch_size=None)) == (256, 400)
+
+
+def test_default_temperature_follows_from_the_data_and_is_traced():
+    made, other = make_options(TRAIN), make_interactions(300, 90, 5000)
+    assert made.loss.options.temperature == defaults.temperature(TRAIN) != defaults.temperature(other)
+    assert make_options().loss.options.temperature == make_options(temperature=None).loss.options.temperature == 0.12
+    assert make_options(TRAIN, temperature=0.3).loss.options.temperature == 0.3
+    for train in (None, other):
+        assert made.replace_options(train, dim=8).loss.options.temperature == defaults.temperature(TRAIN)
+    assert made.replace_options(other, temperature=None).loss.options.temperature == defaults.temperature(other)
+    assert jax.tree.structure(made) == jax.tree.structure(make_options(TRAIN, temperature=0.3)), "one program for both"
 
 
 def test_rows_follow_from_the_optimizer():

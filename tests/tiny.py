@@ -76,7 +76,7 @@ def commands(lines, cwd=ROOT, module="experiments.main"):
         input=json.dumps([[*([module] if module else []), *map(str, line)] for line in lines]),
         stdout=subprocess.PIPE,
         text=True,
-        timeout=300,
+        timeout=600,
         check=True,
     )
     return [

@@ -222,8 +222,9 @@ def main() -> None:
     for key in overrides:
         if key in space:
             raise ConfigError(f"config.{key} is given beside a --space of it; leave one of the two out.")
-    for key, value in to_values(config_flag.value).items():
-        if value is not None and isinstance(space.get(key), tuple) and None in space[key]:
+    values = to_values(config_flag.value)
+    for key, choices in space.items():
+        if isinstance(choices, tuple) and None in choices and (value := values[key]) is not None:
             raise ConfigError(
                 f"--space of config.{key} has none, which the config excludes by {value!r}; leave it out."
             )

@@ -45,7 +45,7 @@ def start(workdir, *arguments):
     )
 
 
-def wait_for(condition, process, seconds=60):
+def wait_for(condition, process, seconds=300):
     """Until a condition holds or the process has ended."""
     deadline = time.monotonic() + seconds
     while not condition() and process.poll() is None:

@@ -1,4 +1,4 @@
-"""What we recommend: two-stage sampling with live embeddings and a similarity cut-off, on the sphere; for any data set.
+"""Two-stage sampling with live embeddings and a similarity cut-off, on the sphere; for any data set.
 
 python -m experiments.main --config=experiments/configs/two_stage.py --workdir=runs/two_stage \
     --config.dataset.name=NAME --config.dataset.path=FILE_OR_FOLDER
@@ -15,7 +15,7 @@ from experiments.configs import _drawn
 
 
 def get_config() -> Config:
-    """The config that we recommend to start from."""
+    """The settings that were best on validation."""
     config = _drawn.base_config()
     config.model.dim = 128
     config.model.init_scale = 0.1

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from typing import Any
 
 _BLOCK = 1 << 15
 _HEADER = 7
@@ -25,8 +26,11 @@ def _wandb_records(path):
 
 def read_wandb(folder):
     """The offline runs in a folder, in the order of their creation."""
-    from wandb.proto import wandb_internal_pb2 as pb
+    import wandb
+    from wandb.proto import wandb_internal_pb2
 
+    wandb.teardown()  # until its service ends, it may still be writing
+    pb: Any = wandb_internal_pb2
     runs = []
     for path in sorted(folder.glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns):
         run = {"history": {}, "summary": {}, "config": {}}
@@ -66,6 +70,7 @@ def read_mlflow(experiment):
 
     client = MlflowClient()
     found = client.get_experiment_by_name(experiment)
+    assert found is not None
     runs = []
     for run in client.search_runs([found.experiment_id]):
         metrics = {}
@@ -99,11 +104,12 @@ def read_hparams(folder):
     from tensorboard.plugins import base_plugin
     from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
+    api: Any = api_pb2
     multiplexer = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(folder)).Reload()
     provider = data_provider.MultiplexerDataProvider(multiplexer, str(folder))
     hparams = backend_context.Context(base_plugin.TBContext(data_provider=provider))
-    asked = api_pb2.ListSessionGroupsRequest(
-        allowed_statuses=list(api_pb2.Status.values()), slice_size=100, include_metrics=True
+    asked = api.ListSessionGroupsRequest(
+        allowed_statuses=list(api.Status.values()), slice_size=100, include_metrics=True
     )
     experiment = hparams.experiment_from_metadata(
         context.RequestContext(), "", True, hparams.hparams_metadata(context.RequestContext(), ""), []

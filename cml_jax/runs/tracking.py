@@ -190,7 +190,7 @@ class _Worker:
 
     def __init__(self, name: str, kind: Kind, say: Callable[[str], None]) -> None:
         self._name, self._say = name, say
-        self._done = 0
+        self._done, self._given_up = 0, False
         self._jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         # An import that takes long is not to use up the time that is given to a server at the end.
         self._failed = not self._try(lambda: importlib.import_module(kind.package))
@@ -209,7 +209,8 @@ class _Worker:
         while self._thread.is_alive() and self._done != before:
             before = self._done
             self._thread.join(seconds)
-        return not self._thread.is_alive()
+        self._given_up = self._thread.is_alive()
+        return not self._given_up
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -221,6 +222,7 @@ class _Worker:
             job()
         except (Exception, SystemExit) as error:  # whatever it is, the training goes on
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-            self._say(f"Warning: log.{self._name}: {reason[:_LONGEST_REASON]}; going on without it.")
+            if not self._given_up:  # which was said
+                self._say(f"Warning: log.{self._name}: {reason[:_LONGEST_REASON]}; going on without it.")
             return False
         return True

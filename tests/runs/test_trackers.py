@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from experiments import sweep, train
 from tests.tiny import read_records, tiny_config
 from tests.tracked import read_event_files, read_hparams, read_mlflow, read_wandb
 
-SUMMARY = SimpleNamespace(best_step=20, scores={"valid": {"ndcg@5": 0.25}, "test": {"ndcg@5": 0.125, "mrr@5": 0.5}})
+SUMMARY: Any = SimpleNamespace(
+    best_step=20, scores={"valid": {"ndcg@5": 0.25}, "test": {"ndcg@5": 0.125, "mrr@5": 0.5}}
+)
 PAIRS = {"user": list("aabbccdd"), "item": list("xyyzzxxy")}
-FIT = {"valid_fraction": 0, "num_steps": 20, "report_every_steps": 10, "batch_size": 4, "dim": 4}
+FIT: Any = {"valid_fraction": 0, "num_steps": 20, "report_every_steps": 10, "batch_size": 4, "dim": 4}
 
 
 def record(step):
@@ -37,12 +40,10 @@ def values(step):
 class Memory:
     """A tracker that keeps what it is told, by run."""
 
-    address = "somewhere"
-
     def __init__(self):
         self.runs, self.abouts, self.threads = {}, [], set()
 
-    def open(self, about):
+    def open(self, about) -> Any:
         run_id = about.id or f"run{len(self.runs)}"
         self.abouts.append(about)
         told = self.runs.setdefault(run_id, [])
@@ -84,11 +85,12 @@ def config_of(*names, **changed):
     return default_values() | {f"log.{name}": True for name in names} | changed
 
 
-def follow(config, workdir, kept=(), new=(), *, ends=True, sweep=None, said=None):
+def follow(config, workdir, kept=(), new=(), *, ends: Any = True, sweep=None, said: Any = None):
     """A run that has the reports of some steps and makes those of others."""
     workdir.mkdir(parents=True, exist_ok=True)
+    lines = [] if said is None else said
     with (
-        tracking.open_trackers((said if said is not None else []).append, sweep) as opened,
+        tracking.open_trackers(lines.append, sweep) as opened,
         opened.follow(config, workdir, [record(step) for step in kept]) as run,
     ):
         for step in new:
@@ -97,6 +99,7 @@ def follow(config, workdir, kept=(), new=(), *, ends=True, sweep=None, said=None
             raise ends
         if ends:
             run.result(SUMMARY)
+    assert said is not None or not [line for line in lines if line.startswith("Warning")]
 
 
 RESULT = ("result", 20, {"valid/ndcg@5": 0.25, "test/ndcg@5": 0.125, "test/mrr@5": 0.5})
@@ -152,11 +155,11 @@ def test_how_a_run_without_a_result_ended(raised, end, memory, tmp_path):
     assert memory.runs["run0"] == [end]
 
 
-def fails_to_open(about):
+def fails_to_open(about) -> Any:
     raise OSError(f"no server\nfor {about.name}.")
 
 
-def fails_to_report(about):
+def fails_to_report(about) -> Any:
     def report(step, values):
         raise SystemExit(f"no room for step {step}")
 
@@ -176,7 +179,12 @@ def test_tracker_that_fails_is_given_up_with_one_line(open_tracker, reason, memo
 
 def test_runs_of_a_sweep_give_a_tracker_up_together(monkeypatch, tmp_path):
     tried, said = [], []
-    monkeypatch.setitem(trackers.TRACKERS, "mlflow", Kind("json", lambda about: tried.append(about) or 1 / 0))
+
+    def fails(about) -> Any:
+        tried.append(about)
+        raise OSError
+
+    monkeypatch.setitem(trackers.TRACKERS, "mlflow", Kind("json", fails))
     with tracking.open_trackers(said.append, tmp_path) as opened:
         for name in "ab":
             with opened.follow(config_of("mlflow"), tmp_path / name, []) as run:
@@ -196,7 +204,12 @@ def test_package_that_cannot_be_imported_is_given_up(monkeypatch, tmp_path):
 def test_tracker_that_does_not_answer_delays_nothing_but_the_end(monkeypatch, tmp_path):
     monkeypatch.setattr(tracking, "WAIT_SECONDS", 0.5)
     answers, said = threading.Event(), []
-    monkeypatch.setitem(trackers.TRACKERS, "mlflow", Kind("json", lambda about: answers.wait(60)))
+
+    def answers_late(about) -> Any:
+        answers.wait(60)
+        raise OSError
+
+    monkeypatch.setitem(trackers.TRACKERS, "mlflow", Kind("json", answers_late))
     with tracking.open_trackers(said.append) as opened:
         before = time.perf_counter()
         with opened.follow(config_of("mlflow"), tmp_path, []) as run:
@@ -205,6 +218,10 @@ def test_tracker_that_does_not_answer_delays_nothing_but_the_end(monkeypatch, tm
         assert time.perf_counter() - before < 0.4
     assert said == ["Warning: log.mlflow: no answer within 0.5 s; the last reports may be missing."]
     answers.set()
+    for thread in threading.enumerate():
+        if thread.name == "log.mlflow":
+            thread.join(60)
+    assert len(said) == 1
 
 
 def test_fit_without_a_workdir_reports_and_keeps_nothing(memory, monkeypatch, tmp_path):
@@ -243,13 +260,12 @@ def test_without_the_extra_the_key_is_refused(name, tmp_path, monkeypatch):
     assert f"log.{name}" in KEYS
 
 
+@pytest.mark.slow  # its service takes 20 seconds to start where there is no network
 def test_wandb_files(local):
     pytest.importorskip("wandb")
     first = config_of("wandb", **{"train.num_steps": 20})
     follow(first, local / "grid" / "a", new=(10, 20), ends=False, sweep=local / "grid")
-    follow(
-        first | {"train.num_steps": 30}, local / "grid" / "a", kept=(10,), new=(20, 30), sweep=local / "grid", said=[]
-    )
+    follow(first | {"train.num_steps": 30}, local / "grid" / "a", kept=(10,), new=(20, 30), sweep=local / "grid")
     one, two = read_wandb(local / "grid" / "a" / "wandb")
     assert one["history"] == {10: values(10), 20: values(20)}
     assert two["history"] == {30: values(30)}
@@ -270,6 +286,7 @@ def test_wandb_asks_nobody_to_log_in(local, monkeypatch):
     ]
 
 
+@pytest.mark.slow  # its database, which is made anew
 def test_mlflow_runs(local):
     pytest.importorskip("mlflow")
     first = config_of("mlflow", **{"train.num_steps": 20, "log.project": "mine"})

@@ -50,9 +50,10 @@ class _EventFiles:
         self._writer.close()
 
     def _write(self, summary: Any, step: int | None = None) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto import event_pb2
 
-        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        proto: Any = event_pb2  # generated, so that no type is known
+        self._writer.add_event(proto.Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def _plain(value: Any) -> bool | float | str:
@@ -62,11 +63,14 @@ def _plain(value: Any) -> bool | float | str:
 
 def _session_end(succeeded: bool) -> Any:
     """How a run ended, for the HPARAMS tab; the function that tensorboard has for it needs TensorFlow."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto import summary_pb2
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-    status = api_pb2.Status.Value("STATUS_SUCCESS" if succeeded else "STATUS_FAILURE")
-    ended = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
-    content = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=ended))
-    value = Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=content, tensor=metadata.NULL_TENSOR)
-    return Summary(value=[value])
+    proto: Any = summary_pb2  # generated, so that no types are known
+    api: Any = api_pb2
+    plugin: Any = plugin_data_pb2
+    status = api.Status.Value("STATUS_SUCCESS" if succeeded else "STATUS_FAILURE")
+    ended = plugin.SessionEndInfo(status=status, end_time_secs=time.time())
+    content = metadata.create_summary_metadata(plugin.HParamsPluginData(session_end_info=ended))
+    value = proto.Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=content, tensor=metadata.NULL_TENSOR)
+    return proto.Summary(value=[value])

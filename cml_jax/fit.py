@@ -61,7 +61,7 @@ def fit(
     the data does, and is said. A tenth of each user's pairs is set aside for validation, on which the best step is
     selected, unless the data bring a validation part, `valid` does, or `valid_fraction=0`.
 
-    Example:
+    Examples:
         >>> import polars as pl
         >>> pairs = pl.DataFrame({"who": ["ann", "ann", "bob", "cid", "cid"], "what": ["a", "b", "b", "a", "c"]})
         >>> model = fit(pairs, user="who", item="what", valid_fraction=0, num_steps=20, progress=False)
@@ -150,6 +150,7 @@ def _train(setup: Setup, workdir: Any, watch: preemption.Watch, say: Any, shown:
             setup.dataset,
             step=run.summary.best_step,
             metrics=scores,
+            columns=(setup.config["dataset.user_column"] or "user", setup.config["dataset.item_column"] or "item"),
             memory_budget_mb=setup.protocol.memory_budget_mb,
         )
 

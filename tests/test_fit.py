@@ -138,6 +138,7 @@ def test_saved_and_loaded(fitted, tmp_path):
     fitted.save(tmp_path / "model")
     loaded = cml_jax.load(tmp_path / "model")
     assert loaded.metrics == fitted.metrics and loaded.step == fitted.step
+    assert loaded.columns == fitted.columns == ("who", "what")
     assert loaded.recommend("user 3", k=4).equals(fitted.recommend("user 3", k=4))
 
 
@@ -149,7 +150,7 @@ def test_evaluate_on_pairs_with_unknown_ids_and_known_pairs(fitted, capsys):
     test = pl.DataFrame([*rows, *seen, ("nobody", 101), ("user 5", 999)], schema=["who", "what"], orient="row")
     seen_name = fitted.user_ids.values[0], fitted.item_ids.values[fitted.train.row(0)[0]]
     test = test.vstack(pl.DataFrame([seen_name], schema=test.schema, orient="row"))
-    found = fitted.evaluate(test, user="who", item="what", ks=(5,))
+    found = fitted.evaluate(test, ks=(5,))
     said = capsys.readouterr().err
     assert "dropped 1 pairs of 1 users" in said and "dropped 1 pairs of 1 items" in said
     assert "that the model was trained or selected on" in said
@@ -160,7 +161,7 @@ def test_evaluate_on_pairs_with_unknown_ids_and_known_pairs(fitted, capsys):
         hits.append(len(wanted & {*top}) / 2)
     assert found["recall@5"] == pytest.approx(np.mean(hits))
     with pytest.raises(cml_jax.DataError, match="no pair"):
-        fitted.evaluate(pl.DataFrame([seen_name], schema=["who", "what"], orient="row"), user="who", item="what")
+        fitted.evaluate(pl.DataFrame([seen_name], schema=["who", "what"], orient="row"))
 
 
 @pytest.mark.parametrize(

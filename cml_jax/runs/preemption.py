@@ -11,10 +11,10 @@ INTERRUPTED = 128 + signal.SIGINT  # exit status of a process that Ctrl-C stoppe
 _SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
-class Preempted(BaseException):  # noqa: N818
+class Preempted(BaseException):
     """The run was asked to stop and has saved what it has done; not an error.
 
-    Like KeyboardInterrupt it may be raised anywhere, so it is no Exception, which libraries catch for reasons of theirs.
+    Like KeyboardInterrupt it may be raised anywhere, so it is no Exception, which libraries catch.
     """
 
 

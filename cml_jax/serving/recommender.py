@@ -27,6 +27,8 @@ from cml_jax.serving.raw_ids import RawIds
 from cml_jax.strategies import Options
 from cml_jax.types import Array, DeviceInteractions, Params, Ranking
 
+COLUMNS = ("user", "item")
+
 
 @dataclasses.dataclass(frozen=True)
 class Recommender:
@@ -47,6 +49,7 @@ class Recommender:
         step: training step of the parameters.
         notes: sentences about what had to be passed over.
         metrics: scores of the step by part, 'valid' and 'test', of the parts that there were.
+        columns: names of the columns of users and items in the data that it was trained on.
         memory_budget_mb: bound on the scores held at once, in MiB, besides one more copy of the items.
     """
 
@@ -59,6 +62,7 @@ class Recommender:
     step: int
     notes: tuple[str, ...] = ()
     metrics: Mapping[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    columns: tuple[str, str] = COLUMNS
     memory_budget_mb: float = 512.0
 
     @functools.cached_property
@@ -206,8 +210,8 @@ class Recommender:
         self,
         test: Any,
         *,
-        user: str = "user",
-        item: str = "item",
+        user: str | None = None,
+        item: str | None = None,
         ks: Sequence[int] | None = None,
         exclude_seen: bool = True,
     ) -> dict[str, float]:
@@ -218,8 +222,8 @@ class Recommender:
 
         Args:
             test: held-out pairs, as data of any kind that `cml_jax.fit` takes.
-            user: column of raw ids of users.
-            item: column of raw ids of items.
+            user: column of raw ids of users; by default that of the data that the model was trained on.
+            item: column of raw ids of items; likewise.
             ks: cut-offs of the metrics; by default 20 and 50, or what the catalogue allows.
             exclude_seen: whether items of training and validation are left out of the lists.
 
@@ -229,7 +233,8 @@ class Recommender:
         Raises:
             DataError: no pair is left, or the data cannot be used.
         """
-        named = {f"{kind}_column": None if name == kind else name for kind, name in (("user", user), ("item", item))}
+        names = zip(COLUMNS, (user or self.columns[0], item or self.columns[1]), strict=True)
+        named = {f"{kind}_column": None if name == kind else name for kind, name in names}
         pairs, notes = known_pairs(test, self.user_ids.values, self.item_ids.values, label="test", **named)
         seen = self.seen if exclude_seen else nothing(len(self.user_ids), len(self.item_ids))
         pairs, dropped = difference(pairs, seen)
@@ -282,6 +287,7 @@ def recommender_of(
     step: int,
     notes: tuple[str, ...] = (),
     metrics: Mapping[str, dict[str, float]] | None = None,
+    columns: tuple[str, str] = COLUMNS,
     memory_budget_mb: float = 512.0,
 ) -> Recommender:
     """A model in use from what was trained; rows of zeros that fill up its tables are cut off."""
@@ -297,6 +303,7 @@ def recommender_of(
         step=step,
         notes=notes,
         metrics=metrics or {},
+        columns=columns,
         memory_budget_mb=memory_budget_mb,
     )
 

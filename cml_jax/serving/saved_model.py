@@ -16,7 +16,7 @@ from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.files import new_folder
 from cml_jax.keys import OPTION_NAMES, SECTIONS
 from cml_jax.serving.best_params import read_best
-from cml_jax.serving.recommender import Recommender, recommender_of
+from cml_jax.serving.recommender import COLUMNS, Recommender, recommender_of
 from cml_jax.strategies import Options, options_of_config
 
 _SUMMARY, _METRICS = "summary.json", "metrics.json"
@@ -35,7 +35,7 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
     if not memory_budget_mb > 0 or math.isinf(memory_budget_mb):
         raise UserError(f"memory_budget_mb = {memory_budget_mb} must be a finite number above 0.")
     folder = Path(workdir)
-    options, sha256 = _read_config(folder / "config.json")
+    options, sha256, columns = _read_config(folder / "config.json")
     dataset = load_dataset(folder / "dataset.npz")
     if dataset.sha256 != sha256:
         raise DataError(
@@ -55,6 +55,7 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
         step=best.step,
         notes=best.damaged,
         metrics=_read_metrics(folder, best.step),
+        columns=columns,
         memory_budget_mb=memory_budget_mb,
     )
 
@@ -71,12 +72,14 @@ def _read_metrics(folder: Path, step: int) -> dict[str, dict[str, float]]:
     return {}
 
 
-def _read_config(path: Path) -> tuple[Options, str]:
-    """The run's options and the digest of its data."""
+def _read_config(path: Path) -> tuple[Options, str, tuple[str, str]]:
+    """The run's options, the digest of its data and the columns that it was read from."""
     try:
         config: Any = json.loads(path.read_text())
         values = {f"{section}.{name}": value for section in SECTIONS for name, value in config[section].items()}
         sha256 = config["data_sha256"]
+        of_data = config.get("dataset", {})
+        user, item = (str(of_data.get(f"{kind}_column") or kind) for kind in COLUMNS)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path}: no such file; give the workdir of a run, which holds one.") from error
     except OSError as error:
@@ -84,7 +87,7 @@ def _read_config(path: Path) -> tuple[Options, str]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: not the config of a run; give the workdir of a run.") from error
     try:
-        return options_of_config(values), sha256
+        return options_of_config(values), sha256, (user, item)
     except ConfigError as error:
         raise ConfigError(
             f"{path}: not the config of a run ({str(error).rstrip('.')}); give the workdir of one."
@@ -108,7 +111,9 @@ def save(model: Recommender, folder: str | os.PathLike[str]) -> None:
     dataset = Dataset(model.train, model.valid, no_test, model.user_ids.values, model.item_ids.values)
     sha256 = dataset.sha256()
     with new_folder(Path(folder)) as beside:
-        (beside / "config.json").write_text(json.dumps(_as_config(model.options) | {"data_sha256": sha256}, indent=2))
+        of_data = {f"{kind}_column": name for kind, name in zip(COLUMNS, model.columns, strict=True)}
+        config = _as_config(model.options) | {"dataset": of_data, "data_sha256": sha256}
+        (beside / "config.json").write_text(json.dumps(config, indent=2))
         scores = {"best_step": model.step, **model.metrics}
         (beside / _METRICS).write_text(json.dumps(scores, indent=2) + "\n")
         save_dataset(beside / "dataset.npz", dataset, sha256)

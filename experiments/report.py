@@ -6,13 +6,11 @@ python -m experiments.report --results [--workdir=runs/results]
 The second builds the tables of RESULTS.md again, from the results kept in experiments/results, or from new runs.
 
 Runs whose configs differ in the seed alone are one row. Writes report.md, results.csv and the figures that the rows
-allow into DIR; README.md lists them.
+allow, as PNG and PDF, into DIR, and shows a table of the rows.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 from absl import flags
@@ -20,70 +18,11 @@ from absl import flags
 from cml_jax.errors import UserError
 from cml_jax.statistics import student_interval
 from experiments import cli
-from experiments.reports import comparison, learning_curves, plots
+from experiments.reports import comparison, console, style
 from experiments.reports import rows as rows_lib
-from experiments.reports.drawing import Drawing, written
 from experiments.reports.rows import Row, shown_metrics
+from experiments.reports.sections import Section, make_sections
 from experiments.results import tables
-
-_LEAST_P = 0.0002  # below it the number of resamples decides
-
-
-class Section(NamedTuple):
-    """What the report says about one data set and part.
-
-    Attributes:
-        rows: that can be compared.
-        comparison: of the rows with a baseline; none where there is one row.
-        drawings: file name -> figure.
-    """
-
-    rows: list[Row]
-    comparison: comparison.Comparison | None
-    drawings: dict[str, Drawing]
-
-
-def make_sections(rows: Sequence[Row], baseline: str | None = None) -> list[Section]:
-    """A section a data set and part, with tests against the baseline and the figures that its rows allow.
-
-    Raises:
-        UserError: rows have no cut-off in common, or a file of a run is damaged.
-    """
-    groups = rows_lib.comparable(rows)
-    suffixes = _suffixes(groups)
-    sections = []
-    for group, suffix in zip(groups, suffixes, strict=True):
-        drawings = [
-            plots.bars(group),
-            plots.batch_size(group),
-            plots.bias(group),
-            learning_curves.learning(group),
-            plots.heatmap(group),
-        ]
-        sections.append(
-            Section(
-                rows=group,
-                comparison=comparison.compare(group, baseline) if len(group) > 1 else None,
-                drawings={f"{drawing.name}{suffix}.png": drawing for drawing in drawings if drawing is not None},
-            )
-        )
-    return sections
-
-
-def _suffixes(groups: Sequence[Sequence[Row]]) -> list[str]:
-    """Nothing for a single group, else the data set's name, with as much beside it as tells groups apart."""
-    if len(groups) == 1:
-        return [""]
-    names = [re.sub(r"[^\w.-]", "_", group[0].data[0]) for group in groups]
-    digests = [
-        {group[0].data[1] for group, other in zip(groups, names, strict=True) if other == name} for name in names
-    ]
-    return [
-        f"-{name}"
-        + (f"-{group[0].data[1][:8]}" if len(same_name) > 1 else "")
-        + ("-valid" if group[0].part == "valid" else "")
-        for group, name, same_name in zip(groups, names, digests, strict=True)
-    ]
 
 
 def as_markdown(sections: Sequence[Section], failures: Sequence[tuple[str, str]] = (), note: str = "") -> str:
@@ -94,7 +33,7 @@ def as_markdown(sections: Sequence[Section], failures: Sequence[tuple[str, str]]
         if section.comparison is not None:
             lines += _comparison(section.comparison, note)
         for name, drawing in section.drawings.items():
-            lines += [f"![{drawing.name}]({name})", "", drawing.caption, ""]
+            lines += [f"![{drawing.name}]({name}.png)", "", f"{drawing.caption} As [PDF]({name}.pdf).", ""]
     if failures:
         lines += ["## Runs that failed", "", *(f"- {folder}: {reason}" for folder, reason in failures), ""]
     return "\n".join(lines)
@@ -137,9 +76,10 @@ def _comparison(found: comparison.Comparison, note: str) -> list[str]:
     lines = [f"### Against {found.baseline.label}", ""]
     if note:
         lines += [note, ""]
+    metric = style.written(found.metric, found.baseline.num_items)
     if found.differences:
         lines += [
-            f"Difference of {written(found.metric)} from {found.baseline.label}, paired by user, each with the mean "
+            f"Difference of {metric} from {found.baseline.label}, paired by user, each with the mean "
             f"over the seeds named; 95 % interval and two-sided p-value of a bootstrap over users, about other users "
             f"and not about other seeds. The last column is corrected for the number of rows, "
             f"{len(found.differences)}, by Holm's method.",
@@ -147,9 +87,12 @@ def _comparison(found: comparison.Comparison, note: str) -> list[str]:
             _line(["run", "seeds", "difference", "interval", "p", "p, corrected"]),
             "|" + "---|" * 6,
         ]
+    p_text = comparison.written_p
     for row, seeds, test, corrected in found.differences:
         interval = f"{test.low:+.4f} to {test.high:+.4f}"
-        lines.append(_line([row.label, seeds, f"{test.difference:+.4f}", interval, _p(test.p_value), _p(corrected)]))
+        lines.append(
+            _line([row.label, seeds, f"{test.difference:+.4f}", interval, p_text(test.p_value), p_text(corrected)])
+        )
     if found.differences:
         lines.append("")
     if found.untested:
@@ -171,10 +114,6 @@ def _interval(low: float, high: float) -> str:
     return f"{low:.4f} to {high:.4f}"
 
 
-def _p(value: float) -> str:
-    return f"< {_LEAST_P}" if value < _LEAST_P else f"{value:.4f}"
-
-
 def as_frame(rows: Sequence[Row]) -> pl.DataFrame:
     """One line a run and metric: run, dataset, sha256, seed, part, metric, value."""
     return pl.DataFrame(
@@ -190,7 +129,7 @@ def as_frame(rows: Sequence[Row]) -> pl.DataFrame:
 
 
 def write_report(workdir: Path, baseline: str | None = None) -> str:
-    """Writes report.md, results.csv and the figures into a folder of runs; returns the text of report.md.
+    """Writes report.md, results.csv and the figures into a folder of runs; returns what the console shows of it.
 
     Args:
         workdir: the folder.
@@ -202,13 +141,14 @@ def write_report(workdir: Path, baseline: str | None = None) -> str:
     rows = rows_lib.collect(workdir)
     chosen = comparison.chosen_baseline(workdir, baseline, rows)
     sections = make_sections(rows, chosen.label)
-    text = as_markdown(sections, rows_lib.failures(workdir), chosen.note)  # before anything is written: it may refuse
+    failed = rows_lib.failures(workdir)
+    text = as_markdown(sections, failed, chosen.note)  # before anything is written: it may refuse
     (workdir / "report.md").write_text(text)
     as_frame(rows).write_csv(workdir / "results.csv")
     for section in sections:
         for name, drawing in section.drawings.items():
-            drawing.figure.savefig(workdir / name)
-    return text
+            style.save(drawing.figure, workdir / name)
+    return console.as_text(sections, workdir, failed, chosen.note)
 
 
 def main() -> None:
@@ -226,6 +166,8 @@ if __name__ == "__main__":  # flags too, since a sweep imports this and has a --
     flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.")
     flags.DEFINE_bool("results", False, "Build the tables of RESULTS.md again.")
     flags.DEFINE_string(
-        "baseline", None, "Label of the row that others are compared with; default: that of sweep.json, else uniform's."
+        "baseline",
+        None,
+        "Label of the row that others are compared with; default: that of sweep.json, else the nearest to defaults.",
     )
     cli.run(main, example="python -m experiments.report --workdir=runs")

@@ -1,6 +1,6 @@
-"""The ladder of ingredients: from uniform negatives without a constraint to the corrected method, one change a rung.
+"""The ladder of ingredients: from uniform negatives to the corrected two-stage sampling and its soft second stage.
 
-for rung in 1-uniform 2-sphere 3-popularity 4-frozen 5-live 6-cutoff 7-gor; do for seed in 0 1 2; do
+for rung in 1-uniform 2-sphere 3-popularity 4-frozen 5-live 6-cutoff 7-gor 8-soft; do for seed in 0 1 2; do
 python -m experiments.main --config=experiments/configs/ladder.py:$rung --workdir=runs/ladder/$rung/$seed \
     --config.seed=$seed --config.dataset.name=lastfm --config.dataset.path=FOLDER; done; done
 python -m experiments.report --workdir=runs/ladder
@@ -20,6 +20,13 @@ CHANGES = {
     "5-live": {"sampler.refresh_every": 1},
     "6-cutoff": {"sampler.similarity_cutoff": 0.1},
     "7-gor": {"model.gor_weight": 1.0},
+    "8-soft": {  # what draws and weights negatives, as a whole; GOR belongs to the triplet loss
+        "model.loss": "softmax",
+        "model.decoupled": True,
+        "model.temperature": 0.12,
+        "model.gor_weight": 0.0,
+        "sampler.popularity_exponent": 0.0,
+    },
 }
 RUNGS = tuple(CHANGES)
 

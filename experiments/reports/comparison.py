@@ -1,5 +1,6 @@
 """Rows of a report against a baseline: paired by user, from the files per_user.npz of their runs."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,9 +9,12 @@ import numpy as np
 
 from cml_jax import statistics
 from cml_jax.errors import UserError
+from cml_jax.runs.config import default_values
 from cml_jax.runs.workdir import read_json
 from experiments.reports import rows as rows_lib
-from experiments.reports.rows import Row, strategy
+from experiments.reports.rows import Row
+
+_LEAST_P = 0.0002  # below it the number of resamples decides
 
 
 class Baseline(NamedTuple):
@@ -77,10 +81,17 @@ def chosen_baseline(workdir: Path, flag: str | None, rows: Sequence[Row]) -> Bas
 
 
 def baseline_of(group: Sequence[Row], label: str | None) -> Row:
-    """The row of that label, else the first with uniform negatives, else the first."""
+    """The row of that label, else the one with the fewest keys that differ from the defaults, the first of several."""
     named = [row for row in group if row.label == label]
-    uniform = [row for row in group if strategy(row.config) == "uniform"]
-    return [*named, *uniform, *group][0]
+    return named[0] if named else min(group, key=lambda row: len(_changed(row)))
+
+
+def _changed(row: Row) -> set[str]:
+    """Keys of a row that are not the defaults, those that it does not have too, such as a library's baseline."""
+    defaults = {key: json.loads(json.dumps(value)) for key, value in default_values().items()}
+    keys = (defaults.keys() | row.config.keys()) - set(rows_lib.IGNORED)
+    missing = object()
+    return {key for key in keys if row.config.get(key, missing) != defaults.get(key, missing)}
 
 
 def compare(group: Sequence[Row], label: str | None) -> Comparison:
@@ -148,6 +159,11 @@ def _read(path: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
         raise _damaged(path, metric)
     order = np.argsort(users)
     return users[order], values[order].astype(np.float64)
+
+
+def written_p(value: float) -> str:
+    """A p-value as far as the resamples tell."""
+    return f"< {_LEAST_P}" if value < _LEAST_P else f"{value:.4f}"
 
 
 def _damaged(path: Path, metric: str) -> UserError:

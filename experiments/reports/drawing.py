@@ -1,9 +1,9 @@
-"""What the figures of a report share: a style that can be told apart without colour, and the placing of labels."""
+"""What the figures of a report share: what one is, and the placing of labels."""
 
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,15 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
-DPI = 120
-MOST_LINES = 12  # with a style of their own in one figure
+from experiments.reports import style
 
-# Okabe and Ito's colours without yellow, which is too light for lines. Lengths have no common divisor, so that styles
-# differ also where colours repeat, and in grey; neighbours are far apart in luminance.
-COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
-_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
-FAINT: dict[str, Any] = {"color": "0.75", "linewidth": 0.7, "zorder": 1}
+MOST_LINES = 12  # with a style of their own in one figure
+NEAR = 11  # points; a label that is further away has a line to its place
 
 
 class Drawing(NamedTuple):
@@ -37,38 +32,10 @@ class Drawing(NamedTuple):
     caption: str
 
 
-def line_style(i: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the i-th line."""
-    return {
-        "color": COLOURS[i % len(COLOURS)],
-        "linestyle": _LINES[i % len(_LINES)],
-        "marker": _MARKERS[i % len(_MARKERS)],
-        "markersize": 4.5,
-        "linewidth": 1.3,
-        "zorder": 3,
-    }
-
-
-def marker_style(i: int) -> dict[str, Any]:
-    """Colour and marker of the i-th kind of point."""
-    return {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)], "markersize": 6, "linestyle": ""}
-
-
-def written(metric: str) -> str:
-    """A metric's name as a figure writes it."""
-    name, k = metric.split("@")
-    return f"{name.upper() if name in ('ndcg', 'map', 'mmr') else name}@{k}"
-
-
-def tidy(axes: Axes) -> None:
-    """Leaves out the frame's upper and right side."""
-    axes.spines[["top", "right"]].set_visible(False)
-
-
 def make_logarithmic(axes: Axes, low: float, high: float) -> None:
     """A logarithmic horizontal axis from low to high, with few enough numbers for a narrow panel."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 30 * low else (1.0,)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
 
@@ -76,7 +43,7 @@ def make_logarithmic(axes: Axes, low: float, high: float) -> None:
 def legend_columns(names: Sequence[str]) -> int:
     """How many names of this length fit beside each other below a figure."""
     longest = max(map(len, names))
-    return 4 if longest <= 26 else 3 if longest <= 36 else 2
+    return 4 if longest <= 20 else 3 if longest <= 28 else 2
 
 
 def place_labels(
@@ -85,6 +52,7 @@ def place_labels(
     points: Sequence[tuple[float, float]],
     labels: Sequence[str],
     farthest: float | None = None,
+    best_first: bool = False,
 ) -> bool:
     """Writes each label near its point, where it covers no other label and no point, with a line to it if further off.
 
@@ -93,48 +61,55 @@ def place_labels(
         axes: with its final limits.
         points: of the data; those beyond the labels have none.
         labels: one a point.
-        farthest: pixels that a label may be away from its point; none: as many as it takes, and where all places are
+        farthest: points that a label may be away from its point; none: as many as it takes, and where all places are
             covered, the one that is least.
+        best_first: whether the first label is that of the best point, in bold.
 
     Returns:
         Whether there is room within `farthest`; where there is not, nothing is written.
     """
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
+    point = figure.dpi / 72  # in pixels
     frame = axes.get_window_extent(renderer)
     pixels = [tuple(place) for place in axes.transData.transform(points)]
-    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in pixels]
+    half = 3 * point  # of a marker
+    taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in pixels]
     chosen, worst = [], 0.0
     for i, (label, (x, y)) in enumerate(zip(labels, pixels, strict=False)):
-        text = axes.annotate(label, points[i], (0, 0), textcoords="offset pixels", fontsize=8, zorder=4)
+        weight = "bold" if best_first and i == 0 else "normal"
+        text = axes.annotate(label, points[i], (0, 0), textcoords="offset points", fontsize=style.SMALL, weight=weight)
         text.set_in_layout(False)
         size = text.get_window_extent(renderer)
         text.remove()
-        others = [box for j, box in enumerate(taken) if j != i]
 
         def box_at(dx: float, dy: float, x: float = x, y: float = y, size: Bbox = size) -> Bbox:
-            return Bbox.from_bounds(x + dx, y + dy, size.width, size.height)
+            return Bbox.from_bounds(x + dx * point, y + dy * point, size.width, size.height)
 
-        places = [place for place in _places(size.width, size.height) if farthest is None or place[2] <= farthest]
-        costs = [_cost(box_at(dx, dy), others, frame) for dx, dy, _ in places]
+        near = _places(size.width / point, size.height / point)
+        places = [place for place in near if farthest is None or place[2] <= farthest]
+        costs = [_cost(box_at(dx, dy), taken, frame) for dx, dy, _ in places]
         best = int(np.argmin(costs))  # the first, so the nearest, of equal ones
         worst = max(worst, costs[best])
         taken.append(box_at(*places[best][:2]))
         chosen.append((label, points[i], places[best]))
     if worst > 0 and farthest is not None:
         return False
-    for label, point, (dx, dy, distance) in chosen:
-        line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
-        arrow = line if distance > 18 else None
-        text = axes.annotate(label, point, (dx, dy), textcoords="offset pixels", fontsize=8, arrowprops=arrow, zorder=4)
+    for label, place, (dx, dy, distance) in chosen:
+        line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+        arrow = line if distance > NEAR else None
+        offset = {"textcoords": "offset points", "fontsize": style.SMALL, "zorder": 4}
+        text = axes.annotate(label, place, (dx, dy), arrowprops=arrow, **offset)
+        if best_first and label is labels[0]:
+            style.mark_best(text)
         text.set_in_layout(False)
     return True
 
 
 def _places(width: float, height: float) -> list[tuple[float, float, float]]:
-    """(right, up, distance) of a label's lower left corner from its point, near ones first."""
+    """(right, up, distance) in points of a label's lower left corner from its place, near ones first."""
     found = []
-    for distance, angle in itertools.product((9, 18, 30, 45, 65, 90), range(0, 360, 30)):
+    for distance, angle in itertools.product((6, NEAR, 18, 27, 39, 54), range(0, 360, 30)):
         across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
         found.append((distance * across + width * (across - 1) / 2, distance * up + height * (up - 1) / 2, distance))
     return found

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from cml_jax.errors import UserError
-from experiments.reports import drawing
+from experiments.reports import drawing, style
 from experiments.reports.drawing import Drawing
 from experiments.reports.rows import Row, of_config, short_names, shown_metrics
 
@@ -82,31 +81,37 @@ def mean_curve(row: Row, metric: str) -> Curve | None:
     return Curve(*np.mean(kept, axis=0)) if shared else None
 
 
+@style.styled
 def learning(group: Sequence[Row]) -> Drawing | None:
     """A line a row over steps, passes and seconds; None where no row was evaluated twice."""
     metric = shown_metrics(group)[0]
-    named = zip(short_names(group), group, strict=True)
-    curves = {name: curve for name, row in named if (curve := mean_curve(row, metric)) is not None}
+    names = short_names(group)
+    found = {name: mean_curve(row, metric) for name, row in zip(names, group, strict=True)}
+    curves = {name: curve for name, curve in found.items() if curve is not None}
     if not any(len(curve.steps) > 1 for curve in curves.values()):
         return None
-    means = {name: row.mean(metric) for name, row in zip(short_names(group), group, strict=True) if name in curves}
+    means = {name: row.mean(metric) for name, row in zip(names, group, strict=True) if name in curves}
     best = sorted(means, key=lambda name: -means[name])
     shown = [name for name in curves if name in best[: drawing.MOST_LINES]]
+    methods = [style.method_of(row.config) for name, row in zip(names, group, strict=True) if name in shown]
+    styles = dict(zip(shown, style.line_styles(methods), strict=True))
+    if len(curves) > 1:
+        styles[best[0]] |= style.BEST_LINE
     columns = drawing.legend_columns(shown)
-    figure = Figure(figsize=(10, 3.6 + 0.22 * math.ceil(len(shown) / columns)), dpi=drawing.DPI, layout="constrained")
+    figure = style.new_figure(style.PAGE, 2.3 + 0.16 * math.ceil(len(shown) / columns))
+    figure.suptitle(style.data_name(group[0].data[0]), fontsize=8)
     panels = figure.subplots(1, 3, sharey=True)
     for axes, axis, label in zip(panels, ("steps", "passes", "seconds"), _AXES, strict=True):
         for name, curve in curves.items():
-            style = drawing.line_style(shown.index(name)) if name in shown else drawing.FAINT
-            axes.plot(getattr(curve, axis), curve.values, **style, label=name if name in shown else None)
+            kind = styles.get(name, style.FAINT)
+            axes.plot(getattr(curve, axis), curve.values, **kind, label=name if name in shown else None)
         firsts, lasts = ([getattr(curve, axis)[i] for curve in curves.values()] for i in (0, -1))
         if min(firsts) > 0 and max(lasts) > _WIDE * min(lasts):
             drawing.make_logarithmic(axes, min(firsts), max(lasts))
         axes.set_xlabel(label)
-        drawing.tidy(axes)
-    panels[0].set_ylabel(f"validation {drawing.written(metric)}")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize=8)
-    ndcg = drawing.written(metric)
+    ndcg = style.written(metric, group[0].num_items)
+    panels[0].set_ylabel(f"validation {ndcg}")
+    style.place_legend(figure, panels[0], columns, best[0] if len(curves) > 1 else None)
     caption = f"Validation {ndcg} during training, mean over seeds; seconds are those of the training steps alone."
     if len(shown) < len(curves):
         caption += f" The {len(shown)} rows of best {ndcg} have a colour, {len(curves) - len(shown)} others are grey."

@@ -2,19 +2,22 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cml_jax.errors import UserError
+from cml_jax.runs.config import KEYS, section_of
 from cml_jax.runs.summary import Summary, read_summary
 from cml_jax.runs.workdir import read_json
+from experiments.reports import style
 
-_IGNORED = (
+IGNORED = (
     *("seed", "dataset.path", "checkpoint.every_steps", "checkpoint.keep"),
-    *("log.tensorboard", "sharding.num_shards"),
+    "sharding.num_shards",
+    *(key for key in KEYS if section_of(key) == "log"),
 )
 _NOT_IN_NAMES = ("data_sha256", "train.report_every_steps", "eval.every_steps", "eval.memory_budget_mb")
 _WORDS = {
@@ -26,6 +29,7 @@ _WORDS = {
     "train.num_steps": "steps",
     "model.gor_weight": "GOR",
 }
+_OF_METHODS = ("model.name", "model.loss", "model.temperature", "model.decoupled", "model.negative_exponent")
 _LONGEST_NAME = 48
 
 
@@ -51,6 +55,11 @@ class Row(NamedTuple):
     summaries: list[Summary]
     folders: list[Path]
     config: dict[str, Any]
+
+    @property
+    def num_items(self) -> int:
+        """Of the catalogue."""
+        return int(self.summaries[0].dataset["items"])
 
     def mean(self, metric: str) -> float:
         """Of a metric, over seeds."""
@@ -99,7 +108,7 @@ def collect(workdir: Path) -> list[Row]:
                 seeds=[run.seed for run in runs],
                 summaries=[run.summary for run in runs],
                 folders=[run.folder for run in runs],
-                config={key: value for key, value in first.config.items() if key not in _IGNORED},
+                config={key: value for key, value in first.config.items() if key not in IGNORED},
             )
         )
     labels = [row.label for row in rows]
@@ -132,9 +141,9 @@ def _read_run(path: Path) -> tuple[_Run, str]:
     config, summary = dict(_flatten(read_json(path.with_name("config.json")))), read_summary(path)
     try:
         run = _Run(path.parent, config["seed"], config, summary)
-        common = {key: value for key, value in config.items() if key not in _IGNORED}
+        common = {key: value for key, value in config.items() if key not in IGNORED}
         key = json.dumps([common, summary.dataset["sha256"], summary.part, summary.steps], sort_keys=True)
-        _ = int(run.seed), config["dataset.name"], strategy(config)
+        _ = int(run.seed), config["dataset.name"], style.method_of(config)
         _ = [int(k) for k in config["eval.ks"]]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not the summary of a run; remove the run's folder or repair it.") from error
@@ -221,27 +230,31 @@ def strategies(group: Sequence[Row], apart: Sequence[str]) -> dict[str, list[Row
 
 
 def _name(row: Row, group: Sequence[Row], apart: Sequence[str]) -> str:
-    """The row's values of the keys that differ; of a sampler's own keys, those that differ among its rows."""
-    same_sampler = [other for other in group if strategy(other.config) == strategy(row.config)]
-    differing = {section: differing_keys(rows) for section, rows in (("all", group), ("sampler", same_sampler))}
-    words = []
-    for key in differing["all"]:
-        own = key.startswith("sampler.") and key != "sampler.name"
-        if key in apart or key in _NOT_IN_NAMES or key.startswith("dataset."):
+    """The row's method, where several are there, and its values of the keys that differ.
+
+    Of the keys that choose a method, and of a strategy's own, it has those that differ among the rows of its method.
+    """
+    methods = [style.method_of(other.config) for other in group]
+    method = style.method_of(row.config)
+    same = [other for other, theirs in zip(group, methods, strict=True) if theirs == method]
+    in_all, in_same = differing_keys(group), differing_keys(same)
+    words = [style.method_name(method)] if len(set(methods)) > 1 else []
+    for key in in_all:
+        if key in apart or key in _NOT_IN_NAMES or key.startswith(("dataset.", "baseline.name")):
             continue
-        if own and key not in differing["sampler"]:
+        if (key.startswith("sampler.") or key in _OF_METHODS) and key not in in_same:
             continue
         value = row.config.get(key)
         text = value if isinstance(value, str) else "none" if value is None else json.dumps(value)
         text = f"{value:g}" if isinstance(value, float) else text
         word = _WORDS.get(key, key.split(".")[-1].replace("_", " "))
-        words.append(text if key == "sampler.name" else f"{word} {text}")
-    return ", ".join(words) or strategy(row.config)
+        words.append(style.method_name(text) if key == "sampler.name" else f"{word} {text}")
+    return ", ".join(words) or style.method_name(method)
 
 
-def strategy(config: Mapping[str, Any]) -> str:
-    """The sampler of a run's flat config, or the name of a baseline."""
-    return str(config["baseline.name"] if "baseline.name" in config else config["sampler.name"])
+def axis_label(group: Sequence[Row], metric: str) -> str:
+    """Part and metric, such as 'test NDCG@50'."""
+    return f"{group[0].part} {style.written(metric, group[0].num_items)}"
 
 
 def of_config(row: Row, key: str) -> float:

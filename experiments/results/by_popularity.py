@@ -1,4 +1,4 @@
-"""The figure of NDCG by popularity of the items, for each strategy and data set."""
+"""The figure of NDCG by popularity of the items, for each method and data set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,44 +6,54 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.reports import drawing
+from experiments.reports import style
 
-_SHOWN = {  # label -> name in the figure
+SHOWN = {  # label -> method
     "uniform-sphere": "uniform",
     "popularity-sphere": "popularity",
-    "two_stage-sphere": "two-stage",
-    "softmax-sphere": "soft second stage",
-    "bpr-none": "BPR",
-    "als": "ALS (implicit)",
-    "popular": "most popular",
+    "two_stage-sphere": "two_stage",
+    "softmax-sphere": "softmax",
+    "bpr-none": "bpr",
+    "als": "als",
+    "popular": "popular",
 }
 
 
+@style.styled
 def by_popularity(kept: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
-    """A panel a data set, a line a strategy: NDCG of the held-out items of each tenth of the training pairs.
+    """A panel a data set, a line a method: NDCG of the held-out items of each popularity decile.
+
+    The best method of a data set, by the table's first metric, is named in the panel's title and has a thicker line.
 
     Args:
         kept: title -> rows, as `tables.read` returns them.
     """
-    figure = Figure(figsize=(11, 3.4 * -(-len(kept) // 2) + 0.5), dpi=drawing.DPI, layout="constrained")
+    figure = style.new_figure(style.PAGE, 2.1 * -(-len(kept) // 2) + 0.4)
     panels = figure.subplots(-(-len(kept) // 2), 2, squeeze=False).ravel()
+    styles = dict(zip(SHOWN, style.line_styles(list(SHOWN.values())), strict=True))
     for axes, (title, rows) in zip(panels, kept.items(), strict=False):
-        found = {row["label"]: row for row in rows}
+        found = {row["label"]: row for row in rows if row["label"] in SHOWN}
+        best = max(found, key=lambda label: _first_metric(found[label]))
         metric = ""
-        for number, (label, name) in enumerate(_SHOWN.items()):
+        for label, method in SHOWN.items():
             if label not in found:
                 continue
             metric = next(iter(found[label]["runs"][0]["by_popularity"]))
             values = [run["by_popularity"][metric] for run in found[label]["runs"]]
             means = np.array(values, float).mean(axis=0)
-            axes.plot(np.arange(1, len(means) + 1), means, **drawing.line_style(number), label=name)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("tenth of the training pairs, rarest items first")
-        axes.set_ylabel(drawing.written(metric) if metric else "")
+            kind = styles[label] | (style.BEST_LINE if label == best else {})
+            axes.plot(np.arange(1, len(means) + 1), means, **kind, label=style.method_name(method))
+        axes.set_title(f"{title}, best overall: {style.method_name(SHOWN[best])}")
+        axes.set_xlabel("popularity decile of the items, rarest first")
+        axes.set_ylabel(style.written(metric, rows[0]["dataset"]["items"]))
         axes.set_xticks(range(1, 11))
         axes.set_ylim(bottom=0)
-        drawing.tidy(axes)
     for axes in panels[len(kept) :]:
         axes.set_visible(False)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=8)
+    style.place_legend(figure, panels[0], columns=4)
     return figure
+
+
+def _first_metric(row: dict[str, Any]) -> float:
+    name = next(iter(row["runs"][0]["metrics"]))
+    return float(np.mean([run["metrics"][name] for run in row["runs"]]))

@@ -14,10 +14,9 @@ import numpy as np
 from cml_jax.errors import UserError
 from cml_jax.runs.workdir import read_json, write_atomically
 from cml_jax.statistics import student_interval
-from experiments.reports import rows
+from experiments.reports import rows, style
 from experiments.reports.rows import Row
-from experiments.results import rescore, search_spaces
-from experiments.results.by_popularity import by_popularity
+from experiments.results import figures, rescore, search_spaces
 
 ROOT = Path(__file__).parent.parent.parent
 _WORDS = {
@@ -30,16 +29,6 @@ _WORDS = {
     "baseline.regularization": "regularization",
     "baseline.alpha": "alpha",
     "baseline.learning_rate": "rate",
-}
-
-
-_NAMES: dict[str, str] = {
-    "als": "ALS (implicit)",
-    "bpr": "BPR",
-    "implicit_bpr": "BPR (implicit)",
-    "popular": "most popular",
-    "softmax": "soft second stage",
-    "two_stage": "two-stage",
 }
 
 
@@ -231,7 +220,7 @@ def _cells(row: dict[str, Any], table: Table, best: dict[str, float]) -> list[st
 def _strategy(row: dict[str, Any]) -> list[str]:
     """Strategy and constraint of a row, as the table writes them."""
     strategy, _, constraint = str(row["label"]).partition("-")
-    return [_NAMES.get(strategy, strategy), constraint or "-"]
+    return [style.method_name(strategy), constraint or "-"]
 
 
 def _mean_and_deviation(values: Sequence[float], metric: str, table: Table) -> str:
@@ -284,7 +273,7 @@ def with_tables(text: str, kept: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def rebuild(workdir: Path | None, root: Path = ROOT) -> str:
-    """Builds the tables of RESULTS.md and the figure of popularity again; returns a sentence about it.
+    """Builds the tables and figures of RESULTS.md again; returns a sentence about it.
 
     Args:
         workdir: folder with the folders of the tables' runs, whose results are kept first; none: those kept are used.
@@ -298,6 +287,5 @@ def rebuild(workdir: Path | None, root: Path = ROOT) -> str:
     kept = read(folder)
     path = root / "RESULTS.md"
     write_atomically(path, with_tables(path.read_text(), kept))
-    figure = by_popularity({TABLES[name].title: found for name, found in kept.items()})
-    figure.savefig(root / "experiments" / "figures" / "by_popularity.png")
+    figures.draw({TABLES[name].title: found for name, found in kept.items()}, folder, root / "experiments" / "figures")
     return f"RESULTS.md has {len(kept)} tables" + (f", those of {', '.join(names)} from new runs." if names else ".")

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config import default_config, to_json
+from cml_jax.runs.config import to_json
+from experiments.config import flatten
+from experiments.configs import _drawn
 
 SIZES = {"users": 40, "items": 90, "train": 1200, "valid": 40, "test": 40}
 NAMES = ("hit_rate", "map", "mmr", "mrr", "ndcg", "precision", "recall", "coverage", "gini")
@@ -13,7 +15,7 @@ NAMES = ("hit_rate", "map", "mmr", "mrr", "ndcg", "precision", "recall", "covera
 
 def write_run(folder, ndcg, mmr=50.0, seed=0, part="test", data="made", records=(), per_user=None, **overrides):
     """A run whose metrics at 50 are those given, MAP half of NDCG; at 20, 0.8 of them; overrides are 'section__key'."""
-    config = default_config()
+    config = _drawn.base_config()
     config.update_from_flattened_dict(
         {key.replace("__", "."): value for key, value in overrides.items()} | {"seed": seed, "dataset.name": data}
     )
@@ -36,7 +38,7 @@ def write_run(folder, ndcg, mmr=50.0, seed=0, part="test", data="made", records=
         "device": "",
     }
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(to_json(config) | {"data_sha256": data * 5}))
+    (folder / "config.json").write_text(json.dumps(to_json(dict(flatten(config))) | {"data_sha256": data * 5}))
     (folder / "summary.json").write_text(json.dumps(summary))
     if records:
         (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from cml_jax.errors import UserError
+from cml_jax.runs.config import default_values
 from cml_jax.statistics import holm, paired_bootstrap
 from experiments.reports import comparison, rows
-from tests.reports.reported_runs import write_grid
+from tests.reports.reported_runs import write_grid, write_run
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def scores(grid, label, seeds):
 
 def test_rows_are_compared_over_the_seeds_in_common(grid):
     shutil.rmtree(grid / "two_stage,batch_size=64" / "1")
-    found = comparison.compare(rows.collect(grid), None)
+    found = comparison.compare(rows.collect(grid), "uniform,batch_size=64")
     assert found.baseline.label == "uniform,batch_size=64" and found.metric == "ndcg@50" and not found.untested
     assert [difference.row.label for difference in found.differences] == [
         "two_stage,batch_size=64",
@@ -44,7 +45,7 @@ def test_rows_are_compared_over_the_seeds_in_common(grid):
 def test_without_a_seed_in_common_all_of_both_count(grid):
     shutil.rmtree(grid / "two_stage,batch_size=64" / "1")
     shutil.rmtree(grid / "uniform,batch_size=64" / "0")
-    difference = comparison.compare(rows.collect(grid), None).differences[0]
+    difference = comparison.compare(rows.collect(grid), "uniform,batch_size=64").differences[0]
     assert difference.seeds == "0 against 1"
     ours, theirs = scores(grid, "two_stage,batch_size=64", [0]), scores(grid, "uniform,batch_size=64", [1])
     assert difference.test.difference == pytest.approx(np.mean(ours - theirs), abs=1e-7)
@@ -67,7 +68,7 @@ def test_rows_without_scores_by_user_are_not_tested(grid):
     for seed in "01":
         (grid / "uniform,batch_size=256" / seed / "per_user.npz").unlink()
     (grid / "two_stage,batch_size=64" / "0" / "per_user.npz").unlink()
-    found = comparison.compare(rows.collect(grid), None)
+    found = comparison.compare(rows.collect(grid), "uniform,batch_size=64")
     assert found.untested == ["uniform,batch_size=256"]
     assert [difference.seeds for difference in found.differences] == ["1", "0, 1"]
     without = comparison.compare(rows.collect(grid), "uniform,batch_size=256")
@@ -126,11 +127,9 @@ def test_a_cut_off_archive_is_named(grid):
             comparison.compare(rows.collect(grid), None)
 
 
-def test_baseline_is_the_flags_else_the_sweeps_else_uniform_else_the_first(grid):
+def test_baseline_is_the_flags_else_the_sweeps_else_chosen(grid):
     group = rows.collect(grid)
     assert comparison.chosen_baseline(grid, None, group) == (None, "")
-    assert comparison.baseline_of(group, None).label == "uniform,batch_size=64"
-    assert comparison.baseline_of(group[:2], None).label == "two_stage,batch_size=64"
     (grid / "sweep.json").write_text(json.dumps({"baseline": "uniform,batch_size=256"}))
     chosen = comparison.chosen_baseline(grid, None, group)
     assert comparison.baseline_of(group, chosen.label).label == "uniform,batch_size=256"
@@ -138,6 +137,36 @@ def test_baseline_is_the_flags_else_the_sweeps_else_uniform_else_the_first(grid)
     assert comparison.baseline_of(group, chosen.label).label == "two_stage,batch_size=256"
     (grid / "sweep.json").write_text('{"baseline": null}')
     assert comparison.chosen_baseline(grid, None, group).label is None
+
+
+def test_without_a_choice_the_baseline_is_the_row_nearest_to_the_defaults(tmp_path):
+    def write(name, **overrides):
+        write_run(tmp_path / name, ndcg=0.3, **defaults | overrides)
+
+    defaults = {key.replace(".", "__"): value for key, value in default_values().items() if value is not None}
+    write("a", model__temperature=0.3, model__dim=8)
+    write("b", model__dim=8)
+    write("c", model__temperature=0.3)
+    group = rows.collect(tmp_path)
+    assert comparison.baseline_of(group, None).label == "b"  # the first of two
+    assert comparison.baseline_of(group[::-1], None).label == "c"
+    assert comparison.baseline_of(group, "a").label == "a"
+    write("d")
+    write("e", log__tensorboard=True, seed=3, sampler__name="popularity")
+    assert comparison.baseline_of(rows.collect(tmp_path), None).label == "d"
+
+
+def test_a_row_without_most_keys_is_far_from_the_defaults(tmp_path):
+    """Such as a library's baseline, whose config has no model."""
+    write_run(tmp_path / "trained", ndcg=0.3, model__dim=8, sampler__name="popularity", model__loss="triplet")
+    write_run(tmp_path / "als", ndcg=0.3)
+    path = tmp_path / "als" / "config.json"
+    config = json.loads(path.read_text())
+    kept = {key: config[key] for key in ("seed", "dataset", "eval", "data_sha256")}
+    path.write_text(json.dumps(kept | {"baseline": {"name": "als"}}))
+    group = rows.collect(tmp_path)
+    assert [row.label for row in group] == ["als", "trained"]
+    assert comparison.baseline_of(group, None).label == "trained"
 
 
 def test_unknown_baselines_name_the_choices_and_an_unfinished_one_is_said(grid):

@@ -70,7 +70,10 @@ def test_figure_has_a_line_a_row_over_steps_passes_and_seconds(tmp_path):
         np.testing.assert_allclose(line.get_xdata(), places)
         np.testing.assert_allclose(line.get_ydata(), np.array([0.5, 1.0]) * (0.19 + 0.002))
     names = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
-    assert names == ["two_stage, batch 64", "two_stage, batch 256", "uniform, batch 64", "uniform, batch 256"]
+    assert names == ["two-stage, batch 64 (best)", "two-stage, batch 256", "uniform, batch 64", "uniform, batch 256"]
+    weights = [text.get_fontweight() for text in drawing.figure.legends[0].get_texts()]
+    assert weights == ["bold", "normal", "normal", "normal"]
+    assert drawing.figure.get_suptitle() == "made"
     styles = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in panels[0].lines}
     assert len({style[1:] for style in styles}) == 4  # can be told apart without colour
 
@@ -84,7 +87,7 @@ def test_of_many_rows_the_best_have_a_colour(tmp_path):
     assert "The 12 rows of best NDCG@50 have a colour, 2 others are grey." in drawing.caption
     assert "Rows without a metrics.jsonl: 1." in drawing.caption
     names = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
-    assert names == [f"dim {dim}" for dim in range(3, 15)]
+    assert names == [*(f"dim {dim}" for dim in range(3, 14)), "dim 14 (best)"]
     assert [line.get_color() for line in axes_of(drawing.figure)[0].lines][:2] == ["0.75", "0.75"]
 
 

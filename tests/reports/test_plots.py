@@ -19,7 +19,11 @@ def test_bars_have_a_bar_a_row_and_a_point_a_seed(tmp_path):
         np.testing.assert_allclose([bar.get_width() for bar in axes.patches], [row.mean(metric) for row in group])
         for row, line in zip(group, axes.lines, strict=True):
             np.testing.assert_allclose(line.get_xdata(), row.values[metric])
-    assert left.get_xlabel() == "made, test NDCG@50" and right.get_xlabel() == "made, test MMR@50"
+    assert left.get_xlabel() == "test NDCG@50" and right.get_xlabel() == "test MMR@50"
+    assert figure.get_suptitle() == "made"
+    assert [text.get_fontweight() for text in left.get_yticklabels()] == ["bold", "normal", "normal", "normal"]
+    assert [text.get_fontweight() for text in left.texts] == ["bold", "normal", "normal", "normal"]
+    assert {text.get_fontweight() for text in right.texts} == {"normal"}
     assert [text.get_text().strip() for text in left.texts] == ["0.302", "0.292", "0.202", "0.192"]
 
 
@@ -29,8 +33,8 @@ def test_batch_sizes_have_a_line_a_strategy_with_deviations(tmp_path):
     assert found is not None and found.name == "batch_size" and "standard deviation over seeds" in found.caption
     for axes, factor, name in zip(axes_of(found.figure), (1.0, 0.5), ("NDCG", "MAP"), strict=True):
         assert axes.get_ylabel() == f"test {name}@50" and axes.get_xscale() == "log"
-        assert [text.get_text() for text in axes.get_xticklabels()] == ["64", "256", "1024"]
-        assert [line.get_label() for line in axes.containers] == ["two_stage", "uniform"]
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["64", "256", "1,024"]
+        assert [line.get_label() for line in axes.containers] == ["two-stage", "uniform"]
         for line, start in zip(axes.containers, (0.3, 0.2), strict=True):
             means = factor * (start + 0.002 - np.array([0, 0.01, 0.02]))
             np.testing.assert_array_equal(line[0].get_xdata(), [64, 256, 1024])
@@ -46,7 +50,7 @@ def test_batch_sizes_may_bring_their_number_of_steps(tmp_path):
     found = plots.batch_size(rows.collect(tmp_path))
     assert found is not None
     (line,) = axes_of(found.figure)[0].containers
-    assert line.get_label() == "two_stage" and len(line[0].get_xdata()) == 2
+    assert line.get_label() == "two-stage" and len(line[0].get_xdata()) == 2
     write_run(tmp_path / "more", ndcg=0.3, train__batch_size=64, train__num_steps=1000)
     found = plots.batch_size(rows.collect(tmp_path))
     assert found is None  # now the number of steps is a choice of its own, and no choice has two batch sizes
@@ -64,7 +68,7 @@ def test_of_many_strategies_the_best_have_a_colour(tmp_path):
     found = plots.batch_size(rows.collect(tmp_path))
     assert found is not None and "The 12 best lines have a colour, 2 others are grey." in found.caption
     names = [text.get_text() for text in found.figure.legends[0].get_texts()]
-    assert names == [f"dim {dim}" for dim in range(3, 15)]
+    assert names == [*(f"dim {dim}" for dim in range(3, 14)), "dim 14 (best)"]
 
 
 def test_bias_has_a_named_point_a_row_and_names_overlap_nothing(tmp_path):
@@ -79,6 +83,7 @@ def test_bias_has_a_named_point_a_row_and_names_overlap_nothing(tmp_path):
     names = dict(zip([row.label for row in group], rows.short_names(group), strict=True))
     assert [text.get_text() for text in axes.texts] == [names[row.label] for row in best_first]
     assert [text.xy for text in axes.texts] == [(row.mean("mmr@50"), row.mean("ndcg@50")) for row in best_first]
+    assert [text.get_fontweight() for text in axes.texts] == ["bold"] + ["normal"] * 5
     assert_apart(found.figure, axes)
 
 
@@ -114,7 +119,7 @@ def test_labels_without_room_are_not_written():
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
     points = [(0.5, 0.5)] * 8
-    assert not drawing.place_labels(figure, axes, points, ["a long name of a row"] * 8, farthest=18)
+    assert not drawing.place_labels(figure, axes, points, ["a long name of a row"] * 8, farthest=drawing.NEAR)
     assert not axes.texts
     assert drawing.place_labels(figure, axes, points, ["a"] * 8) and len(axes.texts) == 8
 
@@ -150,8 +155,11 @@ def test_heat_map_has_the_number_in_every_cell(tmp_path):
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "0.2", "1"]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["0", "0.5"]
     assert axes.get_xlabel() == "similarity cut-off" and axes.get_ylabel() == "popularity exponent"
-    assert axes.get_title() == "two_stage" and bar.get_ylabel() == "test NDCG@50"
+    assert axes.get_title() == "made, two-stage" and bar.get_ylabel() == "test NDCG@50"
     colours = [text.get_color() for text in axes.texts]
+    assert [text.get_fontweight() for text in axes.texts].index("bold") == 3
+    (frame,) = axes.patches
+    assert (frame.get_x(), frame.get_y()) == pytest.approx((-0.47, 0.55))
     assert colours[2] == "white" and colours[3] == colours[5] == "black"  # on dark, on light, on grey
 
 
@@ -160,9 +168,9 @@ def test_heat_maps_of_several_strategies_are_panels_and_the_worst_are_left_out(t
     found = plots.heatmap(rows.collect(tmp_path))
     assert found is not None
     assert [axes.get_title() for axes in axes_of(found.figure)[:-1]] == [
-        f"two_stage, GOR {weight}" for weight in range(2, 8)
+        f"two-stage, GOR {weight}" for weight in range(2, 8)
     ]
-    assert "The 6 best are shown; left out: two_stage, GOR 0; two_stage, GOR 1." in found.caption
+    assert "The 6 best are shown; left out: two-stage, GOR 0; two-stage, GOR 1." in found.caption
 
 
 def test_one_value_of_a_key_is_no_heat_map(tmp_path):
@@ -170,9 +178,27 @@ def test_one_value_of_a_key_is_no_heat_map(tmp_path):
     assert plots.heatmap(rows.collect(tmp_path)) is None
 
 
-@pytest.mark.parametrize("style", [drawing.line_style, drawing.marker_style])
-def test_styles_differ_without_colour(style):
-    kinds = {tuple(str(style(i).get(key)) for key in ("linestyle", "marker")) for i in range(8)}
-    assert len(kinds) == 8
-    many = {tuple(map(str, drawing.line_style(i).values())) for i in range(40)}
-    assert len(many) == 40
+def test_a_cut_off_of_the_whole_catalogue_is_written_so(tmp_path):
+    """The runs' 90 items."""
+    for name in ("uniform", "two_stage"):
+        folder = write_run(tmp_path / name, ndcg=0.2, sampler__name=name, eval__ks=(20, 90))
+        path = folder / "summary.json"
+        path.write_text(path.read_text().replace("@50", "@90"))
+    group = rows.collect(tmp_path)
+    left, right = axes_of(plots.bars(group).figure)
+    assert left.get_xlabel() == "test NDCG, whole list" and right.get_xlabel() == "test MMR, whole list"
+
+
+def test_labels_cover_no_marker(tmp_path):
+    for number in range(3):
+        write_run(tmp_path / str(number), 0.3 - number / 100, mmr=40 + 10 * number, model__dim=number + 4)
+    found = plots.bias(rows.collect(tmp_path))
+    assert found is not None
+    (axes,) = axes_of(found.figure)
+    renderer = FigureCanvasAgg(found.figure).get_renderer()
+    found.figure.draw(renderer)
+    half = 2 * found.figure.dpi / 72
+    for label in axes.texts:
+        box = label.get_window_extent(renderer)
+        for x, y in axes.transData.transform([line.get_xydata()[0] for line, *_ in axes.containers]):
+            assert not (box.x0 < x + half and x - half < box.x1 and box.y0 < y + half and y - half < box.y1)

@@ -68,11 +68,13 @@ def test_real_runs_make_table_values_and_figures(workdir):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     text = (workdir / "report.md").read_text()
-    assert done.stdout.strip() == text.strip()
+    assert "checkerboard, test; mean ± standard deviation over seeds, * best" in done.stdout
+    assert done.stdout.strip().endswith(f"Report: {workdir}/report.md, with results.csv and 3 figures as PNG and PDF.")
     assert "### Against two_stage\n" in text
     assert "## checkerboard" in text and "50 users, 50 items, 1,150 / 50 / 50 pairs" in text
-    drawn = re.findall(r"^!\[\w+\]\((.+)\)\n\n\S.+\.$", text, re.MULTILINE)
+    drawn = re.findall(r"^!\[\w+\]\((.+)\)\n\n\S.+\. As \[PDF\]\(\w+\.pdf\)\.$", text, re.MULTILINE)
     assert drawn == ["report.png", "bias.png", "learning.png"]
+    assert sorted(path.stem for path in workdir.glob("*.pdf")) == sorted(name.split(".")[0] for name in drawn)
     assert sorted(drawn) == sorted(path.name for path in workdir.glob("*.png"))
     assert all((workdir / name).read_bytes().startswith(b"\x89PNG") for name in drawn)
     frame = pl.read_csv(workdir / "results.csv").filter(metric="ndcg@5")
@@ -179,7 +181,7 @@ def test_validation_scores_are_marked_as_such(tmp_path):
         ("usual", "test"),
         ("released", "valid"),
     ]
-    assert list(first.drawings) == ["report-made.png"] and list(second.drawings) == ["report-made-valid.png"]
+    assert list(first.drawings) == ["report-made"] and list(second.drawings) == ["report-made-valid"]
     text = report.as_markdown([first, second])
     assert "## made, validation scores of the selected step, which are optimistic" in text
     assert "Against" not in text  # there is nothing to compare with
@@ -191,19 +193,19 @@ def test_data_sets_have_figures_of_their_own_and_names_that_files_can_have(tmp_p
             write_run(tmp_path / data / sampler, ndcg=0.2, data=data, sampler__name=sampler)
     found = sections(tmp_path)
     assert [list(section.drawings) for section in found] == [
-        ["report-a_b.png", "bias-a_b.png"],
-        ["report-c.png", "bias-c.png"],
+        ["report-a_b", "bias-a_b"],
+        ["report-c", "bias-c"],
     ]
     summary = json.loads((tmp_path / "c" / "uniform" / "summary.json").read_text())
     summary["dataset"]["sha256"] = "0123456789"
     (tmp_path / "c" / "uniform" / "summary.json").write_text(json.dumps(summary))
     names = [list(section.drawings) for section in sections(tmp_path)]
-    assert names[1:] == [["report-c-01234567.png"], ["report-c-ccccc.png"]]
+    assert names[1:] == [["report-c-01234567"], ["report-c-ccccc"]]
 
 
 def test_a_grid_has_all_its_figures(tmp_path):
     (section,) = sections(write_grid(tmp_path))
-    assert list(section.drawings) == ["report.png", "batch_size.png", "bias.png", "learning.png"]
+    assert list(section.drawings) == ["report", "batch_size", "bias", "learning"]
 
 
 def test_values_repeat_to_the_byte_whatever_the_timings_and_the_order_of_files(tmp_path, monkeypatch):

@@ -85,18 +85,30 @@ def test_names_have_what_differs_and_of_a_sampler_its_own_keys(tmp_path):
     write_run(tmp_path / "b", ndcg=0.2, sampler__similarity_cutoff=0.1)
     write_run(tmp_path / "c", ndcg=0.2, sampler__similarity_cutoff=0.2)
     group = rows.collect(tmp_path)
-    assert rows.short_names(group) == ["uniform", "two_stage, cut-off 0.1", "two_stage, cut-off 0.2"]
+    assert rows.short_names(group) == ["uniform", "two-stage, cut-off 0.1", "two-stage, cut-off 0.2"]
     write_run(tmp_path / "d", ndcg=0.2, sampler__similarity_cutoff=0.2, model__gor_weight=1.0, train__num_steps=9)
     assert rows.short_names(rows.collect(tmp_path))[0] == "uniform, GOR 0, steps none"
     write_run(tmp_path / "e", ndcg=0.2, optimizer__learning_rate=0.5, optimizer__rows="dense")
     assert rows.short_names(rows.collect(tmp_path)) == ["a", "b", "c", "d", "e"]  # too long by now
 
 
+def test_names_say_what_chose_a_method_where_that_differs_within_it(tmp_path):
+    write_run(tmp_path / "a", ndcg=0.2, model__loss="softmax", sampler__name="uniform")
+    write_run(tmp_path / "b", ndcg=0.2, model__loss="softmax", model__temperature=0.2)
+    write_run(tmp_path / "c", ndcg=0.2, model__name="sml")
+    assert rows.short_names(rows.collect(tmp_path)) == [
+        "soft second stage, uniform, temperature 0.1",
+        "soft second stage, two-stage, temperature 0.2",
+        "SML",
+    ]
+
+
 def test_strategies_leave_out_the_keys_that_they_are_compared_by(tmp_path):
     write_grid(tmp_path)
     found = rows.strategies(rows.collect(tmp_path), ["train.batch_size"])
     assert {name: [row.label for row in group] for name, group in found.items()} == {
-        sampler: [f"{sampler},batch_size={size}" for size in (64, 256)] for sampler in ("two_stage", "uniform")
+        name: [f"{sampler},batch_size={size}" for size in (64, 256)]
+        for name, sampler in (("two-stage", "two_stage"), ("uniform", "uniform"))
     }
 
 

@@ -135,7 +135,7 @@ class Options:
 def make_options(train: Interactions | None = None, **values: Any) -> Options:
     """Options of a step, from keyword arguments.
 
-    Example:
+    Examples:
         >>> options = make_options(dim=8, sampler="uniform", learning_rate=0.01)
         >>> options.model.options.dim, options.sampler.name, options.batch_size
         (8, 'uniform', 256)

@@ -1,7 +1,8 @@
 """Parses command lines of experiments without running them.
 
-Each in a child of one process that has imported what they need. Standard input is a JSON list of [module, arguments,
-whether required flags must be there]; standard output becomes a list of what is wrong with each, null where nothing is.
+Each in a child of one process that has imported what they need. Standard input is a JSON list of [modules, arguments,
+whether required flags must be there]; one of the modules, with bars between them, must understand. Standard output
+becomes a list of what is wrong with each, null where nothing is.
 """
 
 import ast
@@ -63,6 +64,8 @@ def _parse(arguments, strict, own):
         key, _, value = argument.removeprefix("--config.").partition("=")
         if argument.startswith("--config.") and key in KEYS:
             check_value(key, value)
+        if argument.startswith("--space=") and value.partition("=")[0] not in KEYS:
+            raise ValueError(f"there is no key '{value.partition('=')[0]}'")
         if argument.startswith("--axis="):
             key, _, values = value.partition("=")
             for one in [values] if "(" in values else values.split(","):
@@ -88,6 +91,16 @@ def _child(module, arguments, strict, said):
     os._exit(0)
 
 
+def _first(modules, arguments, strict):
+    """What is wrong with a line in the first of the modules, null where any understands."""
+    said = []
+    for module in modules.split("|"):
+        said.append(_fork(module, arguments, strict))
+        if said[-1] is None:
+            return None
+    return said[0]
+
+
 def _fork(module, arguments, strict):
     with tempfile.TemporaryFile("w+") as said:
         child = os.fork()
@@ -102,4 +115,4 @@ if __name__ == "__main__":
     import experiments.train  # noqa: F401  (all but the commands themselves, whose flags each child defines)
 
     warnings.filterwarnings("ignore")  # of forking: no device has been used, so nothing is running; of runpy
-    print(json.dumps([_fork(*line) for line in json.load(sys.stdin)]))
+    print(json.dumps([_first(*line) for line in json.load(sys.stdin)]))

@@ -11,6 +11,7 @@ import tomllib
 import pytest
 
 import cml_jax
+from cml_jax import keys
 from experiments.config import KEYS
 from tests import pages, parsed
 from tests.tiny import ROOT
@@ -23,7 +24,7 @@ _PLACE = re.compile(r"(?:cml_jax|docs|experiments|tests)/[\w./{},*-]+?(?::\w+)?"
 
 
 def problems(lines):
-    """What is wrong with each of (module, arguments, strict), as the command's own parser says."""
+    """What is wrong with each of (modules, arguments, strict), as the command's own parser says."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.parsed"],
         cwd=ROOT,
@@ -118,22 +119,22 @@ def test_flags_in_the_text_belong_to_a_command(all_pages, capsys):
     added = {span for page in all_pages if page.name == "docs/extending.md" for span in page.spans if "closest" in span}
     spans = [(page.name, span) for page in all_pages for span in page.spans if span.startswith("--")]
     spans = [(name, span) for name, span in spans if span not in added]
-    modules = [[f"experiments.{name}" for name in usable] for usable in map(_usable, (span for _, span in spans))]
-    lines = [
-        (module, with_equals(span), False) for (_, span), some in zip(spans, modules, strict=True) for module in some
-    ]
-    said = iter(problems(lines))
-    for (name, span), some in zip(spans, modules, strict=True):
-        why = [next(said) for _ in some]
-        assert None in why, f"{name}: {span}: {why[0]}"
     assert spans
+    lines = [(_able(span), with_equals(span), False) for _, span in spans]
+    wrong = [f"{name}: {span}: {why}" for (name, span), why in zip(spans, problems(lines), strict=True) if why]
+    assert not wrong, "\n".join(wrong)
     with capsys.disabled():
         print(f"\n{len(spans)} flags in the text belong to a command.")
 
 
-def _usable(span):
-    """Commands that may have the flags of a span."""
-    return ("main", "sweep") if span.startswith("--config") else ("recommend", "sweep", "report", "main", "bench")
+def _able(span):
+    """Commands that may have the flags of a span, likeliest first."""
+    names = (
+        ("main", "sweep", "search")
+        if span.startswith("--config")
+        else ("recommend", "sweep", "search", "report", "main")
+    )
+    return "|".join(f"experiments.{name}" for name in names)
 
 
 def with_equals(span):
@@ -141,7 +142,7 @@ def with_equals(span):
     words = [with_file(word) for word in shlex.split(span)]
     values = {"--k": 20, "--memory_budget_mb": 512, "--process_id": 0, "--num_processes": 2}
     values |= {f"--hnsw_{name}": 32 for name in ("m", "ef_construction", "ef_search")}
-    values |= {"--config": "experiments/configs/quickstart.py"}
+    values |= {"--space": "model.dim=32,64", "--config": "experiments/configs/quickstart.py"}
     values |= {f"--{name}": "x" for name in ("workdir", "output", "baseline", "only", "config.a.b")}
     return [f"{word}={values[word]}" if word in values else word for word in words if word != "--config.KEY=VALUE"]
 
@@ -184,13 +185,34 @@ def test_wrong_commands_are_found():
         (["experiments.main", ["workdir"], False], "is not a flag"),
         (["experiments.sweep", [soft, "--axis=model.dims=3,4"], False], "model.dims"),
         (["experiments.sweep", [soft, "--axis=model.dim=3,0"], False], "must be 1 or more"),
+        (["experiments.search", [soft, "--space=model.dims=3:4"], False], "model.dims"),
         (["experiments.recommend", ["--workdir=x", "--unknown=drop"], True], "should be one of"),
+        (["experiments.report|experiments.recommend", ["--unknown=drop"], False], "'unknown'"),
+        (["experiments.report|experiments.recommend", ["--unknown=skip"], False], None),
         (["experiments.nothing", [], True], "No module named"),
         (["experiments.main", [soft, "--config.model.dim=D"], True], None),
     ]
     said = problems([line for line, _ in cases])
     for (line, expected), why in zip(cases, said, strict=True):
         assert why is None if expected is None else expected in (why or ""), (line, why)
+
+
+def test_values_that_tables_call_the_default_are(all_pages, capsys):
+    values, count = cml_jax.make_options().values(), 0
+    for page in all_pages:
+        key = None
+        for line in page.path.read_text().splitlines():
+            header, row = re.match(r"\| `([a-z_.]+)` \|", line), re.match(r"\| `(\w+)` \(default", line)
+            if header and header[1] in keys.KEYS:
+                key = header[1]
+            elif not line.startswith("|"):
+                key = None
+            elif row and key:
+                count += 1
+                assert str(values[keys.option_name(key)]) == row[1], f"{page.name}: {key}: {line}"
+    assert count >= 4
+    with capsys.disabled():
+        print(f"\n{count} defaults in tables are those of the code.")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,6 @@ import doctest
 import shutil
 from typing import Any
 
-import pytest
-
 import cml_jax
 from tests import pages
 from tests.tiny import ROOT
@@ -42,7 +40,6 @@ def test_readme_is_short_and_has_the_two_commands():
     assert with_figure == ["experiments/figures/ladder.png"]
 
 
-@pytest.mark.xfail(not hasattr(cml_jax, "fit"), reason="cml_jax.fit is to come", strict=True)
 def test_python_of_the_readme_runs_on_a_table(tmp_path, monkeypatch):
     import polars as pl
 
@@ -60,7 +57,6 @@ def test_doctests_of_the_pages_are_all_run():
     assert with_examples == {*_NUM_EXAMPLES}
 
 
-@pytest.mark.xfail(not hasattr(cml_jax, "fit"), reason="cml_jax.fit is to come", strict=True)
 def test_python_of_the_page_on_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_doctest("python.md", "\n".join(python_of(_EXAMPLES["python.md"]))) == _NUM_EXAMPLES["python.md"]

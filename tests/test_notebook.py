@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 import shutil
@@ -24,7 +25,7 @@ def test_notebook_shows_the_order_of_the_methods(tmp_path, monkeypatch):
     (report,) = [data["text/markdown"] for data in shown if "text/markdown" in data]
     scores = {name: float(re.search(rf"^\| {name} \|[^|]*\| \**([0-9.]+)", report, re.M)[1]) for name in METHODS}
     ordered = [scores[name] for name in METHODS]
-    assert all(worse + 0.02 < better for worse, better in zip(ordered[:-1], ordered[1:], strict=True)), scores
+    assert all(worse + 0.02 < better for worse, better in itertools.pairwise(ordered)), scores
     shutil.rmtree(tmp_path / "runs")
 
 

@@ -20,7 +20,7 @@ from tests.tiny import ROOT
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="how far a process is stands in /proc")
 
 NUM_INTERRUPTS = 20
-_PATIENCE = 300.0  # seconds for what takes one or two on a machine with nothing else to do
+_PATIENCE = 300  # seconds for what takes one or two on a machine with nothing else to do
 LENGTH = ("--config.train.num_steps=400", "--config.eval.every_steps=100", "--config.eval.compare=('popular',)")
 HARD = """
 import hashlib

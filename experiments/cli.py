@@ -110,7 +110,7 @@ def with_flags(sentence: str) -> str:
     if "config" not in flags.FLAGS:
         return sentence
     return re.sub(
-        r"(?<![\w.-])(?:config\.)?([a-z]+\.[a-z_]+)(?!\w)",
+        r"(?<![\w.=-])(?:config\.)?([a-z]+\.[a-z_]+)(?!\w)",
         lambda found: f"--config.{found[1]}" if found[1] in config.KEYS else found[0],
         sentence,
     )

@@ -70,26 +70,11 @@ def run_search(
     """
     suggestions.check_installed()
     space = space_lib.checked(space)
-    _check_numbers(space, num_trials, at_once, memory_budget_mb)
-    values, load = to_values(config) | {"eval.final_split": "valid"}, planning.load_once()
-    if "train.num_passes" in space and values["train.num_steps"] is not None:
-        raise ConfigError(
-            "--space: config.train.num_passes has no effect beside config.train.num_steps; leave one out."
-        )
+    values = to_values(config) | {"eval.final_split": "valid"}
+    _check_numbers(space, values, num_trials, at_once, memory_budget_mb)
     with preemption.watch() as watch, locked(workdir) as folder:
         with preemption.stoppable(watch, STOPPED):
-            first = _probed(space, values, load)
-            together = min(_MOST_AT_ONCE, planning.num_together(first, memory_budget_mb))
-            record = trials.open_record(folder, space, first.seed, at_once, together)
-        if len(record.settings) > num_trials:
-            raise ConfigError(
-                f"{folder} holds {len(record.settings)} trials, more than the {num_trials} asked for; raise "
-                f"--num_trials or choose another workdir."
-            )
-        for line in (*first.dataset.notes, size_note(first.config, first.dataset)):
-            say(line)
-        say(f"{num_trials} trials, {record.at_once} at once, scored on validation; test is left alone.")
-        search = _Search(folder, space, values, load, record, memory_budget_mb, first.protocol.metric, num_trials)
+            search = _begin(folder, space, values, num_trials, at_once, memory_budget_mb)
         tried: list[Trial] = []
         while len(tried) < num_trials:
             tried += _try_next(search, tried, watch)
@@ -116,7 +101,7 @@ class _Search(NamedTuple):
     num_trials: int
 
 
-def _check_numbers(space: Space, num_trials: int, at_once: int | None, memory_budget_mb: float) -> None:
+def _check_numbers(space: Space, values: Values, num_trials: int, at_once: int | None, memory_budget_mb: float) -> None:
     for name, value in (("num_trials", num_trials), ("at_once", at_once), ("memory_budget_mb", memory_budget_mb)):
         if value is not None and not 0 < value < 2**31:
             raise ConfigError(f"--{name}={value} must be above 0 and below 2^31.")
@@ -126,6 +111,29 @@ def _check_numbers(space: Space, num_trials: int, at_once: int | None, memory_bu
             f"--num_trials={num_trials} is above the number of settings of --space, {available}; lower it, or train "
             f"all of them by experiments.sweep."
         )
+    if "train.num_passes" in space and values["train.num_steps"] is not None:
+        raise ConfigError(
+            "--space: config.train.num_passes has no effect beside config.train.num_steps; leave one out."
+        )
+
+
+def _begin(
+    folder: Path, space: Space, values: Values, num_trials: int, at_once: int | None, memory_budget_mb: float
+) -> _Search:
+    """Checks the space against the data and what the folder holds; changes nothing."""
+    load = planning.load_once()
+    first = _probed(space, values, load)
+    together = min(_MOST_AT_ONCE, planning.num_together(first, memory_budget_mb))
+    record = trials.open_record(folder, space, first.seed, at_once, together)
+    if len(record.settings) > num_trials:
+        raise ConfigError(
+            f"{folder} holds {len(record.settings)} trials, more than the {num_trials} asked for; raise --num_trials "
+            f"or choose another workdir."
+        )
+    for line in (*first.dataset.notes, size_note(first.config, first.dataset)):
+        say(line)
+    say(f"{num_trials} trials, {record.at_once} at once, scored on validation; test is left alone.")
+    return _Search(folder, space, values, load, record, memory_budget_mb, first.protocol.metric, num_trials)
 
 
 def _probed(space: Space, values: Values, load: Load) -> Setup:

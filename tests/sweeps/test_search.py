@@ -16,7 +16,7 @@ import pytest
 from cml_jax.errors import ConfigError, UserError
 from cml_jax.runs import scoring
 from cml_jax.runs.preemption import Preempted
-from experiments import search
+from experiments import cli, search
 from experiments.sweeps import suggestions, trials
 from experiments.sweeps.space import Interval, checked, num_settings, probes, space_of_flags
 from experiments.sweeps.trials import Trial
@@ -279,6 +279,11 @@ def test_wrong_spaces_are_one_sentence_before_any_work(tmp_path, arguments, sent
 def test_wrong_numbers_are_one_sentence(tmp_path, options, sentence):
     with pytest.raises(ConfigError, match=sentence):
         search.run_search(short_config(), tmp_path, SPACE, **options)
+
+
+def test_keys_in_a_flags_value_stay_as_they_were_typed(monkeypatch):
+    monkeypatch.setattr(cli.flags, "FLAGS", {"config": None})
+    assert cli.with_flags("--space=model.dim=4,8, or model.dim") == "--space=model.dim=4,8, or --config.model.dim"
 
 
 def test_without_optuna_it_says_what_to_install(tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def command(*arguments, cwd=ROOT, env=()):
     )
 
 
-def commands(lines, cwd=ROOT, module="experiments.main"):
+def commands(lines, cwd=ROOT, module: str | None = "experiments.main"):
     """As `command` of each line, one after the other, in children of one process, so that imports are made but once.
 
     Of several modules where each line begins with one and `module` is None.

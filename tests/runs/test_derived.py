@@ -19,9 +19,9 @@ def setup_of(**given):
     """A run with the defaults on 24 users of 5 of 30 items; `given` is 'section__key' = value."""
     users = np.repeat(np.arange(USERS), 5)
     items = (users + 7 * np.tile(np.arange(5), USERS)) % ITEMS
-    parts = [from_pairs(users, items, USERS, ITEMS)]
-    parts += [from_pairs(np.arange(USERS), (np.arange(USERS) + gap) % ITEMS, USERS, ITEMS) for gap in (1, 2)]
-    dataset = Dataset(*parts, np.arange(USERS), np.arange(ITEMS))
+    train = from_pairs(users, items, USERS, ITEMS)
+    valid, test = (from_pairs(np.arange(USERS), (np.arange(USERS) + n) % ITEMS, USERS, ITEMS) for n in (1, 2))
+    dataset = Dataset(train, valid, test, np.arange(USERS), np.arange(ITEMS))
     values = default_values() | {key.replace("__", "."): value for key, value in given.items()}
     return make_setup(values, lambda **options: (dataset, "digest"))
 

@@ -24,6 +24,7 @@ _FREE_KEYS = (
     "train.num_passes",
     "train.report_every_steps",
     "eval.every_steps",
+    "eval.compare",
     "eval.memory_budget_mb",
     "checkpoint.every_steps",
     "checkpoint.keep",

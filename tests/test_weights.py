@@ -110,8 +110,9 @@ def primitives(jaxpr):
     found = collections.Counter()
     for equation in jaxpr.eqns:
         found[equation.primitive.name] += 1
-        for inner in jax.core.jaxprs_in_params(equation.params):
-            found += primitives(inner)
+        for parameter in jax.tree.leaves(list(equation.params.values())):
+            inner = getattr(parameter, "jaxpr", parameter)
+            found += primitives(inner) if hasattr(inner, "eqns") else collections.Counter()
     return found
 
 

@@ -124,7 +124,9 @@ def _config(data: Any, columns: Mapping[str, str | None], seed: int, options: Ma
     if isinstance(data, str | os.PathLike):
         config["dataset.path"] = os.fspath(data)
         config["dataset.name"] = Path(data).name
-        config["dataset.format"] = format_of(Path(data), named=any(c not in (None, k) for k, c in columns.items()))[0]
+        config["dataset.format"] = format_of(Path(data), named=any(columns[kind] != kind for kind in ("user", "item")))[
+            0
+        ]
     return config
 
 

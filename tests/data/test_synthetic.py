@@ -20,7 +20,7 @@ def test_synthetic_is_long_tailed_clustered_and_seeded():
 def test_synthetic_draws_follow_the_models_weights():
     """Over many users of one taste, items are included as numpy's draws without replacement include them."""
     num_users = 20_000
-    model = synthetic.TasteModel(np.ones((num_users, 1)), np.zeros(10, int), np.arange(1, 11) ** -0.7)
+    model = synthetic.TasteModel(np.ones((num_users, 1)), np.zeros(10, int), np.arange(1, 11) ** -0.7, np.zeros(1, int))
     included = synthetic.taste_clusters(model, mean_degree=1).popularity
     assert included.sum() == 5 * num_users, "the fewest and the most items a user can have are both 5 of 10 here"
     expected = oracles.inclusion_frequencies(model.appeal, 5, num_users, seed=1)

@@ -124,9 +124,8 @@ def _config(data: Any, columns: Mapping[str, str | None], seed: int, options: Ma
     if isinstance(data, str | os.PathLike):
         config["dataset.path"] = os.fspath(data)
         config["dataset.name"] = Path(data).name
-        config["dataset.format"] = format_of(Path(data), named=any(columns[kind] != kind for kind in ("user", "item")))[
-            0
-        ]
+        named = any(columns[kind] != kind for kind in ("user", "item"))
+        config["dataset.format"], _ = format_of(Path(data), named=named)
     return config
 
 

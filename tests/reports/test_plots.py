@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from experiments.reports import drawing, plots, rows
 from tests.reports.reported_runs import axes_of, write_grid, write_run
@@ -90,7 +91,7 @@ def test_bias_has_a_named_point_a_row_and_names_overlap_nothing(tmp_path):
 def assert_apart(figure, axes):
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
-    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]  # without the line to its point
     for first, second in itertools.combinations(boxes, 2):
         assert not first.overlaps(second)
     frame = axes.get_window_extent(renderer)
@@ -199,6 +200,6 @@ def test_labels_cover_no_marker(tmp_path):
     found.figure.draw(renderer)
     half = 2 * found.figure.dpi / 72
     for label in axes.texts:
-        box = label.get_window_extent(renderer)
+        box = Text.get_window_extent(label, renderer)
         for x, y in axes.transData.transform([line.get_xydata()[0] for line, *_ in axes.containers]):
             assert not (box.x0 < x + half and x - half < box.x1 and box.y0 < y + half and y - half < box.y1)

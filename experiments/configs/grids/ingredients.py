@@ -3,9 +3,9 @@
 python -m experiments.sweep --config=experiments/configs/grids/ingredients.py --workdir=runs/ingredients \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
-24 runs, without those of the last rung about 3 minutes on two CPU cores. Test NDCG@50: uniform without a constraint 0.135, on the sphere 0.231,
-popularity 0.224, two-stage frozen 0.256, live 0.040, with a cut-off 0.272, with GOR 0.278, the soft
-second stage 0.326; see RESULTS.md.
+24 runs, without those of the last rung about 3 minutes on two CPU cores. Test NDCG@50: uniform
+without a constraint 0.135, on the sphere 0.231, popularity 0.224, two-stage frozen 0.256, live 0.040, with a cut-off
+0.272, with GOR 0.278, the soft second stage 0.326; see RESULTS.md.
 """
 
 from experiments.config import Config

@@ -7,7 +7,7 @@ python -m experiments.report --workdir=runs/ladder
 
 One change a rung, but for the last, which replaces what draws and weights negatives; everything else is equal: d = 128,
 B = 256, one negative, 16 passes, Adam at 1e-3. About 12 minutes on two CPU cores for Last.fm, without the last rung.
-Test NDCG@50 of that is 0.326 on Last.fm and 0.468 on Steam-200k; RESULTS.md has the others. Without a rung it is 6-cutoff.
+Test NDCG@50 of that is 0.326 on Last.fm and 0.468 on Steam-200k; RESULTS.md has the others. Without a rung: 6-cutoff.
 """
 
 from experiments.config import Config

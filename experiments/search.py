@@ -216,6 +216,20 @@ def command_for(setting: Setting, config_file: str, overrides: Mapping[str, Any]
     return " ".join(["python -m experiments.main", *map(shlex.quote, arguments)])
 
 
+def _check_flags(space: Space, overrides: Mapping[str, Any], values: Values) -> None:
+    """Raises ConfigError where flags contradict the search, or could not give the best setting to experiments.main."""
+    if "eval.final_split" in overrides:
+        raise ConfigError("config.eval.final_split is 'valid' in a search, which leaves test alone; leave it out.")
+    for key in overrides:
+        if key in space:
+            raise ConfigError(f"config.{key} is given beside a --space of it; leave one of the two out.")
+    for key, choices in space.items():
+        if isinstance(choices, tuple) and None in choices and (value := values[key]) is not None:
+            raise ConfigError(
+                f"--space of config.{key} has none, which the config excludes by {value!r}; leave it out."
+            )
+
+
 def main() -> None:
     """Runs with the flags' values."""
     processes.initialize()
@@ -225,17 +239,7 @@ def main() -> None:
     if config_flag.value is None:
         raise UserError(f"--config is needed, such as in {_EXAMPLE}")
     overrides = config_flags.get_override_values(config_flag)
-    if "eval.final_split" in overrides:
-        raise ConfigError("config.eval.final_split is 'valid' in a search, which leaves test alone; leave it out.")
-    for key in overrides:
-        if key in space:
-            raise ConfigError(f"config.{key} is given beside a --space of it; leave one of the two out.")
-    values = to_values(config_flag.value)
-    for key, choices in space.items():
-        if isinstance(choices, tuple) and None in choices and (value := values[key]) is not None:
-            raise ConfigError(
-                f"--space of config.{key} has none, which the config excludes by {value!r}; leave it out."
-            )
+    _check_flags(space, overrides, to_values(config_flag.value))
     config_file = config_flags.get_config_filename(config_flag)
     workdir = Path(flags.FLAGS.workdir or f"runs/{Path(config_file).stem}-search-{time.strftime('%Y%m%d-%H%M%S')}")
     best = run_search(

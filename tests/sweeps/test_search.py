@@ -286,6 +286,14 @@ def test_keys_in_a_flags_value_stay_as_they_were_typed(monkeypatch):
     assert cli.with_flags("--space=model.dim=4,8, or model.dim") == "--space=model.dim=4,8, or --config.model.dim"
 
 
+def test_a_value_that_no_flag_can_give_is_refused():
+    space = {"optimizer.rows": (None, "dense")}
+    search._check_flags(space, {}, {"optimizer.rows": None})
+    with pytest.raises(ConfigError, match=r"config\.optimizer\.rows has none, which the config excludes by 'lazy'"):
+        search._check_flags(space, {}, {"optimizer.rows": "lazy"})
+    assert trials.as_flags({"optimizer.rows": None, "model.dim": 8}) == ["--config.model.dim=8"]
+
+
 def test_without_optuna_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(suggestions.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"^experiments\.search needs pip install -e '\.\[optuna\]'\.$"):

@@ -73,6 +73,7 @@ def test_examples_of_extending_are_config_keys_and_run(extended, tmp_path):
         *("-m", "experiments.main", "--config=experiments/configs/quickstart.py", f"--workdir={tmp_path / 'run'}"),
         *("--config.dataset.name=checkerboard", "--config.model.dim=8", "--config.train.num_steps=20"),
         *("--config.sampler.name=closest", "--config.sampler.num_tries=3", "--config.model.name=biased"),
+        *("--config.model.loss=triplet", "--config.eval.compare=()"),
         *("--config.train.batch_size=32", "--config.eval.ks=(1, 5)"),
     )
     assert "f1@5" in (tmp_path / "run" / "summary.json").read_text()

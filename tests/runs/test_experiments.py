@@ -88,7 +88,7 @@ def test_workdir_holds_what_is_promised(tmp_path, capsys):
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr()
     assert "test ndcg@5: 95 % bootstrap interval over users" in printed.out
-    assert "ndcg" in printed.out and "triplets/s" in printed.err and "mmr@5" in printed.err
+    assert "ndcg" in printed.out and "triplets/s" in printed.out and "mmr@5" in printed.err
     best = max((r["metrics"]["ndcg@5"], -r["step"]) for r in records if r["metrics"])
     assert summary["valid"]["ndcg@5"] == pytest.approx(best[0]) and summary["best_step"] == -best[1]
 

@@ -165,12 +165,12 @@ def test_every_key_that_is_not_free_is_refused_on_resume(key, _short):
     before = setup.with_names(to_values(tiny_config(train__num_steps=20)))[key]
     value = other_value(key, before)
     assert reopened(_short) == [] and value != before
+    there, now = (list(v) if isinstance(v, tuple) else v for v in (before, value))
     if key in FREE:
-        assert reopened(_short, **{key: value}) == [f"config.{key} was {before!r} and is {value!r} from here on."]
+        assert reopened(_short, **{key: value}) == [f"config.{key} was {there!r} and is {now!r} from here on."]
         return
     with pytest.raises(ConfigError) as caught:
         reopened(_short, **{key: value})
-    there, now = (list(v) if isinstance(v, tuple) else v for v in (before, value))
     assert f"holds a run with config.{key} = {there!r}, not {now!r}; choose another workdir" in str(caught.value)
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import shutil
 
@@ -152,17 +153,21 @@ FREE = {
 }
 
 
+@functools.cache
+def _resolved():
+    return setup.make_setup(to_values(tiny_config(train__num_steps=20))).config
+
+
 def reopened(folder, **overrides):
     """What is said of a workdir that is opened with another config."""
     sha256 = json.loads((folder / "config.json").read_text())["data_sha256"]
-    config = setup.with_names(to_values(tiny_config(train__num_steps=20)))
-    with workdir.open_workdir(folder, config | overrides, sha256) as opened:
+    with workdir.open_workdir(folder, {**_resolved(), **overrides}, sha256) as opened:
         return opened.changes
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_that_is_not_free_is_refused_on_resume(key, _short):
-    before = setup.with_names(to_values(tiny_config(train__num_steps=20)))[key]
+    before = _resolved()[key]
     value = other_value(key, before)
     assert reopened(_short) == [] and value != before
     there, now = (list(v) if isinstance(v, tuple) else v for v in (before, value))

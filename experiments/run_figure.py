@@ -2,11 +2,11 @@
 
 from cml_jax.runs.run import Run
 from cml_jax.runs.summary import Summary
-from experiments.reports.curves import save_curves
+from experiments.reports.curves import run_title, save_curves
 
 
 def draw_curves(run: Run, summary: Summary) -> None:
     """Draws curves.png and curves.pdf; for `open_run`."""
     assert run.workdir is not None
-    metric, name = run.setup.protocol.metric, run.setup.config["dataset.name"]
-    save_curves(run.records, summary, metric, run.workdir.folder / "curves.png", name)
+    path, title = run.workdir.folder / "curves.png", run_title(run.setup.config)
+    save_curves(run.records, summary, run.setup.protocol.metric, path, title)

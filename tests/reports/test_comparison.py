@@ -144,9 +144,9 @@ def test_without_a_choice_the_baseline_is_the_row_nearest_to_the_defaults(tmp_pa
         write_run(tmp_path / name, ndcg=0.3, **defaults | overrides)
 
     defaults = {key.replace(".", "__"): value for key, value in default_values().items() if value is not None}
-    write("a", model__temperature=0.3, model__dim=8)
+    write("a", model__init_scale=0.7, model__dim=8)
     write("b", model__dim=8)
-    write("c", model__temperature=0.3)
+    write("c", model__init_scale=0.7)
     group = rows.collect(tmp_path)
     assert comparison.baseline_of(group, None).label == "b"  # the first of two
     assert comparison.baseline_of(group[::-1], None).label == "c"

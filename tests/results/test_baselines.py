@@ -64,7 +64,8 @@ def test_the_seed_reaches_the_library():
 def test_a_report_has_baselines_beside_trained_runs(tmp_path):
     train.train_and_evaluate(tiny_config(sampler__name="uniform"), tmp_path / "uniform" / "0")
     baselines.run_all(config_with({"name": "popular"}), tmp_path)
-    text = report.write_report(tmp_path)
+    report.write_report(tmp_path)
+    text = (tmp_path / "report.md").read_text()
     assert "| popular | 1 |" in text and "### Against uniform" in text
     assert not (tmp_path / "popular" / "1").exists(), "nothing in it depends on a seed"
 

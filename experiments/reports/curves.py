@@ -45,9 +45,9 @@ def draw_curves(records: Sequence[dict[str, Any]], summary: Summary, metric: str
     panels[0].set(xlabel="step", ylabel="training loss")
     if scored:
         panels[1].plot(steps, values, "o-", color=_LINE)
+        panels[1].set_ylim(top=1.1 * max(values) or 1.0)  # room for the mark of the best step
         panels[1].set(xlabel="step", ylabel=f"validation {style.written(metric, summary.dataset['items'])}")
     for axes in panels:
-        axes.margins(y=0.1)  # room for the mark of the best step
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if axes is panels[0] else 0.0)
         axes.set_xlim(left=0)
     if summary.best_step in steps:

@@ -54,7 +54,8 @@ def draw_curves(records: Sequence[dict[str, Any]], summary: Summary, metric: str
         best = values[steps.index(summary.best_step)]
         for axes in panels:
             axes.axvline(summary.best_step, color="0.5", linestyle="--", linewidth=0.8, zorder=1)
-        panels[1].plot(summary.best_step, best, "D", color=_LINE, markerfacecolor="white", markersize=6, zorder=4)
+        style_of_best = {"color": _LINE, "markerfacecolor": "white", "markersize": 6, "zorder": 4, "clip_on": False}
+        panels[1].plot(summary.best_step, best, "D", **style_of_best)
         late = summary.best_step > steps[-1] / 2
         panels[1].annotate(
             f"selected: {best:.3f}",

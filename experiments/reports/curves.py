@@ -1,6 +1,6 @@
 """The figure of one run: training loss and a validation metric over steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def save_curves(records: Sequence[dict[str, Any]], summary: Summary, metric: str
     return style.save(draw_curves(records, summary, metric, title), path)
 
 
-def run_title(config: dict[str, Any]) -> str:
+def run_title(config: Mapping[str, Any]) -> str:
     """Data set and method of a run's flat config, such as 'Last.fm, soft second stage'."""
     return f"{style.data_name(config['dataset.name'])}, {style.method_name(style.method_of(config))}"
 

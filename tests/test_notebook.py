@@ -18,6 +18,7 @@ def test_notebook_shows_the_order_of_the_methods(tmp_path, monkeypatch):
     """On CPU, from top to bottom in a folder of its own, with the kernel of this Python."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)  # those of the tests are for programs of milliseconds
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output["data"] for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]

@@ -28,6 +28,7 @@ TINY = [
 LOG = re.compile(
     r"Generated the checkerboard\.|Follows from the data: .*|not used by .*|checkerboard: .*|(Compiling|Scoring) \.\.\."
     r"|step \d+ \(pass .*|Writing to .*|Going on from step .*|config\..* from here on\.|.* holds this run, finished\."
+    r"|.*/compared/popular/\d+: test .* s"
 )
 STOPS = pytest.mark.parametrize(
     ("signum", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")], ids=["SIGTERM", "Ctrl-C"]

@@ -22,7 +22,8 @@ from cml_jax.runs.loop import train_together
 from cml_jax.runs.preemption import Preempted
 from cml_jax.runs.run import Run, open_run
 from cml_jax.runs.setup import Setup, make_setup, size_note
-from cml_jax.serving.recommender import Recommender, recommender_of
+from cml_jax.serving.recommender import Recommender
+from cml_jax.serving.saved_model import recommender_of
 
 _COLUMNS = ("user", "item", "rating", "time", "weight")
 LEFT_OUT = ("dataset.name", "dataset.path", "dataset.format", "eval.compare", "seed")

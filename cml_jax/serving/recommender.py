@@ -3,22 +3,16 @@
 import dataclasses
 import functools
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from cml_jax import defaults
-from cml_jax.data.interactions import Dataset, Interactions, difference, from_pairs, nothing, union
+from cml_jax.data.interactions import Interactions, from_pairs, nothing, union
 from cml_jax.data.interactions import keep_users as keep
-from cml_jax.data.saved import SavedDataset
-from cml_jax.data.sources import known_pairs
 from cml_jax.errors import DataError, UserError
-from cml_jax.evaluation import evaluate
 from cml_jax.models import Model
 from cml_jax.models.points import distance_factors
 from cml_jax.serving import fold_in
@@ -233,20 +227,10 @@ class Recommender:
         Raises:
             DataError: no pair is left, or the data cannot be used.
         """
-        names = zip(COLUMNS, (user or self.columns[0], item or self.columns[1]), strict=True)
-        named = {f"{kind}_column": None if name == kind else name for kind, name in names}
-        pairs, notes = known_pairs(test, self.user_ids.values, self.item_ids.values, label="test", **named)
-        seen = self.seen if exclude_seen else nothing(len(self.user_ids), len(self.item_ids))
-        pairs, dropped = difference(pairs, seen)
-        if dropped:
-            notes = (*notes, f"test: dropped {dropped:,} pairs that the model was trained or selected on.")
-        for note in notes:
-            print(note, file=sys.stderr)
-        if pairs.num_pairs == 0:
-            raise DataError("test: no pair is left; give pairs that the model was not trained on.")
-        cutoffs = defaults.cutoffs(self.train) if ks is None else tuple(_count(k) for k in ks)
-        found = evaluate(self.ranking, self.train, seen, pairs, ks=cutoffs, memory_budget_mb=self.memory_budget_mb)
-        return found.values
+        from cml_jax.serving import held_out  # which takes a Recommender
+
+        columns = user or self.columns[0], item or self.columns[1]
+        return held_out.score(self, test, columns, ks, exclude_seen=exclude_seen)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model to a new folder, from which `cml_jax.load` reads it.
@@ -275,37 +259,8 @@ class Recommender:
     def _tables(
         self, names: pl.Series, ranking: Ranking, rows: np.ndarray, seen: Interactions, k: int, allowed: np.ndarray
     ) -> Iterator[pl.DataFrame]:
-        lists = ranked_lists(ranking, rows, seen, _count(k), allowed=allowed, memory_budget_mb=self.memory_budget_mb)
+        lists = ranked_lists(ranking, rows, seen, count(k), allowed=allowed, memory_budget_mb=self.memory_budget_mb)
         return (_table(names[part.users], part, self.item_ids, "item") for part in lists)
-
-
-def recommender_of(
-    options: Options,
-    params: Params,
-    dataset: Dataset | SavedDataset,
-    *,
-    step: int,
-    notes: tuple[str, ...] = (),
-    metrics: Mapping[str, dict[str, float]] | None = None,
-    columns: tuple[str, str] = COLUMNS,
-    memory_budget_mb: float = 512.0,
-) -> Recommender:
-    """A model in use from what was trained; rows of zeros that fill up its tables are cut off."""
-    like = jax.eval_shape(options.make_model().init, jax.random.key(0), dataset.train.to_device())
-    tables = {name: jnp.asarray(params.tables[name])[: table.shape[0]] for name, table in like.tables.items()}
-    return Recommender(
-        options=options,
-        params=Params(tables, jax.tree.map(jnp.asarray, params.dense)),
-        user_ids=RawIds(dataset.user_ids, "user"),
-        item_ids=RawIds(dataset.item_ids, "item"),
-        train=dataset.train,
-        valid=dataset.valid,
-        step=step,
-        notes=notes,
-        metrics=metrics or {},
-        columns=columns,
-        memory_budget_mb=memory_budget_mb,
-    )
 
 
 def _neighbours(points: Array, ids: RawIds, name: Any, k: int, memory_budget_mb: float) -> pl.DataFrame:
@@ -317,7 +272,7 @@ def _neighbours(points: Array, ids: RawIds, name: Any, k: int, memory_budget_mb:
     everything = np.arange(len(ids))
     ranking = distance_factors(points[rows], points)
     (found,) = ranked_lists(
-        ranking, np.zeros(1, int), itself, _count(k), allowed=everything, memory_budget_mb=memory_budget_mb
+        ranking, np.zeros(1, int), itself, count(k), allowed=everything, memory_budget_mb=memory_budget_mb
     )
     return _table(pl.Series("of", rows), found, ids, ids.kind).drop("of")
 
@@ -351,7 +306,8 @@ def _listed(names: Any) -> list[Any]:
         raise DataError(f"{names!r} is neither a raw id nor a list of them.") from None
 
 
-def _count(k: Any) -> int:
+def count(k: Any) -> int:
+    """A number of items, checked."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise UserError(f"k = {k!r} must be a whole number of 1 or more.")
     return int(k)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import jax.numpy as jnp
 
 from cml_jax import checkpoint
 from cml_jax.data.interactions import Dataset, nothing
-from cml_jax.data.saved import load_dataset, save_dataset
+from cml_jax.data.saved import SavedDataset, load_dataset, save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.files import new_folder
 from cml_jax.keys import OPTION_NAMES, SECTIONS
 from cml_jax.serving.best_params import read_best
-from cml_jax.serving.recommender import COLUMNS, Recommender, recommender_of
+from cml_jax.serving.raw_ids import RawIds
+from cml_jax.serving.recommender import COLUMNS, Recommender
 from cml_jax.strategies import Options, options_of_config
+from cml_jax.types import Params
 
 _SUMMARY, _METRICS = "summary.json", "metrics.json"
 
@@ -55,6 +58,35 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
         step=best.step,
         notes=best.damaged,
         metrics=_read_metrics(folder, best.step),
+        columns=columns,
+        memory_budget_mb=memory_budget_mb,
+    )
+
+
+def recommender_of(
+    options: Options,
+    params: Params,
+    dataset: Dataset | SavedDataset,
+    *,
+    step: int,
+    notes: tuple[str, ...] = (),
+    metrics: Mapping[str, dict[str, float]] | None = None,
+    columns: tuple[str, str] = COLUMNS,
+    memory_budget_mb: float = 512.0,
+) -> Recommender:
+    """A model in use from what was trained; rows of zeros that fill up its tables are cut off."""
+    like = jax.eval_shape(options.make_model().init, jax.random.key(0), dataset.train.to_device())
+    tables = {name: jnp.asarray(params.tables[name])[: table.shape[0]] for name, table in like.tables.items()}
+    return Recommender(
+        options=options,
+        params=Params(tables, jax.tree.map(jnp.asarray, params.dense)),
+        user_ids=RawIds(dataset.user_ids, "user"),
+        item_ids=RawIds(dataset.item_ids, "item"),
+        train=dataset.train,
+        valid=dataset.valid,
+        step=step,
+        notes=notes,
+        metrics=metrics or {},
         columns=columns,
         memory_budget_mb=memory_budget_mb,
     )

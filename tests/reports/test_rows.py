@@ -93,7 +93,7 @@ def test_names_have_what_differs_and_of_a_sampler_its_own_keys(tmp_path):
 
 
 def test_names_say_what_chose_a_method_where_that_differs_within_it(tmp_path):
-    write_run(tmp_path / "a", ndcg=0.2, model__loss="softmax", sampler__name="uniform")
+    write_run(tmp_path / "a", ndcg=0.2, model__loss="softmax", sampler__name="uniform", model__temperature=0.1)
     write_run(tmp_path / "b", ndcg=0.2, model__loss="softmax", model__temperature=0.2)
     write_run(tmp_path / "c", ndcg=0.2, model__name="sml")
     assert rows.short_names(rows.collect(tmp_path)) == [

@@ -191,9 +191,10 @@ def test_options_without_effect_are_named_in_one_line_a_strategy():
         "not used by loss 'triplet': num_candidates",
         "not used by sampler 'uniform': similarity_cutoff",
     )
-    assert notes(
-        sampler__similarity_cutoff=0.2, sampler__refresh_every=3, model__loss="softmax", model__margin=2.0
-    ) == ("not used by loss 'softmax': margin, similarity_cutoff, refresh_every",)
+    softmax = {"model__loss": "softmax", "model__temperature": 0.1}
+    assert notes(sampler__similarity_cutoff=0.2, sampler__refresh_every=3, model__margin=2.0, **softmax) == (
+        "not used by loss 'softmax': margin, similarity_cutoff, refresh_every",
+    )
 
 
 def held_out(folder, valid, test):

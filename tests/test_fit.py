@@ -4,6 +4,7 @@ import doctest
 import os
 import signal
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +20,14 @@ from cml_jax.runs.config import KEYS
 from experiments.train import train_and_evaluate
 from tests.tiny import read_records, tiny_config
 
-SMALL = {"dim": 8, "batch_size": 32, "num_steps": 30, "report_every_steps": 10, "eval_every_steps": 10, "ks": (3, 5)}
+SMALL: dict[str, Any] = {
+    "dim": 8,
+    "batch_size": 32,
+    "num_steps": 30,
+    "report_every_steps": 10,
+    "eval_every_steps": 10,
+    "ks": (3, 5),
+}
 
 
 def taste(seed=0, num_users=40, num_items=30):
@@ -36,9 +44,9 @@ def taste(seed=0, num_users=40, num_items=30):
 PAIRS = taste()
 
 
-def fit(data=PAIRS, **options):
-    names = {"user": "who", "item": "what"} if data is PAIRS else {}
-    return cml_jax.fit(data, **names | {"progress": False} | SMALL | options)
+def fit(data: Any = PAIRS, **options: Any):
+    arguments: dict[str, Any] = {"user": "who", "item": "what", "progress": False, **SMALL, **options}
+    return cml_jax.fit(data, **arguments)
 
 
 def assert_same(a, b):

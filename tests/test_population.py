@@ -124,7 +124,7 @@ def test_states_are_stacked_and_taken_apart():
 def test_data_are_shared_and_memory_is_estimated():
     """Against the compiled program of one and of four members: arguments, results and workspace."""
     data = make_interactions(1000, 2000, 30_000).to_device()
-    own = make_options(**DRAWN | {"dim": 32, "batch_size": 256, "num_candidates": 100} | NUMBERS[0]).as_arrays()
+    own = make_options(None, **DRAWN | {"dim": 32, "batch_size": 256, "num_candidates": 100} | NUMBERS[0]).as_arrays()
 
     def size(num_members):
         options = population.stacked([own] * num_members)

@@ -33,7 +33,7 @@ def numpy_loss(user, history, temperature):
 
 
 def folded_in(items, histories=HISTORIES, constraint="none", memory_budget_mb=512.0, **options):
-    chosen = make_options(**UNIFORM | {"dim": 5, "constraint": constraint} | options)
+    chosen = make_options(None, **UNIFORM | {"dim": 5, "constraint": constraint} | options)
     users = jnp.full((2, 5), jnp.nan)  # not used
     params = Params({"users": users, "items": jnp.asarray(items)})
     return fold_in(chosen, params, DATA, histories, memory_budget_mb=memory_budget_mb)
@@ -41,7 +41,7 @@ def folded_in(items, histories=HISTORIES, constraint="none", memory_budget_mb=51
 
 @jax.jit
 def _loss_and_slope(user, items, padded):
-    options = make_options(**UNIFORM | {"dim": 5, "constraint": "none"})
+    options = make_options(None, **UNIFORM | {"dim": 5, "constraint": "none"})
     params = Params({"users": jnp.zeros((1, 5)), "items": items})
     scores = scores_of_row(options, params, DATA, options.make_model().ranking(params, DATA))
     log_weights = negative_weights(DATA.popularity)
@@ -112,7 +112,7 @@ def test_users_left_out_of_training_reach_those_trained_in_full():
     data = split(Table(pairs.users, pairs.items, *ids), "ratio", (3, 1, 1), 0)
     others, strangers = np.arange(500), np.arange(500, 600)
 
-    options = make_options(**UNIFORM | {"dim": 16, "batch_size": 256, "learning_rate": 0.01}).as_arrays()
+    options = make_options(None, **UNIFORM | {"dim": 16, "batch_size": 256, "learning_rate": 0.01}).as_arrays()
     model = options.make_model()
 
     def trained(train):

@@ -6,24 +6,23 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from cml_jax.data import sources
 from cml_jax.data.formats import format_of
 from cml_jax.data.interactions import Dataset
 from cml_jax.data.preparation import DataOptions
-from cml_jax.errors import ConfigError, TrainingError, UserError
+from cml_jax.errors import ConfigError, UserError
 from cml_jax.keys import option_name
 from cml_jax.runs import config as config_lib
 from cml_jax.runs import preemption, trackers, validation
 from cml_jax.runs import progress as progress_lib
 from cml_jax.runs.config import KEYS
-from cml_jax.runs.loop import train_together
+from cml_jax.runs.loop import train_alone
 from cml_jax.runs.preemption import Preempted
-from cml_jax.runs.run import Run, open_run
 from cml_jax.runs.setup import Setup, make_setup, size_note
 from cml_jax.serving.recommender import Recommender
-from cml_jax.serving.saved_model import recommender_of
+from cml_jax.serving.saved_model import columns_of, recommender_of
 
 _COLUMNS = ("user", "item", "rating", "time", "weight")
 LEFT_OUT = ("dataset.name", "dataset.path", "dataset.format", "eval.compare", "seed")
@@ -137,29 +136,19 @@ def _load(data: Any, valid: Any, of_data: Mapping[str, Any]) -> tuple[Dataset, s
 
 
 def _train(setup: Setup, workdir: Any, watch: preemption.Watch, say: Any, shown: bool) -> Recommender:
-    data = setup.dataset.train.to_device()
-    with open_run(setup, workdir, data, say) as run:
-        if run.summary is None:
-            with progress_lib.open_progress(setup.num_steps, run.step, say, shown) as progress:
-                train_together([run], data, watch, progress, _raise)
-        assert run.summary is not None
-        metric, scores = setup.protocol.metric, run.summary.scores
-        text = ", ".join(f"{part} {metric} {values[metric]:.4f}" for part, values in scores.items())
-        say(f"Best step {run.summary.best_step} of {run.summary.steps}: {text or 'nothing was held out'}.")
-        return recommender_of(
-            setup.options,
-            run.best.params,
-            setup.dataset,
-            step=run.summary.best_step,
-            metrics=scores,
-            columns=(setup.config["dataset.user_column"] or "user", setup.config["dataset.item_column"] or "item"),
-            memory_budget_mb=setup.protocol.memory_budget_mb,
-        )
-
-
-def _raise(run: Run, error: TrainingError) -> NoReturn:
-    del run
-    raise error
+    summary, params = train_alone(setup, workdir, watch, say, shown=shown)
+    metric, scores = setup.protocol.metric, summary.scores
+    text = ", ".join(f"{part} {metric} {values[metric]:.4f}" for part, values in scores.items())
+    say(f"Best step {summary.best_step} of {summary.steps}: {text or 'nothing was held out'}.")
+    return recommender_of(
+        setup.options,
+        params,
+        setup.dataset,
+        step=summary.best_step,
+        metrics=scores,
+        columns=columns_of(config_lib.section(setup.config, "dataset")),
+        memory_budget_mb=setup.protocol.memory_budget_mb,
+    )
 
 
 @contextlib.contextmanager

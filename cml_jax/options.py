@@ -191,6 +191,14 @@ def options(cls: type[_Class]) -> type[_Class]:
     return jax.tree_util.register_dataclass(made, data_fields=leaves, meta_fields=rest)  # pyright: ignore
 
 
+def from_data(options: Mapping[str, Option], given: Mapping[str, Any], train: Any) -> dict[str, Any]:
+    """Values of options that follow from training `Interactions` and are not given; without `train` their stand-ins."""
+    rules = {name: option.from_data for name, option in options.items() if given.get(name) is None}
+    return {
+        name: rule.without if train is None else rule.rule(train) for name, rule in rules.items() if rule is not None
+    }
+
+
 def declared(cls: type) -> Iterator[Option]:
     """The options that a class declares, in order, without the derived ones."""
     hints = typing.get_type_hints(cls)

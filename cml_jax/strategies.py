@@ -24,7 +24,7 @@ from cml_jax.keys import (
 from cml_jax.losses import LOSSES, Loss
 from cml_jax.models import MODELS, Model
 from cml_jax.optimizers import OptimizerOptions
-from cml_jax.options import StrategyOptions, construct, field_names
+from cml_jax.options import StrategyOptions, construct, field_names, from_data
 from cml_jax.samplers import SAMPLERS, BatchShape, Sampler
 from cml_jax.types import DeviceInteractions
 
@@ -165,7 +165,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
 
 
 def _make_options(train: Interactions | None, values: Mapping[str, Any]) -> Options:
-    values = dict(values) | from_data(train, {key: values.get(name) for name, key in OPTION_NAMES.items()})
+    values = dict(values) | from_data({name: KEYS[key] for name, key in OPTION_NAMES.items()}, values, train)
     loss = values.get("loss", DEFAULT_NAMES["loss"])
     names = {
         "model": values.get("model") or default_model(loss),
@@ -184,14 +184,6 @@ def _make_options(train: Interactions | None, values: Mapping[str, Any]) -> Opti
         num_shards=values.get("num_shards", 1),
     )
     return _checked(_resolved(chosen, train, values))
-
-
-def from_data(train: Interactions | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that follow from the data and are not given, by name; `given` is by config key."""
-    rules = {name: KEYS[key].from_data for name, key in OPTION_NAMES.items() if given.get(key) is None}
-    return {
-        name: rule.without if train is None else rule.rule(train) for name, rule in rules.items() if rule is not None
-    }
 
 
 def options_of_config(values: Mapping[str, Any], train: Interactions | None = None, **more: Any) -> Options:

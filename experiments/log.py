@@ -1,16 +1,12 @@
 """What a command says, the first of several processes: a log on standard error, results on standard output."""
 
-import sys
-
-from tqdm import tqdm
-
-from cml_jax.runs import processes
+from cml_jax.runs import processes, progress
 
 
 def say(text: str) -> None:
     """Prints a line of the log, above the progress bar."""
     if processes.is_first():
-        tqdm.write(text, file=sys.stderr)
+        progress.write(text)
 
 
 def show(text: str) -> None:

@@ -1,15 +1,12 @@
 """Trains and evaluates one model from a config: `train_and_evaluate`, for commands, notebooks and tests."""
 
 import os
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 
-from cml_jax.errors import TrainingError
 from cml_jax.runs import display, preemption, processes
-from cml_jax.runs.loop import train_together
-from cml_jax.runs.progress import open_progress
-from cml_jax.runs.run import Run, open_run
+from cml_jax.runs.loop import train_alone
 from cml_jax.runs.setup import Setup, make_setup, size_note
 from cml_jax.runs.summary import Summary
 from experiments.compare import compared, format_comparison
@@ -50,15 +47,4 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
 
 
 def _train(setup: Setup, workdir: str | os.PathLike[str], watch: preemption.Watch) -> Summary:
-    data = setup.dataset.train.to_device()
-    with open_run(setup, workdir, data, say, draw_curves) as run:
-        if run.summary is None:
-            with open_progress(setup.num_steps, run.step, say, shown=processes.is_first()) as progress:
-                train_together([run], data, watch, progress, _raise)
-        assert run.summary is not None
-        return run.summary
-
-
-def _raise(run: Run, error: TrainingError) -> NoReturn:
-    del run
-    raise error
+    return train_alone(setup, workdir, watch, say, shown=processes.is_first(), draw=draw_curves)[0]

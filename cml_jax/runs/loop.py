@@ -1,6 +1,7 @@
 """The training loop: steps, reports, evaluations, checkpoints, of one run or of several that share a program."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -12,10 +13,11 @@ from cml_jax import population, sharding, training
 from cml_jax.errors import TrainingError
 from cml_jax.runs import preemption, processes
 from cml_jax.runs.preemption import Preempted
-from cml_jax.runs.progress import COMPILING, EVALUATING, SCORING, STEPPING, Progress
-from cml_jax.runs.run import Run
-from cml_jax.runs.setup import Periods
-from cml_jax.types import DeviceInteractions, StepMetrics, TrainState
+from cml_jax.runs.progress import COMPILING, EVALUATING, SCORING, STEPPING, Progress, open_progress
+from cml_jax.runs.run import Run, open_run
+from cml_jax.runs.setup import Periods, Setup
+from cml_jax.runs.summary import Summary
+from cml_jax.types import DeviceInteractions, Params, StepMetrics, TrainState
 
 Failed = Callable[[Run, TrainingError], None]
 
@@ -112,6 +114,46 @@ def train_together(
         if due(step, group.num_steps, group.periods.checkpoint):
             group.for_each(_save)
     _finish(group, watch, (time.perf_counter() - started) / len(runs))
+
+
+def train_alone(
+    setup: Setup,
+    workdir: str | os.PathLike[str] | None,
+    watch: preemption.Watch,
+    say: Callable[[str], None],
+    *,
+    shown: bool = True,
+    draw: Callable[[Run, Summary], None] = lambda run, summary: None,
+) -> tuple[Summary, Params]:
+    """Trains one run to its last step, with a progress bar; one that is finished is read.
+
+    Args:
+        setup: what it is.
+        workdir: its folder; None to keep nothing on disk.
+        watch: for SIGTERM and Ctrl-C.
+        say: prints a line of the log.
+        shown: whether the progress is.
+        draw: told of the run and its result before that is written.
+
+    Returns:
+        The result, and the parameters that it is of.
+
+    Raises:
+        UserError: the workdir cannot be used, or there is nothing to learn.
+        Preempted: it was asked to stop; a workdir holds what was done.
+    """
+    data = setup.dataset.train.to_device()
+    with open_run(setup, workdir, data, say, draw) as run:
+        if run.summary is None:
+            with open_progress(setup.num_steps, run.step, say, shown) as progress:
+                train_together([run], data, watch, progress, _raise)
+        assert run.summary is not None
+        return run.summary, run.best.params
+
+
+def _raise(run: Run, error: TrainingError) -> NoReturn:
+    del run
+    raise error
 
 
 def _make_group(runs: Sequence[Run], data: DeviceInteractions, progress: Progress, failed: Failed) -> _Group:

@@ -11,6 +11,7 @@ import numpy as np
 from cml_jax import batches, keys
 from cml_jax.data import datasets
 from cml_jax.data.interactions import Dataset
+from cml_jax.options import from_data
 from cml_jax.runs import config as config_lib
 from cml_jax.runs import scoring, validation
 from cml_jax.runs.config import KEYS, Config
@@ -125,8 +126,7 @@ def load_with_digest(**options: Any) -> tuple[Dataset, str]:
 
 def _from_data(config: Config, dataset: Dataset) -> dict[str, Any]:
     """Keys without a value whose default follows from the training pairs."""
-    rules = {key: option.from_data for key, option in KEYS.items() if config[key] is None}
-    found = {key: rule.rule(dataset.train) for key, rule in rules.items() if rule is not None}
+    found = from_data(KEYS, config, dataset.train)
     if config["train.num_steps"] is not None:
         found.pop("train.num_passes", None)
     return found

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax import checkpoint
-from cml_jax.data.interactions import Dataset, nothing
+from cml_jax.data.interactions import Dataset, Interactions, nothing
 from cml_jax.data.saved import SavedDataset, load_dataset, save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.files import new_folder
@@ -44,7 +44,7 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
         raise DataError(
             f"{folder / 'dataset.npz'}: of other data than {folder / 'config.json'}; copy the workdir again."
         )
-    like = jax.eval_shape(options.make_model().init, jax.random.key(0), dataset.train.to_device())
+    like = _shapes(options, dataset.train)
     best = read_best(folder / "checkpoints", like)
     tables = best.params.tables
     if any(len(tables[name]) < table.shape[0] for name, table in like.tables.items()):
@@ -75,7 +75,7 @@ def recommender_of(
     memory_budget_mb: float = 512.0,
 ) -> Recommender:
     """A model in use from what was trained; rows of zeros that fill up its tables are cut off."""
-    like = jax.eval_shape(options.make_model().init, jax.random.key(0), dataset.train.to_device())
+    like = _shapes(options, dataset.train)
     tables = {name: jnp.asarray(params.tables[name])[: table.shape[0]] for name, table in like.tables.items()}
     return Recommender(
         options=options,
@@ -90,6 +90,17 @@ def recommender_of(
         columns=columns,
         memory_budget_mb=memory_budget_mb,
     )
+
+
+def _shapes(options: Options, train: Interactions) -> Any:
+    """Shapes of the parameters; nothing is put on the device."""
+    return jax.eval_shape(options.make_model().init, jax.random.key(0), jax.eval_shape(train.to_device))
+
+
+def columns_of(of_data: Mapping[str, Any]) -> tuple[str, str]:
+    """Names of the columns of users and items, by the options of a data set."""
+    user, item = (str(of_data.get(f"{kind}_column") or kind) for kind in COLUMNS)
+    return user, item
 
 
 def _read_metrics(folder: Path, step: int) -> dict[str, dict[str, float]]:
@@ -110,8 +121,7 @@ def _read_config(path: Path) -> tuple[Options, str, tuple[str, str]]:
         config: Any = json.loads(path.read_text())
         values = {f"{section}.{name}": value for section in SECTIONS for name, value in config[section].items()}
         sha256 = config["data_sha256"]
-        of_data = config.get("dataset", {})
-        user, item = (str(of_data.get(f"{kind}_column") or kind) for kind in COLUMNS)
+        columns = columns_of(config.get("dataset", {}))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path}: no such file; give the workdir of a run, which holds one.") from error
     except OSError as error:
@@ -119,7 +129,7 @@ def _read_config(path: Path) -> tuple[Options, str, tuple[str, str]]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: not the config of a run; give the workdir of a run.") from error
     try:
-        return options_of_config(values), sha256, (user, item)
+        return options_of_config(values), sha256, columns
     except ConfigError as error:
         raise ConfigError(
             f"{path}: not the config of a run ({str(error).rstrip('.')}); give the workdir of one."

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from cml_jax.runs import loop
 from experiments import report, train
 from tests.tiny import tiny_config
 
@@ -28,7 +29,7 @@ def test_popular_items_and_uniform_negatives_stand_beside_the_run(tmp_path, caps
 
     # Started again, nothing is trained, and the same is printed.
     capsys.readouterr()
-    monkeypatch.setattr(train, "train_together", None)
+    monkeypatch.setattr(loop, "train_together", None)
     train.train_and_evaluate(config, tmp_path / "run")
     assert capsys.readouterr().out.splitlines()[-4:] == printed.splitlines()[-4:]
     rows = report.write_report(tmp_path / "run")

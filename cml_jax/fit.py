@@ -11,9 +11,10 @@ from typing import Any
 from cml_jax.data import sources
 from cml_jax.data.formats import format_of
 from cml_jax.data.interactions import Dataset
-from cml_jax.data.preparation import DataOptions
+from cml_jax.data.options import DataOptions
 from cml_jax.errors import ConfigError, UserError
 from cml_jax.keys import option_name
+from cml_jax.options import field_names
 from cml_jax.runs import config as config_lib
 from cml_jax.runs import preemption, trackers, validation
 from cml_jax.runs import progress as progress_lib
@@ -130,7 +131,7 @@ def _config(data: Any, columns: Mapping[str, str | None], seed: int, options: Ma
 
 
 def _load(data: Any, valid: Any, of_data: Mapping[str, Any]) -> tuple[Dataset, str]:
-    options = {name: of_data[name] for name in DataOptions._fields if name in of_data}
+    options = {name: of_data[name] for name in field_names(DataOptions) if name in of_data}
     dataset = sources.dataset_of(data, valid=valid, **options)
     return dataset, dataset.sha256()
 

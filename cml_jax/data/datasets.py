@@ -1,12 +1,14 @@
 """From a data set's name, path and format to a Dataset that is ready for training."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cml_jax.data import download, synthetic
 from cml_jax.data.interactions import Dataset
-from cml_jax.data.preparation import FILTERS, SPLITS, DataOptions, prepare, unknown_choice
+from cml_jax.data.options import FILTERS, SPLITS, DataOptions, unknown_choice
+from cml_jax.data.preparation import prepare
 from cml_jax.data.readers import NAMED_COLUMNS, READERS, WEIGHT_OF, read
 from cml_jax.errors import ConfigError
 
@@ -52,7 +54,10 @@ def load(name: str, path: str | None = None, format: str | None = None, **option
         return _generated(name, format, how)
     given = {"name": name, "format": format, "min_rating": how.min_rating, "min_user_items": how.min_user_items}
     filled = resolve(given)
-    how, kind = how._replace(min_rating=filled["min_rating"], min_user_items=filled["min_user_items"]), filled["format"]
+    how, kind = (
+        dataclasses.replace(how, min_rating=filled["min_rating"], min_user_items=filled["min_user_items"]),
+        filled["format"],
+    )
     check_format(kind, how)
     how.check()
     if path is not None:

@@ -1,5 +1,6 @@
 """Data that people hold in Python, or as a path whose format is told by what is there, as a Dataset."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from cml_jax.data import frames, matrices
 from cml_jax.data.datasets import check_format
 from cml_jax.data.formats import format_of
 from cml_jax.data.interactions import Dataset, Interactions
-from cml_jax.data.preparation import DataOptions, known_pairs_of, prepare
+from cml_jax.data.options import DataOptions
+from cml_jax.data.preparation import known_pairs_of, prepare
 from cml_jax.data.readers import read, table_of_rows
 from cml_jax.data.scanning import ScannedRows
 from cml_jax.data.tables import Table
@@ -55,7 +57,9 @@ def dataset_of(data: Any, *, valid: Any = None, **options: Any) -> Dataset:
     table = _table(data, how, "data")
     held_out = None
     if valid is not None:
-        held_out = _without_parts(_table(valid, how._replace(time_column=None, weight_column=None), "valid"), "valid")
+        held_out = _without_parts(
+            _table(valid, dataclasses.replace(how, time_column=None, weight_column=None), "valid"), "valid"
+        )
     return prepare(table, how, _label(data, "data"), whole="all", valid=held_out)
 
 

@@ -9,11 +9,9 @@ from typing import Any, TypeAlias
 
 from cml_jax import defaults
 from cml_jax import keys as option_keys
-from cml_jax.data import datasets
+from cml_jax.data.options import DataOptions
 from cml_jax.options import (
-    AT_LEAST_0,
     AT_LEAST_1,
-    FINITE_AT_LEAST_0,
     POSITIVE,
     FromData,
     Option,
@@ -41,8 +39,8 @@ class RunOptions:
 
 
 @options
-class DatasetOptions:
-    """Options of the data set, see `cml_jax.data.datasets`."""
+class SourceOptions:
+    """Options of where the data are; `DataOptions` has what is done to them."""
 
     name: str | None = static(
         None,
@@ -52,39 +50,6 @@ class DatasetOptions:
     path: str | None = static(None, "file or folder")
     format: str | None = static(
         None, "adjacency | csv | echonest | movielens | npz | parquet | tsv; none: as the name says, else adjacency"
-    )
-    user_column: str | None = static(None, "csv, tsv, parquet: column of users; none: user")
-    item_column: str | None = static(None, "csv, tsv, parquet: column of items; none: item")
-    rating_column: str | None = static(None, "csv, tsv, parquet: column of ratings or counts")
-    time_column: str | None = static(None, "csv, tsv, parquet: column of times")
-    weight_column: str | None = static(
-        None,
-        "column of positive weights of the losses; 'value' of npz, 'play count' of echonest, 'rating' of movielens",
-    )
-    min_rating: float | None = static(
-        None, "least rating or play count that makes a pair, 0 for all rows; none: as the name says", FINITE_AT_LEAST_0
-    )
-    min_user_items: int | None = static(None, "least items of a user; none: as the name says, else 0", AT_LEAST_0)
-    min_item_users: int = static(0, "least users of an item", AT_LEAST_0)
-    filter: str = static("once", "the two limits before: once | k_core", one_of(datasets.FILTERS))
-    split: str | None = static(
-        None,
-        "given | all | ratio | leave_one_out | temporal_user | temporal_global; none: given if in parts, else ratio",
-        one_of(datasets.SPLITS),
-    )
-    split_ratio: tuple[int, ...] = static(
-        (3, 1, 1),
-        "train, validation, test",
-        Range(
-            lambda v: len(v) == 3 and all(type(s) is int and 0 <= s <= 1000 for s in v) and v[0] > 0 and v[2] > 0,
-            "must be three integers up to 1000, for train, validation and test, and only that of validation may be 0",
-        ),
-    )
-    split_seed: int = static(0, "seed of random splits, apart from the run's", AT_LEAST_0)
-    valid_fraction: float = static(
-        0.1,
-        "share of train set aside for validation where there is none; 0: do without",
-        Range(lambda v: 0 <= v < 1, "must be 0 or more and below 1"),
     )
 
 
@@ -167,19 +132,20 @@ class ShardingOptions:
 
 
 _CLASSES = {
-    "": RunOptions,
-    "dataset": DatasetOptions,
-    "train": TrainOptions,
-    "eval": EvalOptions,
-    "checkpoint": CheckpointOptions,
-    "log": LogOptions,
-    "sharding": ShardingOptions,
+    "": (RunOptions,),
+    "dataset": (SourceOptions, DataOptions),
+    "train": (TrainOptions,),
+    "eval": (EvalOptions,),
+    "checkpoint": (CheckpointOptions,),
+    "log": (LogOptions,),
+    "sharding": (ShardingOptions,),
 }
 _ORDER = ("", "dataset", "sampler", "model", "optimizer", "train", "eval", "checkpoint", "log", "sharding")
 
 
 def _all_keys() -> dict[str, Option]:
-    keys = {f"{section}.{o.name}".lstrip("."): o for section, cls in _CLASSES.items() for o in declared(cls)}
+    classes = [(section, cls) for section, several in _CLASSES.items() for cls in several]
+    keys = {f"{section}.{o.name}".lstrip("."): o for section, cls in classes for o in declared(cls)}
     keys |= option_keys.KEYS
     return dict(sorted(keys.items(), key=lambda item: _ORDER.index(section_of(item[0]))))
 

@@ -11,6 +11,7 @@ FLAGS = {
     "report": ["workdir", "baseline", "[no]results"],
     "recommend": ["workdir", "k", "output", "users", "history", "similar_items", "export", "unknown"],
     "bench": ["output", "[no]quick"],
+    "inspect": ["config"],
 }
 
 

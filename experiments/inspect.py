@@ -9,7 +9,6 @@ a run stops this too, with the same sentence.
 
 from pathlib import Path
 
-from absl import flags
 from ml_collections import config_flags
 
 from cml_jax.data import inspection

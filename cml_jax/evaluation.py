@@ -82,6 +82,7 @@ def evaluate(
     relevant = held_out.to_device()
     popularity = jnp.asarray(train.popularity, jnp.float32)
     deciles = popularity_deciles(train.popularity)
+    in_deciles = _counts_by_group(held_out, deciles) if by_popularity else None
     by_decile: list[np.ndarray] = []
     exposure = {k: np.zeros(held_out.num_items, np.int64) for k in ks}
     per_user: dict[str, np.ndarray] = {}
@@ -91,8 +92,10 @@ def evaluate(
         scores = _score(relevant, popularity, jnp.asarray(users[places], jnp.int32), ids, ks)
         for name, values in scores.items():
             per_user.setdefault(name, np.empty(len(users), np.float32))[places] = values
-        if by_popularity:
-            by_decile.append(np.asarray(_ndcg_by_group(relevant, deciles, jnp.asarray(users[places], jnp.int32), ids)))
+        if in_deciles is not None:
+            here = users[places]
+            found = _ndcg_by_group(relevant, deciles, in_deciles[here], jnp.asarray(here, jnp.int32), ids)
+            by_decile.append(np.asarray(found))
         listed = np.asarray(ids)
         for k in ks:
             shown = listed[:, :k]
@@ -138,21 +141,32 @@ def _score(
     return scores
 
 
-@jax.jit
-def _ndcg_by_group(relevant: DeviceInteractions, groups: Array, users: Array, ids: Array) -> Array:
-    """NDCG of lists ids Array[c, K] with the relevant items of each group alone: Array[c, G], NaN where there is none.
+def _counts_by_group(held_out: Interactions, groups: np.ndarray) -> np.ndarray:
+    """Held-out items of each user in each group, ndarray[U, G] int32; groups ndarray[I] in [0, G)."""
+    key = held_out.users * np.int64(NUM_DECILES) + groups[held_out.items]
+    counts = np.bincount(key, minlength=NUM_DECILES * held_out.num_users)
+    return counts.astype(np.int32).reshape(-1, NUM_DECILES)
 
-    groups Array[I] in [0, G) names the group of each item.
+
+@jax.jit
+def _ndcg_by_group(relevant: DeviceInteractions, groups: Array, counts: Array, users: Array, ids: Array) -> Array:
+    """NDCG of lists with the relevant items of each group alone.
+
+    Args:
+        relevant: held-out items.
+        groups: Array[I] in [0, G), the group of each item.
+        counts: Array[c, G], relevant items of each user in each group.
+        users: Array[c] int32.
+        ids: Array[c, K], the lists.
+
+    Returns:
+        Array[c, G], not a number where a user has no relevant item in a group.
     """
     hits = (ids >= 0) & csr.contains(relevant, users[:, None], ids)
-    start = relevant.indptr[users][:, None]
-    place = start + jnp.arange(relevant.max_degree)[None, :]
-    real = place < relevant.indptr[users + 1][:, None]
-    own = groups[relevant.items[jnp.where(real, place, 0)]]  # [c, max_degree]
 
-    def ndcg(group):
-        count = jnp.sum(real & (own == group), axis=1)
+    def ndcg(group_and_count):
+        group, count = group_and_count
         value = jax.vmap(metrics.ndcg)(hits & (groups[ids] == group), count)
         return jnp.where(count > 0, value, jnp.nan)
 
-    return jax.lax.map(ndcg, jnp.arange(NUM_DECILES)).T
+    return jax.lax.map(ndcg, (jnp.arange(NUM_DECILES), counts.T)).T

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
+from cml_jax.data.features import Features, digest_of
+from cml_jax.data.overlap import Overlap
 from cml_jax.types import DeviceInteractions
 
 
@@ -75,6 +77,9 @@ class Dataset(NamedTuple):
         user_ids: ndarray[U]; raw id of each user.
         item_ids: ndarray[I]; raw id of each item.
         notes: sentences about what was done to the data, for the log.
+        item_features: what else is known of the items, row i of item i; None where nothing was read.
+        user_features: likewise of the users.
+        overlap: what of the held-out parts the split left in training; None where nothing was split.
     """
 
     train: Interactions
@@ -83,9 +88,12 @@ class Dataset(NamedTuple):
     user_ids: np.ndarray
     item_ids: np.ndarray
     notes: tuple[str, ...] = ()
+    item_features: Features | None = None
+    user_features: Features | None = None
+    overlap: Overlap | None = None
 
     def sha256(self) -> str:
-        """Hex digest of the split and the raw ids; equal digests mean that two runs used the same data."""
+        """Hex digest of split, raw ids and features; equal digests mean that two runs used the same data."""
         digest = hashlib.sha256()
         for part in (self.train, self.valid, self.test):
             digest.update(np.asarray([part.num_users, part.num_items, part.num_pairs], "<i8").tobytes())
@@ -95,6 +103,9 @@ class Dataset(NamedTuple):
                 digest.update(b"weights" + part.weights.astype("<f4").tobytes())
         for ids in (self.user_ids, self.item_ids):
             digest.update("\n".join(map(str, ids.tolist())).encode() + b"\0")
+        for name, features in (("item", self.item_features), ("user", self.user_features)):
+            if features is not None:
+                digest.update(f"{name} features".encode() + digest_of(features))
         return digest.hexdigest()
 
 
@@ -126,20 +137,6 @@ def keep_items(interactions: Interactions, items: np.ndarray) -> Interactions:
     indptr = np.concatenate([[0], np.cumsum(kept)])[interactions.indptr]
     weights = None if interactions.weights is None else interactions.weights[kept]
     return Interactions(indptr, number[interactions.items[kept]], len(items), weights)
-
-
-def padded_rows(interactions: Interactions, users: np.ndarray) -> np.ndarray:
-    """ndarray[c, length] int32 of the users' items, filled up with I, which is no item.
-
-    The length is the smallest power of two that holds the longest row, which bounds the number of compiled shapes.
-    """
-    degrees = interactions.degrees[users]
-    column = np.arange(1 << max(0, int(degrees.max()) - 1).bit_length())
-    place = interactions.indptr[users][:, None] + column
-    inside = column < degrees[:, None]
-    padded = np.full(place.shape, interactions.num_items, np.int32)
-    padded[inside] = interactions.items[place[inside]]
-    return padded
 
 
 def from_pairs(

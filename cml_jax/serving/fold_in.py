@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cml_jax.data.interactions import Interactions, padded_rows
+from cml_jax.data.interactions import Interactions
 from cml_jax.strategies import Options
 from cml_jax.types import Array, DeviceInteractions, Factors, Params, Ranking, Score
 
@@ -51,12 +51,13 @@ def fold_in(
     size = max(1, min(at_once, _MAX_CHUNK, histories.num_users))
     log_weights = jax.jit(negative_weights)(data.popularity)
     found = np.empty((histories.num_users, *params.tables["users"].shape[1:]), np.float32)
-    order = np.argsort(histories.degrees, kind="stable")  # lists of about equal length share a chunk
-    for start in range(0, len(order), size):
-        places = order[start : start + size]
-        lists = padded_rows(histories, np.resize(places, size))  # the last chunk repeats users, to keep the shape
-        solved = _solve(options, params, data, ranking, log_weights, jnp.asarray(lists))
-        found[places] = np.asarray(solved)[: len(places)]
+    for start in range(0, len(found), size):
+        users = np.arange(start, start + size) % len(found)  # the last chunk repeats users, to keep the shape
+        here = np.zeros((size, histories.num_items), bool)
+        for place, user in enumerate(users.tolist()):
+            here[place, histories.row(user)] = True
+        solved = _solve(options, params, data, ranking, log_weights, jnp.asarray(here))
+        found[start : start + size] = np.asarray(solved)[: len(found) - start]
     return found
 
 
@@ -77,7 +78,8 @@ def history_loss(scores: Array, history: Array, log_weights: Array, temperature:
 
     Args:
         scores: Array[I], s, such as -||u - i||^2; a term of the user alone may be left out, since it cancels.
-        history: Array[length] int32 of distinct ids, filled up with I; at least one is an item.
+        history: Array[I] bool, p; at least one. Not a list of ids, which would be as long as the longest one of any
+            user who is solved at the same time.
         log_weights: Array[I], log w.
         temperature: t, in units of the scores.
 
@@ -85,10 +87,8 @@ def history_loss(scores: Array, history: Array, log_weights: Array, temperature:
         Scalar.
     """
     scores = scores / temperature
-    others = jax.nn.logsumexp(scores + log_weights.at[history].set(_NO_WEIGHT, mode="drop"))
-    real = history < scores.shape[0]
-    own = scores.at[history].get(mode="fill", fill_value=0.0)
-    return jnp.sum(jnp.where(real, jax.nn.softplus(others - own), 0.0)) / jnp.sum(real)
+    others = jax.nn.logsumexp(scores + jnp.where(history, _NO_WEIGHT, log_weights))
+    return jnp.sum(jnp.where(history, jax.nn.softplus(others - scores), 0.0)) / jnp.sum(history)
 
 
 def scores_of_row(
@@ -119,7 +119,7 @@ def _solve(
     log_weights: Array,
     histories: Array,
 ) -> Array:
-    """Rows of the users with histories Array[c, length], from the means of their items' points."""
+    """Rows of the users with histories Array[c, I] bool, from the means of their items' points."""
     model = options.make_model()
     items = model.item_points(params.tables, params.dense, jnp.arange(data.num_items))
     scale = jnp.sqrt(jnp.mean(jnp.sum(jnp.square(items), axis=1)))
@@ -132,8 +132,8 @@ def _solve(
         return history_loss(own, history, log_weights, _TEMPERATURE * options.make_loss().scale)
 
     def mean_item(history):
-        known = items.at[history].get(mode="fill", fill_value=0.0)
-        mean = jnp.sum(known, axis=0) / jnp.sum(history < items.shape[0])
+        total = jnp.matmul(history.astype(items.dtype), items, precision=jax.lax.Precision.HIGHEST)
+        mean = total / jnp.sum(history)
         return model.parametrize_user(jnp.broadcast_to(mean, shape), scale)
 
     def step(carry, _):

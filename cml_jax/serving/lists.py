@@ -6,11 +6,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from cml_jax.data.interactions import Interactions, keep_items, keep_users
+from cml_jax.data.interactions import Interactions
 from cml_jax.ranking import ranked_chunks, select
 from cml_jax.types import Factors, Ranking
 
-_BLOCK = 1024  # users whose lists are held at once
+_BLOCK = 1024  # users whose lists are held at once, at most
+_BYTES_PER_ROW = 64  # of a list, as arrays and as a table
 
 
 class Lists(NamedTuple):
@@ -41,23 +42,26 @@ def ranked_lists(
     Args:
         ranking: of all users and items.
         users: ndarray[n] of rows of the ranking.
-        seen: n rows; items left out of the user's own list.
+        seen: a row for each row of the ranking; items left out of the user's own list.
         k: K; lists are shorter where fewer items are allowed.
         allowed: ndarray[m] of ascending item ids; the others are left out of the catalogue.
-        memory_budget_mb: see `ranking.top_k`.
+        memory_budget_mb: see `ranking.top_k`; of long lists fewer users make a block.
     """
+    numbers = None
     if len(allowed) < seen.num_items:
-        ranking, seen = select(ranking, items=jnp.asarray(allowed)), keep_items(seen, allowed)
+        ranking, numbers = select(ranking, items=jnp.asarray(allowed)), np.full(seen.num_items, -1, np.int32)
+        numbers[allowed] = np.arange(len(allowed))
     k = min(k, len(allowed))
-    for start in range(0, len(users), _BLOCK):
-        block = slice(start, min(start + _BLOCK, len(users)))
-        own, here = select(ranking, users=jnp.asarray(users[block])), np.arange(block.start, block.stop)
+    size = max(1, min(_BLOCK, int(memory_budget_mb * 2**20 / (_BYTES_PER_ROW * k))))
+    for start in range(0, len(users), size):
+        block = slice(start, min(start + size, len(users)))
+        here = users[block]
         ids, scores = np.empty((len(here), k), np.int64), np.empty((len(here), k), np.float32)
-        chunks = ranked_chunks(own, here - start, keep_users(seen, here), k, memory_budget_mb=memory_budget_mb)
+        chunks = ranked_chunks(ranking, here, seen, k, memory_budget_mb=memory_budget_mb, numbers=numbers)
         for places, chunk, best in chunks:
             ids[places] = chunk
             scores[places] = best
-        if isinstance(own, Factors) and own.offsets is not None:
+        if isinstance(ranking, Factors) and ranking.offsets is not None:
             # Rounding must not make a distance negative; it keeps the order.
-            scores = np.minimum(scores + np.asarray(own.offsets)[:, None], 0.0)
+            scores = np.minimum(scores + np.asarray(ranking.offsets[here])[:, None], 0.0)
         yield Lists(block, np.where(ids >= 0, allowed[ids], -1), scores)

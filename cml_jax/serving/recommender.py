@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
+from cml_jax.data.features import Features
 from cml_jax.data.interactions import Interactions, from_pairs, nothing, union
-from cml_jax.data.interactions import keep_users as keep
 from cml_jax.errors import DataError, UserError
 from cml_jax.models import Model
 from cml_jax.models.points import distance_factors
-from cml_jax.serving import fold_in
+from cml_jax.serving import feature_columns, fold_in
 from cml_jax.serving.lists import Lists, ranked_lists
 from cml_jax.serving.raw_ids import RawIds
 from cml_jax.strategies import Options
@@ -45,6 +45,8 @@ class Recommender:
         metrics: scores of the step by part, 'valid' and 'test', of the parts that there were.
         columns: names of the columns of users and items in the data that it was trained on.
         memory_budget_mb: bound on the scores held at once, in MiB, besides one more copy of the items.
+        item_features: what else is known of the items, where it was read; see `with_features`.
+        user_features: likewise of the users.
     """
 
     options: Options
@@ -58,6 +60,8 @@ class Recommender:
     metrics: Mapping[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     columns: tuple[str, str] = COLUMNS
     memory_budget_mb: float = 512.0
+    item_features: Features | None = None
+    user_features: Features | None = None
 
     @functools.cached_property
     def model(self) -> Model:
@@ -123,7 +127,7 @@ class Recommender:
             UserError: an id is unknown, k is no count, or no item may be listed.
         """
         rows = np.arange(len(self.user_ids)) if users is None else self.user_ids.rows(_listed(users))
-        seen = keep(self.seen, rows) if exclude_seen else nothing(len(rows), len(self.item_ids))
+        seen = self.seen if exclude_seen else nothing(len(self.user_ids), len(self.item_ids))
         names = self.user_ids.series(rows, "user")
         return self._tables(names, self.ranking, rows, seen, k, self._allowed(allow, deny))
 
@@ -231,6 +235,10 @@ class Recommender:
 
         columns = user or self.columns[0], item or self.columns[1]
         return held_out.score(self, test, columns, ks, exclude_seen=exclude_seen)
+
+    def with_features(self, table: pl.DataFrame, *names: str) -> pl.DataFrame:
+        """Lists with features of their items, or users, as more columns; see `feature_columns.joined`."""
+        return feature_columns.joined(self, table, names)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model to a new folder, from which `cml_jax.load` reads it.

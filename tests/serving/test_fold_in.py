@@ -40,19 +40,18 @@ def folded_in(items, histories=HISTORIES, constraint="none", memory_budget_mb=51
 
 
 @jax.jit
-def _loss_and_slope(user, items, padded):
+def _loss_and_slope(user, items, history):
     options = make_options(None, **UNIFORM | {"dim": 5, "constraint": "none"})
     params = Params({"users": jnp.zeros((1, 5)), "items": items})
     scores = scores_of_row(options, params, DATA, options.make_model().ranking(params, DATA))
     log_weights = negative_weights(DATA.popularity)
-    return jax.value_and_grad(lambda row: history_loss(scores(row), padded, log_weights, 0.5))(user)
+    return jax.value_and_grad(lambda row: history_loss(scores(row), history, log_weights, 0.5))(user)
 
 
 def loss_and_slope(user, history, items=ITEMS):
     """The loss of a user's row, whose scores are those of the model but for what cancels, and its gradient."""
-    padded = np.full(40, 40)
-    padded[: len(history)] = history
-    return _loss_and_slope(jnp.asarray(user, jnp.float32), jnp.asarray(items), jnp.asarray(padded, jnp.int32))
+    is_own = np.isin(np.arange(40), history)
+    return _loss_and_slope(jnp.asarray(user, jnp.float32), jnp.asarray(items), jnp.asarray(is_own))
 
 
 @pytest.mark.parametrize("user", range(3))

@@ -26,7 +26,15 @@ from cml_jax.serving.recommender import Recommender
 from cml_jax.serving.saved_model import columns_of, recommender_of
 
 _COLUMNS = ("user", "item", "rating", "time", "weight")
-LEFT_OUT = ("dataset.name", "dataset.path", "dataset.format", "eval.compare", "seed")
+_FEATURES = ("item_features", "user_features")
+LEFT_OUT = (
+    "dataset.name",
+    "dataset.path",
+    "dataset.format",
+    *(f"dataset.{name}" for name in _FEATURES),
+    "eval.compare",
+    "seed",
+)
 """Keys that are arguments of their own, or of the commands."""
 
 
@@ -51,6 +59,8 @@ def fit(
     time: str | None = None,
     weight: str | None = None,
     valid: Any = None,
+    item_features: Any = None,
+    user_features: Any = None,
     workdir: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -78,6 +88,9 @@ def fit(
         time: column of times, for `split="temporal_user"` and the like.
         weight: column of positive weights; each pair's loss is multiplied by its own, divided by their mean.
         valid: validation pairs, as data of any of these kinds with the same columns.
+        item_features: what else is known of the items, which the model keeps: a data frame, an Arrow table, a dict of
+            columns or a path, with the raw ids in the column `item`; see `item_feature_columns` for kinds.
+        user_features: likewise of the users, with the column `user`.
         workdir: folder for checkpoints, reports and the result, as of `experiments.main`; called again, an unfinished
             run in it goes on, and a finished one is read.
         seed: of every random draw; equal seeds, data and options give equal models.
@@ -98,9 +111,10 @@ def fit(
     columns = {"user": user, "item": item, "rating": rating, "time": time, "weight": weight}
     say = progress_lib.write if progress else _silent
     with _by_keyword():
-        config = _config(data, columns, seed, options)
+        features = dict(zip(_FEATURES, (item_features, user_features), strict=True))
+        config = _config(data, columns, features, seed, options)
         trackers.check(config, has_workdir=workdir is not None)
-        setup = make_setup(config, lambda **of_data: _load(data, valid, of_data))
+        setup = make_setup(config, lambda **of_data: _load(data, valid, of_data | features))
         for line in (*setup.notes, size_note(setup.config, setup.dataset)):
             say(line)
         with _stoppable(workdir) as watch:
@@ -111,7 +125,9 @@ def _silent(text: str) -> None:
     """Says nothing."""
 
 
-def _config(data: Any, columns: Mapping[str, str | None], seed: int, options: Mapping[str, Any]) -> dict[str, Any]:
+def _config(
+    data: Any, columns: Mapping[str, str | None], features: Mapping[str, Any], seed: int, options: Mapping[str, Any]
+) -> dict[str, Any]:
     """The config that the arguments stand for."""
     config = config_lib.default_values() | {"seed": seed}
     for name, value in options.items():
@@ -121,6 +137,8 @@ def _config(data: Any, columns: Mapping[str, str | None], seed: int, options: Ma
     for kind, column in columns.items():
         if column is not None and (kind, column) not in (("user", "user"), ("item", "item")):
             config[f"dataset.{kind}_column"] = column
+    for name, held in features.items():
+        config[f"dataset.{name}"] = os.fspath(held) if isinstance(held, str | os.PathLike) else None
     config["dataset.name"], config["dataset.format"] = "data", "memory"
     if isinstance(data, str | os.PathLike):
         config["dataset.path"] = os.fspath(data)
@@ -172,6 +190,7 @@ def _by_keyword() -> Iterator[None]:
     """Puts keywords in the place of a config's keys in what an error says."""
     keyword_of = {key: name for name, key in KEYWORDS.items()}
     keyword_of |= {f"dataset.{kind}_column": kind for kind in _COLUMNS} | {"seed": "seed"}
+    keyword_of |= {f"dataset.{name}": name for name in _FEATURES}
 
     def keyword(found: re.Match[str]) -> str:
         return keyword_of.get(found[1], found[0])

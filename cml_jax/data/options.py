@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from cml_jax.data import splits
+from cml_jax.data.feature_options import FeatureOptions
 from cml_jax.data.tables import KEYS, Columns
 from cml_jax.errors import ConfigError
 from cml_jax.options import AT_LEAST_0, FINITE_AT_LEAST_0, Range, one_of, options, static
@@ -70,7 +71,7 @@ class SplitOptions:
 
 
 @options
-class DataOptions(SplitOptions, FilterOptions, ColumnOptions):
+class DataOptions(SplitOptions, FilterOptions, ColumnOptions, FeatureOptions):
     """Which columns are read, and what is done to the pairs.
 
     In this order: rows of a lower rating are dropped, equal pairs become one, items with few users and users with few
@@ -87,6 +88,7 @@ class DataOptions(SplitOptions, FilterOptions, ColumnOptions):
         for key, value, known in (("filter", self.filter, FILTERS), ("split", self.split, (None, *SPLITS))):
             if value not in known:
                 raise unknown_choice(key, value, known)
+        self.check_features()
         columns = self.columns()
         if columns.user == columns.item:
             raise ConfigError(f"dataset.user_column and dataset.item_column are both '{columns.user}'.")

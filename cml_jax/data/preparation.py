@@ -3,6 +3,7 @@
 import numpy as np
 
 from cml_jax.data import splits, tables
+from cml_jax.data.feature_tables import with_features
 from cml_jax.data.interactions import Dataset, Interactions, from_pairs
 from cml_jax.data.options import VALID_FRACTION, DataOptions
 from cml_jax.data.tables import Table
@@ -10,7 +11,7 @@ from cml_jax.errors import ConfigError, DataError
 
 
 def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid: Table | None = None) -> Dataset:
-    """Makes equal pairs one, filters, splits and sees to the validation part.
+    """Makes equal pairs one, filters, splits, sees to the validation part and reads features.
 
     Args:
         table: all pairs.
@@ -32,15 +33,15 @@ def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid
     except DataError as error:
         raise DataError(f"{label}: {error}") from error
     if valid is not None:
-        return _with_validation(dataset, valid, options)
-    if dataset.valid.num_pairs == 0 and options.valid_fraction > 0:
+        dataset = _with_validation(dataset, valid, options)
+    elif dataset.valid.num_pairs == 0 and options.valid_fraction > 0:
         dataset = splits.carve_validation(dataset, options.valid_fraction, options.split_seed)
         if dataset.valid.num_pairs == 0:
             raise DataError(
                 f"{label}: no user has enough training items to carve validation pairs from; add validation pairs, "
                 f"raise dataset.valid_fraction (now {options.valid_fraction:g}), or set it to 0 to do without."
             )
-    return dataset
+    return with_features(dataset, options, (options.user_column, options.item_column))
 
 
 def _with_validation(dataset: Dataset, valid: Table, options: DataOptions) -> Dataset:

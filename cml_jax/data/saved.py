@@ -5,11 +5,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cml_jax.data.features import Features
 from cml_jax.data.interactions import Dataset, Interactions
+from cml_jax.data.packed_ids import packed_ids, unpacked_ids
+from cml_jax.data.saved_features import packed_features, unpacked_features
 from cml_jax.errors import DataError
 from cml_jax.files import replacing
 
 _PARTS = ("train", "valid")
+_FEATURES = ("item_features", "user_features")
 
 
 class SavedDataset(NamedTuple):
@@ -20,6 +24,8 @@ class SavedDataset(NamedTuple):
         user_ids: ndarray[U]; raw id of each user, of integers or of str objects.
         item_ids: ndarray[I]; raw id of each item.
         sha256: of the whole data set, see `Dataset.sha256`.
+        item_features: as of `Dataset`.
+        user_features: likewise.
     """
 
     train: Interactions
@@ -27,10 +33,12 @@ class SavedDataset(NamedTuple):
     user_ids: np.ndarray
     item_ids: np.ndarray
     sha256: str
+    item_features: Features | None = None
+    user_features: Features | None = None
 
 
 def save_dataset(path: Path, dataset: Dataset, sha256: str) -> None:
-    """Writes ids, training and validation pairs, unless the file holds this data set already.
+    """Writes ids, features, training and validation pairs, unless the file holds this data set already.
 
     Args:
         path: the file; what is there is replaced, once the new one is whole.
@@ -47,12 +55,14 @@ def save_dataset(path: Path, dataset: Dataset, sha256: str) -> None:
         pass  # not there, or to be replaced
     arrays: dict[str, Any] = {"sha256": np.frombuffer(sha256.encode(), np.uint8)}
     for name, ids in (("user_ids", dataset.user_ids), ("item_ids", dataset.item_ids)):
-        arrays |= _packed_ids(name, ids)
+        arrays |= packed_ids(name, ids)
     for name in _PARTS:
         part: Interactions = getattr(dataset, name)
         arrays |= {f"{name}_indptr": part.indptr, f"{name}_items": part.items}
     if dataset.train.weights is not None:
         arrays["train_weights"] = dataset.train.weights
+    for name in _FEATURES:
+        arrays |= packed_features(name, getattr(dataset, name))
     with replacing(path) as beside, beside.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -65,12 +75,16 @@ def load_dataset(path: Path) -> SavedDataset:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            user_ids, item_ids = (_unpacked_ids(name, arrays) for name in ("user_ids", "item_ids"))
+            user_ids, item_ids = (unpacked_ids(name, arrays) for name in ("user_ids", "item_ids"))
             train, valid = (
                 Interactions(arrays[f"{name}_indptr"], arrays[f"{name}_items"], len(item_ids)) for name in _PARTS
             )
             if "train_weights" in arrays:
                 train = train._replace(weights=arrays["train_weights"])
+            features = [
+                unpacked_features(name, arrays, len(ids))
+                for name, ids in zip(_FEATURES, (item_ids, user_ids), strict=True)
+            ]
             sha256 = arrays["sha256"].tobytes().decode()
     except FileNotFoundError as error:
         raise DataError(
@@ -87,29 +101,9 @@ def load_dataset(path: Path) -> SavedDataset:
         whole = len(part.indptr) == len(user_ids) + 1 and part.indptr[0] == 0 and part.indptr[-1] == len(part.items)
         if not whole or np.any(part.degrees < 0) or not np.all((part.items >= 0) & (part.items < len(item_ids))):
             raise _damaged(path)
-    return SavedDataset(train, valid, user_ids, item_ids, sha256)
+    return SavedDataset(train, valid, user_ids, item_ids, sha256, *features)
 
 
 def _damaged(path: Path) -> DataError:
     return DataError(f"{path}: damaged; delete it and start the run again in its workdir, which writes it anew.")
 
-
-def _packed_ids(name: str, ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Integers as they are; text as UTF-8 and the end of each id, since NumPy's own text is padded to the longest."""
-    if ids.dtype.kind in "iu":
-        return {name: ids}
-    packed = [str(value).encode("utf-8", "surrogatepass") for value in ids.tolist()]
-    ends = np.cumsum([len(value) for value in packed], dtype=np.int64)
-    return {f"{name}_utf8": np.frombuffer(b"".join(packed), np.uint8), f"{name}_ends": ends}
-
-
-def _unpacked_ids(name: str, arrays: Any) -> np.ndarray:
-    """The inverse of `_packed_ids`."""
-    if name in arrays:
-        return arrays[name]
-    packed, ends = arrays[f"{name}_utf8"].tobytes(), arrays[f"{name}_ends"].tolist()
-    ids = np.empty(len(ends), object)
-    ids[:] = [
-        packed[start:end].decode("utf-8", "surrogatepass") for start, end in zip([0, *ends[:-1]], ends, strict=True)
-    ]
-    return ids

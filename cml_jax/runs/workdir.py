@@ -29,6 +29,8 @@ _FREE_KEYS = (
     "checkpoint.every_steps",
     "checkpoint.keep",
     "dataset.path",
+    "dataset.item_features",
+    "dataset.user_features",
     "sharding.num_shards",
     *(key for key in KEYS if section_of(key) == "log"),
 )

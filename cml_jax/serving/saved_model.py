@@ -84,6 +84,8 @@ def recommender_of(
         item_ids=RawIds(dataset.item_ids, "item"),
         train=dataset.train,
         valid=dataset.valid,
+        item_features=dataset.item_features,
+        user_features=dataset.user_features,
         step=step,
         notes=notes,
         metrics=metrics or {},
@@ -150,7 +152,15 @@ def save(model: Recommender, folder: str | os.PathLike[str]) -> None:
         UserError: the folder holds something, or cannot be written.
     """
     no_test = nothing(len(model.user_ids), len(model.item_ids))
-    dataset = Dataset(model.train, model.valid, no_test, model.user_ids.values, model.item_ids.values)
+    dataset = Dataset(
+        model.train,
+        model.valid,
+        no_test,
+        model.user_ids.values,
+        model.item_ids.values,
+        item_features=model.item_features,
+        user_features=model.user_features,
+    )
     sha256 = dataset.sha256()
     with new_folder(Path(folder)) as beside:
         of_data = {f"{kind}_column": name for kind, name in zip(COLUMNS, model.columns, strict=True)}

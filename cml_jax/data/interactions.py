@@ -9,7 +9,6 @@ import scipy.sparse
 
 from cml_jax.data.features import Features, digest_of
 from cml_jax.data.overlap import Overlap
-from cml_jax.data.features import Features, digest_of
 from cml_jax.types import DeviceInteractions
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from cml_jax.data.features import Features
-from cml_jax.data.features import Features
 from cml_jax.data.interactions import Interactions, from_pairs, nothing, union
 from cml_jax.errors import DataError, UserError
 from cml_jax.models import Model
@@ -236,10 +235,6 @@ class Recommender:
 
         columns = user or self.columns[0], item or self.columns[1]
         return held_out.score(self, test, columns, ks, exclude_seen=exclude_seen)
-
-    def with_features(self, table: pl.DataFrame, *names: str) -> pl.DataFrame:
-        """Lists with features of their items, or users, as more columns; see `feature_columns.joined`."""
-        return feature_columns.joined(self, table, names)
 
     def with_features(self, table: pl.DataFrame, *names: str) -> pl.DataFrame:
         """Lists with features of their items, or users, as more columns; see `feature_columns.joined`."""

@@ -18,7 +18,7 @@ GENERATED = {"checkerboard": synthetic.make_checkerboard, "synthetic": synthetic
 # What the names of known data sets stand for where an option is left out. Echonest's is the paper's recipe (Tran et al.
 # 2019, section 4.1): play counts of 10 and more, then users with 10 and more such songs.
 RECIPES = {"echonest": {"format": "echonest", "min_rating": 10.0, "min_user_items": 10}}
-_DEFAULTS = {"format": "adjacency", "min_rating": 0.0, "min_user_items": 0}
+_DEFAULTS = {"format": "adjacency", "min_rating": None, "min_user_items": 0}
 
 
 def resolve(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,9 @@ def load(name: str, path: str | None = None, format: str | None = None, **option
 
 
 def _generated(name: str, format: str | None, options: DataOptions) -> Dataset:
-    filters = (options.min_rating, options.min_user_items, options.min_item_users, options.filter != "once")
+    # A threshold of 0 leaves everything there is; any other needs ratings.
+    rated = options.min_rating not in (None, 0) or options.dislike_rating is not None
+    filters = (rated, options.min_user_items, options.min_item_users, options.filter != "once")
     split = options.split or tuple(options.split_ratio) != DataOptions().split_ratio
     if any(options.named().values()) or any(filters) or format or split:
         raise ConfigError(

@@ -80,6 +80,7 @@ class Dataset(NamedTuple):
         item_features: what else is known of the items, row i of item i; None where nothing was read.
         user_features: likewise of the users.
         overlap: what of the held-out parts the split left in training; None where nothing was split.
+        dislikes: pairs that training pushes apart, in no part; of the same users and items. None where there are none.
     """
 
     train: Interactions
@@ -91,9 +92,10 @@ class Dataset(NamedTuple):
     item_features: Features | None = None
     user_features: Features | None = None
     overlap: Overlap | None = None
+    dislikes: Interactions | None = None
 
     def sha256(self) -> str:
-        """Hex digest of split, raw ids and features; equal digests mean that two runs used the same data."""
+        """Hex digest of split, raw ids, dislikes and features; equal digests mean that two runs used the same data."""
         digest = hashlib.sha256()
         for part in (self.train, self.valid, self.test):
             digest.update(np.asarray([part.num_users, part.num_items, part.num_pairs], "<i8").tobytes())
@@ -103,6 +105,9 @@ class Dataset(NamedTuple):
                 digest.update(b"weights" + part.weights.astype("<f4").tobytes())
         for ids in (self.user_ids, self.item_ids):
             digest.update("\n".join(map(str, ids.tolist())).encode() + b"\0")
+        if self.dislikes is not None:
+            digest.update(b"dislikes" + self.dislikes.indptr.astype("<i8").tobytes())
+            digest.update(self.dislikes.items.astype("<i4").tobytes())
         for name, features in (("item", self.item_features), ("user", self.user_features)):
             if features is not None:
                 digest.update(f"{name} features".encode() + digest_of(features))

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 
 from cml_jax.data.part_files import files_of, parts_of
-from cml_jax.data.tables import WEIGHT_SENTENCE, WEIGHTS, Columns, Table, kept_note
+from cml_jax.data.tables import WEIGHT_SENTENCE, WEIGHTS, Columns, Table, rating_note, refuse_negative
 from cml_jax.errors import DataError
 
 VALUES = "value"  # name of the column that a matrix's values are
@@ -29,11 +29,12 @@ class Matrix(NamedTuple):
 def read_npz(path: Path, columns: Columns) -> Table:
     """Reads a users x items matrix as `scipy.sparse.save_npz` writes it; its values are the ratings.
 
-    Raw ids are the numbers of rows and columns. Stored zeros are no pairs; entries of one place are added up.
+    Raw ids are the numbers of rows and columns. Entries of one place are added up. Stored zeros are no pairs unless a
+    threshold is set by which they are; negative values are refused unless one is set.
 
     Args:
         path: a .npz file, or a folder with train.npz, test.npz and perhaps valid.npz of one shape.
-        columns: min_rating is the least value; weight is VALUES, for weights, or None.
+        columns: min_rating and dislike_rating are those of the values; weight is VALUES, for weights, or None.
     """
     files = files_of(path, "npz")
     matrices = [_load_matrix(file) for file in files]
@@ -56,28 +57,42 @@ def table_of_matrices(
         files: of several files, each is a part.
     """
     entries = [matrix.entries for matrix in matrices]
-    kept = [e.data >= columns.min_rating if columns.min_rating else e.data != 0 for e in entries]
+    disliked = [
+        np.zeros(e.nnz, bool) if columns.dislike_rating is None else columns.is_dislike(e.data) for e in entries
+    ]
+    if columns.by_rating:
+        kept = [columns.is_like(e.data) | d for e, d in zip(entries, disliked, strict=True)]
+    else:
+        kept = [e.data != 0 for e in entries]
     user_ids, users = _numbered([e.row[k] for e, k in zip(entries, kept, strict=True)])
     item_ids, items = _numbered([e.col[k] for e, k in zip(entries, kept, strict=True)])
     parts = parts_of(files, [int(k.sum()) for k in kept])
     weights = None
     if columns.weight is not None:
-        weights = np.concatenate([_weights(e, k, label) for e, k, label in zip(entries, kept, labels, strict=True)])
+        every = zip(entries, kept, disliked, labels, strict=True)
+        weights = np.concatenate([_weights(e, k, d, label) for e, k, d, label in every])
     table = Table(users, items, user_ids, item_ids, parts=parts, weights=weights)
+    if columns.dislike_rating is not None:
+        table = table._replace(disliked=np.concatenate([d[k] for d, k in zip(disliked, kept, strict=True)]))
+    for e, label in zip(entries, labels, strict=True):
+        refuse_negative(label, 0 if columns.by_rating else int(np.sum(e.data < 0)), VALUES)
     stored, places = sum(matrix.num_stored for matrix in matrices), sum(e.nnz for e in entries)
-    pairs = sum(int(np.count_nonzero(e.data)) for e in entries)
+    zeros_count = columns.by_rating and (
+        columns.is_like(0.0) or (columns.dislike_rating is not None and columns.is_dislike(0.0))
+    )
+    pairs = places if zeros_count else sum(int(np.count_nonzero(e.data)) for e in entries)
     if stored > places:
         table = table.note(f"Added up {stored - places:,} entries to others of the same row and column.")
     if places > pairs:
         table = table.note(f"Skipped {places - pairs:,} stored zeros.")
-    if columns.min_rating:
-        return table.note(kept_note(table, pairs, "value", columns.min_rating))
+    if columns.by_rating:
+        return table.note(rating_note(table, pairs, VALUES, columns))
     return table
 
 
-def _weights(entries: scipy.sparse.coo_array, kept: np.ndarray, label: str) -> np.ndarray:
-    """The values of the entries that are kept; refused where one is no weight."""
-    values = entries.data[kept].astype(np.float64)
+def _weights(entries: scipy.sparse.coo_array, kept: np.ndarray, disliked: np.ndarray, label: str) -> np.ndarray:
+    """The values of the entries that are kept, 1 for dislikes; refused where another is no weight."""
+    values = np.where(disliked, 1.0, entries.data.astype(np.float64))[kept]
     bad = np.flatnonzero((values < WEIGHTS[0]) | (values > WEIGHTS[1]))
     if len(bad):
         row, column, value = entries.row[kept][bad[0]], entries.col[kept][bad[0]], values[bad[0]]

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Sequence
 
-from cml_jax.data import splits
+from cml_jax.data import signals, splits, time_splits
 from cml_jax.data.feature_options import FeatureOptions
 from cml_jax.data.tables import KEYS, Columns
 from cml_jax.errors import ConfigError
-from cml_jax.options import AT_LEAST_0, FINITE_AT_LEAST_0, Range, one_of, options, static
+from cml_jax.options import AT_LEAST_0, Range, one_of, options, static
 
 FILTERS = ("once", "k_core")
-SPLITS = ("given", *splits.SPLITS)
+SPLITS = ("given", *splits.SPLITS, *time_splits.BY_CUT)
 VALID_FRACTION = 0.1
 _RATIO = (3, 1, 1)
 
@@ -25,8 +25,9 @@ class ColumnOptions:
     time_column: str | None = static(None, "csv, tsv, parquet: column of times")
     weight_column: str | None = static(
         None,
-        "column of positive weights of the losses; 'value' of npz, 'play count' of echonest, 'rating' of movielens",
+        "column of positive weights of pairs; 'value' of npz, 'play count' of echonest, 'rating' of movielens",
     )
+    kind_column: str | None = static(None, "csv, tsv, parquet: column of kinds of interaction, such as view or buy")
 
     def named(self) -> dict[str, str | None]:
         """The names of columns that were chosen."""
@@ -38,7 +39,7 @@ class FilterOptions:
     """Options of what is left out."""
 
     min_rating: float | None = static(
-        None, "least rating or play count that makes a pair, 0 for all rows; none: as the name says", FINITE_AT_LEAST_0
+        None, "least rating or play count that makes a pair; none: as the name says, else all", signals.FINITE
     )
     min_user_items: int | None = static(None, "least items of a user; none: as the name says, else 0", AT_LEAST_0)
     min_item_users: int = static(0, "least users of an item", AT_LEAST_0)
@@ -51,7 +52,8 @@ class SplitOptions:
 
     split: str | None = static(
         None,
-        "given | all | ratio | leave_one_out | temporal_user | temporal_global; none: given if in parts, else ratio",
+        "given | all | ratio | leave_one_out | temporal_user | temporal_global | temporal_date | temporal_days; none: "
+        "given if in parts, else ratio",
         one_of(SPLITS),
     )
     split_ratio: tuple[int, ...] = static(
@@ -71,7 +73,9 @@ class SplitOptions:
 
 
 @options
-class DataOptions(SplitOptions, FilterOptions, ColumnOptions, FeatureOptions):
+class DataOptions(
+    SplitOptions, time_splits.TimeOptions, signals.SignalOptions, FilterOptions, ColumnOptions, FeatureOptions
+):
     """Which columns are read, and what is done to the pairs.
 
     In this order: rows of a lower rating are dropped, equal pairs become one, items with few users and users with few
@@ -81,7 +85,16 @@ class DataOptions(SplitOptions, FilterOptions, ColumnOptions, FeatureOptions):
     def columns(self) -> Columns:
         """The columns to read."""
         user, item = self.user_column or "user", self.item_column or "item"
-        return Columns(user, item, self.rating_column, self.time_column, self.min_rating or 0.0, self.weight_column)
+        return Columns(
+            user,
+            item,
+            self.rating_column,
+            self.time_column,
+            self.min_rating,
+            self.weight_column,
+            self.kind_column,
+            self.dislike_rating,
+        )
 
     def check(self) -> None:
         """Raises ConfigError for what is unknown, contradicts itself or would have no effect, whatever the data."""
@@ -89,6 +102,7 @@ class DataOptions(SplitOptions, FilterOptions, ColumnOptions, FeatureOptions):
             if value not in known:
                 raise unknown_choice(key, value, known)
         self.check_features()
+        signals.check(self)
         columns = self.columns()
         if columns.user == columns.item:
             raise ConfigError(f"dataset.user_column and dataset.item_column are both '{columns.user}'.")
@@ -96,7 +110,8 @@ class DataOptions(SplitOptions, FilterOptions, ColumnOptions, FeatureOptions):
             raise ConfigError(
                 "dataset.filter = 'k_core' needs dataset.min_user_items or dataset.min_item_users above 1."
             )
-        if self.split in ("given", "all", "leave_one_out") and tuple(self.split_ratio) != _RATIO:
+        self.check_times(self.split)
+        if self.split in ("given", "all", "leave_one_out", *time_splits.BY_CUT) and tuple(self.split_ratio) != _RATIO:
             raise ConfigError(f"dataset.split_ratio has no effect with dataset.split = '{self.split}'; leave it out.")
         if math.gcd(*self.split_ratio) == 0:
             raise ConfigError("dataset.split_ratio must not be all 0.")
@@ -114,12 +129,22 @@ class DataOptions(SplitOptions, FilterOptions, ColumnOptions, FeatureOptions):
             if column is not None and not named and (key != "weight" or column != weight):
                 there = f"its weight can be '{weight}'" if key == "weight" and weight else "it has no columns to name"
                 raise ConfigError(f"dataset.{key}_column = '{column}' does not fit {data}: {there}.")
-        if self.min_rating and not rated:
-            raise ConfigError(f"dataset.min_rating = {self.min_rating:g} does not fit {data}: it has none.")
-        if named and ((self.min_rating or 0) > 0) != (self.rating_column is not None):
+        for key in ("min_rating", "dislike_rating"):
+            limit = getattr(self, key)
+            # A least rating of 0 leaves out nothing that there is.
+            if limit is None or (limit == 0 and key == "min_rating"):
+                continue
+            if not rated:
+                raise ConfigError(f"dataset.{key} = {limit:g} does not fit {data}: it has none.")
+            if named and self.rating_column is None:
+                raise ConfigError(
+                    f"dataset.rating_column and dataset.{key} go together: name the column that {limit:g} is for."
+                )
+        if named and self.rating_column is not None and not self.columns().by_rating:
             raise ConfigError(
-                "dataset.rating_column and dataset.min_rating go together: name the column and the least rating to "
-                "count."
+                f"dataset.rating_column and dataset.min_rating go together: with '{self.rating_column}' name the least "
+                f"rating of a like, or by dataset.dislike_rating the largest of a dislike; to weight pairs by it, give "
+                f"it as dataset.weight_column."
             )
 
 

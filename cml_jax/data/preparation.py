@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from cml_jax.data import splits, tables
+from cml_jax.data import dislikes, signals, splits, tables, time_splits, times
 from cml_jax.data.feature_tables import with_features
-from cml_jax.data.interactions import Dataset, Interactions, from_pairs
+from cml_jax.data.interactions import Dataset, Interactions, from_pairs, keep_items
 from cml_jax.data.options import VALID_FRACTION, DataOptions
-from cml_jax.data.tables import Table
+from cml_jax.data.tables import Table, rows_among
 from cml_jax.errors import ConfigError, DataError
 
 
 def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid: Table | None = None) -> Dataset:
-    """Makes equal pairs one, filters, splits, sees to the validation part and reads features.
+    """Tells likes from dislikes, makes equal pairs one, filters, splits, sees to the validation part and reads features.
 
     Args:
         table: all pairs.
@@ -24,12 +24,20 @@ def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid
         DataError: nothing is left, or a part that must not be empty is.
     """
     name = options.split or (whole if table.parts is None else "given")
+    by_cut = name in time_splits.BY_CUT
     try:
+        table = signals.of_kinds(times.with_unit(table, options.time_unit), options.kinds())
+        if by_cut:
+            table, name = time_splits.cut(table, name, options), "given"
+        table, disliked = signals.apply(table, options)
         table = tables.without_repeats(table)
         table = tables.keep_min_degrees(
             table, options.min_user_items or 0, options.min_item_users, repeat=options.filter == "k_core"
         )
-        dataset = splits.split(table, name, options.split_ratio, options.split_seed)
+        ranked = options.cold_items == "rank"
+        dataset = splits.split(table, name, options.split_ratio, options.split_seed, rank_cold_items=ranked)
+        if by_cut and dataset.valid.num_pairs == 0 and (options.valid_from or options.valid_days):
+            raise DataError("no validation pair is of a user with training pairs; check dataset.split and its options.")
     except DataError as error:
         raise DataError(f"{label}: {error}") from error
     if valid is not None:
@@ -41,7 +49,28 @@ def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid
                 f"{label}: no user has enough training items to carve validation pairs from; add validation pairs, "
                 f"raise dataset.valid_fraction (now {options.valid_fraction:g}), or set it to 0 to do without."
             )
+    if options.cold_items == "drop":
+        dataset = _without_cold_items(dataset, label)
+    if disliked is not None:
+        dataset = dislikes.with_dislikes(dataset, disliked, table, name)
     return with_features(dataset, options, (options.user_column, options.item_column))
+
+
+def _without_cold_items(dataset: Dataset, label: str) -> Dataset:
+    """The data set without items that have no training user, and without their held-out pairs."""
+    warm = np.flatnonzero(dataset.train.popularity)
+    if len(warm) == len(dataset.item_ids):
+        return dataset
+    parts = {name: keep_items(getattr(dataset, name), warm) for name in tables.PARTS}
+    lost = {name: getattr(dataset, name).num_pairs - part.num_pairs for name, part in parts.items()}
+    for name, part in parts.items():
+        if part.num_pairs == 0 and lost[name]:
+            raise DataError(f"{label}: dataset.cold_items = 'drop' leaves no {name} pairs; set it to 'rank'.")
+    note = (
+        f"Dropped {len(dataset.item_ids) - len(warm):,} items without a training user ({lost['valid']:,} validation "
+        f"and {lost['test']:,} test pairs)."
+    )
+    return dataset._replace(**parts, item_ids=dataset.item_ids[warm], notes=(*dataset.notes, note))
 
 
 def _with_validation(dataset: Dataset, valid: Table, options: DataOptions) -> Dataset:
@@ -84,7 +113,7 @@ def known_pairs_of(
     """
     table = tables.without_repeats(table)
     users, items = (
-        _rows_among(known, ids)[rows]
+        rows_among(known, ids)[rows]
         for known, ids, rows in ((user_ids, table.user_ids, table.users), (item_ids, table.item_ids, table.items))
     )
     kept, notes = (users >= 0) & (items >= 0), list(table.notes)
@@ -96,9 +125,3 @@ def known_pairs_of(
     if not kept.any():
         raise DataError(f"{label}: no pair is of a user and an item that are in training; check the ids.")
     return from_pairs(users[kept], items[kept], len(user_ids), len(item_ids)), tuple(notes)
-
-
-def _rows_among(known: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Row number of each id among the known ones, ndarray[n] int64; -1 where it is not among them."""
-    row_of = {str(value): row for row, value in enumerate(known.tolist())}
-    return np.array([row_of.get(str(value), -1) for value in ids.tolist()], np.int64)

@@ -11,7 +11,7 @@ from cml_jax.data import matrices
 from cml_jax.data.adjacency import read_adjacency
 from cml_jax.data.part_files import files_of, parts_of
 from cml_jax.data.scanning import Rows, ScannedFile
-from cml_jax.data.tables import Columns, Table, encode, kept_note
+from cml_jax.data.tables import Columns, Table, encode, rating_note
 from cml_jax.data.text_lines import TextLayout
 from cml_jax.errors import DataError
 
@@ -60,7 +60,8 @@ def read_movielens(path: Path, columns: Columns) -> Table:
     if len(files) > 1:
         raise DataError(f"{path}: holds {' and '.join(file.name for file in files)}; give one of the files.")
     layout, names = _MOVIELENS[files[0].name]
-    return _read_files(files, layout, Columns(*names, columns.min_rating, columns.weight))
+    user, item, rating, time = names
+    return _read_files(files, layout, columns._replace(user=user, item=item, rating=rating, time=time))
 
 
 def read_columns(path: Path, columns: Columns, *, suffix: str, layout: TextLayout | None) -> Table:
@@ -94,13 +95,19 @@ def table_of_rows(read: list[Rows], columns: Columns, files: Sequence[Path] = ()
     times = _same_times(files, read) if columns.time is not None else None
     parts = parts_of(files, [len(rows.frame) for rows in read])
     weights = pl.concat([rows.frame["weight"] for rows in read]).to_numpy() if columns.weight is not None else None
-    table = Table(users, items, user_ids, item_ids, times, parts, weights=weights)
+    time_unit = "us" if columns.time is not None and read[0].times_are == "dates" else None
+    table = Table(users, items, user_ids, item_ids, times, parts, weights=weights, time_unit=time_unit)
+    if columns.dislike_rating is not None:
+        table = table._replace(disliked=pl.concat([rows.frame["disliked"] for rows in read]).to_numpy())
+    if columns.kind is not None:
+        kinds, names = encode(pl.concat([rows.frame["kind"] for rows in read]))
+        table = table._replace(kinds=kinds, kind_names=tuple(map(str, names.tolist())))
     num_empty = sum(rows.num_empty for rows in read)
     if num_empty:
         table = table.note(f"Skipped {num_empty:,} empty lines.")
-    if columns.min_rating:
+    if columns.by_rating and columns.rating is not None:
         total = sum(rows.num_lines for rows in read) - num_empty
-        return table.note(kept_note(table, total, columns.rating, columns.min_rating))
+        return table.note(rating_note(table, total, columns.rating, columns))
     return table
 
 

@@ -26,6 +26,7 @@ class SavedDataset(NamedTuple):
         sha256: of the whole data set, see `Dataset.sha256`.
         item_features: as of `Dataset`.
         user_features: likewise.
+        dislikes: as of `Dataset`.
     """
 
     train: Interactions
@@ -35,10 +36,11 @@ class SavedDataset(NamedTuple):
     sha256: str
     item_features: Features | None = None
     user_features: Features | None = None
+    dislikes: Interactions | None = None
 
 
 def save_dataset(path: Path, dataset: Dataset, sha256: str) -> None:
-    """Writes ids, features, training and validation pairs, unless the file holds this data set already.
+    """Writes ids, features, training and validation pairs and dislikes, unless the file holds this data set already.
 
     Args:
         path: the file; what is there is replaced, once the new one is whole.
@@ -56,8 +58,10 @@ def save_dataset(path: Path, dataset: Dataset, sha256: str) -> None:
     arrays: dict[str, Any] = {"sha256": np.frombuffer(sha256.encode(), np.uint8)}
     for name, ids in (("user_ids", dataset.user_ids), ("item_ids", dataset.item_ids)):
         arrays |= packed_ids(name, ids)
-    for name in _PARTS:
-        part: Interactions = getattr(dataset, name)
+    for name in (*_PARTS, "dislikes"):
+        part: Interactions | None = getattr(dataset, name)
+        if part is None:
+            continue
         arrays |= {f"{name}_indptr": part.indptr, f"{name}_items": part.items}
     if dataset.train.weights is not None:
         arrays["train_weights"] = dataset.train.weights
@@ -76,9 +80,13 @@ def load_dataset(path: Path) -> SavedDataset:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             user_ids, item_ids = (unpacked_ids(name, arrays) for name in ("user_ids", "item_ids"))
-            train, valid = (
-                Interactions(arrays[f"{name}_indptr"], arrays[f"{name}_items"], len(item_ids)) for name in _PARTS
+            train, valid, dislikes = (
+                Interactions(arrays[f"{name}_indptr"], arrays[f"{name}_items"], len(item_ids))
+                if name in _PARTS or f"{name}_indptr" in arrays
+                else None
+                for name in (*_PARTS, "dislikes")
             )
+            assert train is not None and valid is not None
             if "train_weights" in arrays:
                 train = train._replace(weights=arrays["train_weights"])
             features = [
@@ -97,13 +105,12 @@ def load_dataset(path: Path) -> SavedDataset:
     weights = train.weights
     if weights is not None and (len(weights) != train.num_pairs or not np.all((weights > 0) & np.isfinite(weights))):
         raise _damaged(path)
-    for part in (train, valid):
+    for part in (train, valid, *([dislikes] if dislikes is not None else [])):
         whole = len(part.indptr) == len(user_ids) + 1 and part.indptr[0] == 0 and part.indptr[-1] == len(part.items)
         if not whole or np.any(part.degrees < 0) or not np.all((part.items >= 0) & (part.items < len(item_ids))):
             raise _damaged(path)
-    return SavedDataset(train, valid, user_ids, item_ids, sha256, *features)
+    return SavedDataset(train, valid, user_ids, item_ids, sha256, *features, dislikes)
 
 
 def _damaged(path: Path) -> DataError:
     return DataError(f"{path}: damaged; delete it and start the run again in its workdir, which writes it anew.")
-

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from cml_jax.data.tables import KEYS, WEIGHT_SENTENCE, WEIGHTS, Columns
+from cml_jax.data.tables import KEYS, WEIGHT_SENTENCE, WEIGHTS, Columns, refuse_negative
 from cml_jax.data.text_lines import TextLayout, count_blank_lines, find_bad_line, is_whole, line_of_row, packed_with
 from cml_jax.errors import DataError
 
@@ -21,7 +21,8 @@ class Rows(NamedTuple):
     """What was read of a file.
 
     Attributes:
-        frame: columns user and item (Categorical) and, where asked for, time and weight (numbers).
+        frame: columns user and item (Categorical) and, where asked for, time and weight (numbers), disliked (bool) and
+            kind (Categorical).
         num_lines: rows of the file, before any was left out.
         num_empty: rows among them without a value in any column, which are skipped.
         times_are: 'numbers', 'dates' or None.
@@ -44,7 +45,7 @@ class ScannedRows:
         self._dtypes = dict(rows.collect_schema())
 
     def read(self, wanted: Columns) -> Rows:
-        """Reads the rows whose rating is at least `min_rating`, all where that is 0.
+        """Reads the rows that are likes or dislikes by their rating, all where ratings do not decide.
 
         Rows are filtered while the file streams by, and raw ids become numbers of a dictionary at once, so memory
         holds the kept rows at some 16 bytes each, and every id once.
@@ -67,6 +68,12 @@ class ScannedRows:
         if wanted.weight is not None:
             weight = self._number("weight", wanted.weight)
             columns["weight"] = pl.when(weight.is_between(*WEIGHTS)).then(weight)
+        if wanted.dislike_rating is not None:
+            columns["disliked"] = wanted.is_dislike(columns["rating"])
+            if wanted.weight is not None:  # that of a dislike has no meaning
+                columns["weight"] = pl.when(columns["disliked"]).then(1.0).otherwise(columns["weight"])
+        if wanted.kind is not None:
+            columns["kind"] = self._id("kind", wanted.kind)
         for name in self._blank:
             names[name] = name
             columns[name] = pl.col(name).is_null().replace(False, None)
@@ -81,15 +88,25 @@ class ScannedRows:
                 .row(0)
             )
             self._check_whole(num_lines)
+            if wanted.rating is not None and not wanted.by_rating:
+                negative = self._rows.select((columns["rating"] < 0).sum()).collect(engine="streaming").item()
+                refuse_negative(self.label, negative, wanted.rating)
             # Rows that cannot be used stay in, to be found and named below.
             usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
-            kept = ~usable | (columns["rating"] >= wanted.min_rating) if wanted.min_rating else pl.lit(True)
+            kept = ~usable | self._by_rating(wanted, columns)
             frame = self._rows.filter(~is_empty & kept).select(**columns).collect(engine="streaming")
             if frame.select(pl.any_horizontal(pl.all().is_null().any())).item():
                 self._refuse_first(names, columns, ~is_empty & ~usable)
         except _UNREADABLE as error:
             raise self._unreadable(error) from error
         return Rows(frame.drop("rating", *self._blank, strict=False), num_lines, num_empty, times_are)
+
+    def _by_rating(self, wanted: Columns, columns: dict[str, pl.Expr]) -> pl.Expr:
+        """Whether rows are likes or dislikes; all are where there are no ratings, or they do not decide."""
+        if "rating" not in columns or not wanted.by_rating:
+            return pl.lit(True)
+        like = wanted.is_like(columns["rating"])
+        return like | columns["disliked"] if wanted.dislike_rating is not None else like
 
     def _id(self, key: str, name: str) -> pl.Expr:
         dtype = self._dtypes[name]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from cml_jax.data import frames, matrices
+from cml_jax.data import frames, matrices, signals
 from cml_jax.data.datasets import check_format
 from cml_jax.data.formats import format_of
 from cml_jax.data.interactions import Dataset, Interactions
@@ -57,9 +57,7 @@ def dataset_of(data: Any, *, valid: Any = None, **options: Any) -> Dataset:
     table = _table(data, how, "data")
     held_out = None
     if valid is not None:
-        held_out = _without_parts(
-            _table(valid, dataclasses.replace(how, time_column=None, weight_column=None), "valid"), "valid"
-        )
+        held_out = _held_out(valid, dataclasses.replace(how, time_column=None, weight_column=None), "valid")
     return prepare(table, how, _label(data, "data"), whole="all", valid=held_out)
 
 
@@ -73,7 +71,7 @@ def known_pairs(
         user_ids: ndarray[U]; the model's raw ids, which are the same as the data's where they are written alike.
         item_ids: ndarray[I]; likewise.
         label: what messages call the data.
-        **options: user_column, item_column, rating_column and min_rating of `DataOptions`.
+        **options: of the columns and of ratings and kinds, of `DataOptions`.
 
     Returns:
         The pairs as row numbers, and notes: how many pairs of how many unknown users and items were left out.
@@ -84,17 +82,19 @@ def known_pairs(
     """
     how = DataOptions(**options)
     how.check()
-    return known_pairs_of(_without_parts(_table(data, how, label), label), user_ids, item_ids, label)
+    return known_pairs_of(_held_out(data, how, label), user_ids, item_ids, label)
 
 
 def _label(data: Any, label: str) -> str:
     return str(Path(data)) if isinstance(data, str | os.PathLike) else label
 
 
-def _without_parts(table: Table, label: str) -> Table:
+def _held_out(data: Any, options: DataOptions, label: str) -> Table:
+    """The likes among data that are no parts of a whole."""
+    table = _table(data, options, label)
     if table.parts is not None:
         raise DataError(f"{label}: comes in parts; give the path of one of the files.")
-    return table
+    return signals.likes_of(table, options, label)
 
 
 def _table(data: Any, options: DataOptions, label: str) -> Table:
@@ -122,7 +122,7 @@ def _of_matrix(data: Any, options: DataOptions, label: str) -> Table:
     columns = options.columns()
     if isinstance(data, Interactions):
         options.check_columns("Interactions", named=False, rated=False)
-        columns = columns._replace(weight=None if data.weights is None else matrices.VALUES)
+        columns = columns._replace(min_rating=None, weight=None if data.weights is None else matrices.VALUES)
         values = np.ones(data.num_pairs, np.int8) if data.weights is None else data.weights
         data = scipy.sparse.csr_array((values, data.items, data.indptr), shape=(data.num_users, data.num_items))
     else:

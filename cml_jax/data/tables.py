@@ -1,6 +1,6 @@
 """Interactions as a table, one row a pair, between the readers and the split; and the filters that work on it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -8,32 +8,60 @@ import polars as pl
 from cml_jax.errors import DataError
 
 PARTS = ("train", "valid", "test")
-KEYS = ("user", "item", "rating", "time", "weight")  # of the columns that can be named
+KEYS = ("user", "item", "rating", "time", "weight", "kind")  # of the columns that can be named
 WEIGHTS = (1e-30, 1e30)  # least and largest weight of a row: sums and quotients are float32 numbers then
 WEIGHT_SENTENCE = "a weight, which is a positive number from 1e-30 to 1e30"
 
 
 class Columns(NamedTuple):
-    """Which columns of a file are read, and from which rating on a row is a pair.
+    """Which columns of a file are read, and by which rating a row is a pair that is liked or disliked.
 
     Attributes:
         user, item: names of the columns of raw ids.
         rating: name of a column of numbers, or None.
         time: name of a column of numbers, dates or date-times, or None.
-        min_rating: rows of a lower rating, or play count, are left out; 0 keeps all.
+        min_rating: least rating, or play count, of a pair; None where ratings do not decide, or `dislike_rating` alone.
         weight: name of a column of positive numbers, or None.
+        kind: name of a column of kinds of interaction, or None.
+        dislike_rating: largest rating of a dislike; None where there are none.
     """
 
     user: str = "user"
     item: str = "item"
     rating: str | None = None
     time: str | None = None
-    min_rating: float = 0.0
+    min_rating: float | None = None
     weight: str | None = None
+    kind: str | None = None
+    dislike_rating: float | None = None
 
     def names(self) -> tuple[str | None, ...]:
         """The names in the order of KEYS."""
-        return self.user, self.item, self.rating, self.time, self.weight
+        return self.user, self.item, self.rating, self.time, self.weight, self.kind
+
+    @property
+    def by_rating(self) -> bool:
+        """Whether ratings decide which rows are pairs."""
+        return self.min_rating is not None or self.dislike_rating is not None
+
+    def is_like(self, rating: Any) -> Any:
+        """Whether ratings, an array or an expression of Polars, are those of likes, where ratings decide."""
+        if self.min_rating is not None:
+            return rating >= self.min_rating
+        return rating > self._above
+
+    def is_dislike(self, rating: Any) -> Any:
+        """Whether ratings, an array or an expression of Polars, are those of dislikes, which there are."""
+        return rating <= self.dislike_rating
+
+    def like_rule(self) -> str:
+        """The ratings of likes, in words."""
+        return f"at least {self.min_rating:g}" if self.min_rating is not None else f"more than {self._above:g}"
+
+    @property
+    def _above(self) -> float:
+        # Without a threshold of likes a negative number may not become one.
+        return max(0.0, self.dislike_rating or 0.0)
 
 
 class Table(NamedTuple):
@@ -48,6 +76,10 @@ class Table(NamedTuple):
         parts: ndarray[n] int8; place in PARTS of the part each pair is given to; None where the split is to be made.
         notes: sentences about what was done, for the log.
         weights: ndarray[n] float64, positive; how much each pair counts in training. None for equal ones.
+        disliked: ndarray[n] bool; pairs that are dislikes. None where all are likes.
+        kinds: ndarray[n] int32; row of each pair's kind in kind_names. None where there are no kinds.
+        kind_names: names of the kinds.
+        time_unit: 'us' for dates, which are microseconds since 1970; None for numbers, until `times.with_unit`.
     """
 
     users: np.ndarray
@@ -58,6 +90,10 @@ class Table(NamedTuple):
     parts: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     weights: np.ndarray | None = None
+    disliked: np.ndarray | None = None
+    kinds: np.ndarray | None = None
+    kind_names: tuple[str, ...] = ()
+    time_unit: str | None = None
 
     @property
     def num_pairs(self) -> int:
@@ -76,8 +112,9 @@ class Table(NamedTuple):
         """The pairs chosen by ndarray[n] bool, and of users and items those that still have a pair."""
         users, user_ids = _compact(self.users[kept], self.user_ids)
         items, item_ids = _compact(self.items[kept], self.item_ids)
-        times, parts, weights = (None if of is None else of[kept] for of in (self.times, self.parts, self.weights))
-        return Table(users, items, user_ids, item_ids, times, parts, self.notes, weights)
+        of_rows = ("times", "parts", "weights", "disliked", "kinds")
+        chosen = {name: None if getattr(self, name) is None else getattr(self, name)[kept] for name in of_rows}
+        return self._replace(users=users, items=items, user_ids=user_ids, item_ids=item_ids, **chosen)
 
 
 def _compact(rows: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -108,9 +145,25 @@ def encode(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return row_of_code[column.to_physical().to_numpy()], ids.gather(order).to_numpy()
 
 
-def kept_note(table: Table, total: int, rating: str | None, min_rating: float) -> str:
-    """Sentence about the rows that are left of `total` by the least rating."""
-    return f"Kept {table.num_pairs:,} of {total:,} pairs with a {rating} of at least {min_rating:g}."
+def rating_note(table: Table, total: int, rating: str | None, columns: Columns) -> str:
+    """Sentence about the rows of `total` that are likes and dislikes by their rating."""
+    if table.disliked is None:
+        return f"Kept {table.num_pairs:,} of {total:,} pairs with a {rating} of {columns.like_rule()}."
+    dislikes = int(table.disliked.sum())
+    return (
+        f"Kept {table.num_pairs - dislikes:,} of {total:,} pairs with a {rating} of {columns.like_rule()}, and "
+        f"{dislikes:,} with one of {columns.dislike_rating:g} or less as dislikes; left out "
+        f"{total - table.num_pairs:,} between."
+    )
+
+
+def refuse_negative(label: str, count: int, rating: str) -> None:
+    """Raises DataError where ratings are negative and no option says what that means."""
+    if count:
+        raise DataError(
+            f"{label}: {count:,} pairs have a negative {rating}, which is no like; set dataset.min_rating, the least "
+            f"{rating} of a like, or dataset.dislike_rating, the largest of a dislike, or leave these pairs out."
+        )
 
 
 def without_repeats(table: Table) -> Table:
@@ -147,7 +200,9 @@ def without_repeats(table: Table) -> Table:
     )
 
 
-def keep_min_degrees(table: Table, min_user_items: int, min_item_users: int, *, repeat: bool) -> Table:
+def keep_min_degrees(
+    table: Table, min_user_items: int, min_item_users: int, *, repeat: bool, training_only: bool = False
+) -> Table:
     """Drops items with few users, then users with few items.
 
     Args:
@@ -155,21 +210,24 @@ def keep_min_degrees(table: Table, min_user_items: int, min_item_users: int, *, 
         min_user_items: users with fewer items are dropped; the paper takes 10, once (Tran et al. 2019, section 4.1).
         min_item_users: items with fewer users are dropped first.
         repeat: until nothing is dropped any more (the k-core), instead of once each.
+        training_only: whether only pairs of the table's training part count, which are what was known at the time.
 
     Raises:
         DataError: nothing is left.
     """
-    if min_user_items <= 1 and min_item_users <= 1:
+    least = 0 if training_only else 1  # every user and item of a table has a pair
+    if min_user_items <= least and min_item_users <= least:
         return table
     rounds, before = 0, table
     while True:
         size = table.num_pairs
-        table = table.where(np.bincount(table.items, minlength=1)[table.items] >= min_item_users)
-        table = table.where(np.bincount(table.users, minlength=1)[table.users] >= min_user_items)
+        table = table.where(_degrees(table, table.items, training_only)[table.items] >= min_item_users)
+        table = table.where(_degrees(table, table.users, training_only)[table.users] >= min_user_items)
         rounds += 1
         if not repeat or table.num_pairs == size:
             break
     rule = f"at least {min_user_items} items a user and {min_item_users} users an item"
+    rule += " in training" if training_only else ""
     if table.num_pairs == 0:
         raise DataError(f"no pair is left by the filter ({rule}); lower dataset.min_user_items or min_item_users.")
     how = f"{rounds} rounds until nothing changed" if repeat else "one pass, items first"
@@ -177,3 +235,14 @@ def keep_min_degrees(table: Table, min_user_items: int, min_item_users: int, *, 
         f"Filter ({rule}; {how}): {table.num_pairs:,} of {before.num_pairs:,} pairs, {len(table.user_ids):,} of "
         f"{len(before.user_ids):,} users, {len(table.item_ids):,} of {len(before.item_ids):,} items are left."
     )
+
+
+def _degrees(table: Table, rows: np.ndarray, training_only: bool) -> np.ndarray:
+    """Number of pairs, or of training pairs, of each of the rows of one kind of id."""
+    return np.bincount(rows[table.parts == 0] if training_only else rows, minlength=rows.max(initial=0) + 1)
+
+
+def rows_among(known: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Row number of each id among the known ones, ndarray[n] int64; -1 where it is not among them."""
+    row_of = {str(value): row for row, value in enumerate(known.tolist())}
+    return np.array([row_of.get(str(value), -1) for value in ids.tolist()], np.int64)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cml_jax.data import overlap
 from cml_jax.data.interactions import Dataset, Interactions, from_pairs
 from cml_jax.data.tables import PARTS, Table
 from cml_jax.errors import DataError
@@ -102,7 +103,9 @@ SPLITS = {
 BY_TIME = ("temporal_user", "temporal_global")
 
 
-def split(table: Table, name: str, ratio: Sequence[int] = (3, 1, 1), seed: int = 0) -> Dataset:
+def split(
+    table: Table, name: str, ratio: Sequence[int] = (3, 1, 1), seed: int = 0, *, rank_cold_items: bool = True
+) -> Dataset:
     """Splits a table, or keeps the parts it was read with.
 
     Args:
@@ -110,6 +113,7 @@ def split(table: Table, name: str, ratio: Sequence[int] = (3, 1, 1), seed: int =
         name: a key of SPLITS, or 'given' for the table's own parts.
         ratio: of train, validation and test, for the splits by ratio.
         seed: of the splits in which chance decides.
+        rank_cold_items: whether items without a training user stay, which is then noted; else the caller drops them.
 
     Returns:
         The data set: users without training pairs are left out, items stay if they have a pair in any part.
@@ -121,7 +125,7 @@ def split(table: Table, name: str, ratio: Sequence[int] = (3, 1, 1), seed: int =
         if table.parts is None:
             known = ", ".join(SPLITS)
             raise DataError(f"dataset.split = 'given' needs files for each part; choose one of {known}.")
-        return to_dataset(table, table.parts)
+        return to_dataset(table, table.parts, rank_cold_items=rank_cold_items)
     if name in BY_TIME and table.times is None:
         raise DataError(f"dataset.split = '{name}' needs times, which the data do not have; name dataset.time_column.")
     parts = SPLITS[name](table, ratio, seed)
@@ -133,15 +137,19 @@ def split(table: Table, name: str, ratio: Sequence[int] = (3, 1, 1), seed: int =
     how = {"ratio": f", {':'.join(map(str, ratio))}, split seed {seed}", "leave_one_out": f", split seed {seed}"}
     if name == "leave_one_out" and table.times is not None:
         how[name] = ", by time"
-    return to_dataset(table.note(f"Split '{name}'{how.get(name, '')}."), parts, with_test=name != "all")
+    table = table.note(f"Split '{name}'{how.get(name, '')}.")
+    return to_dataset(table, parts, with_test=name != "all", rank_cold_items=rank_cold_items)
 
 
-def to_dataset(table: Table, parts: np.ndarray, *, with_test: bool = True) -> Dataset:
+def to_dataset(table: Table, parts: np.ndarray, *, with_test: bool = True, rank_cold_items: bool = True) -> Dataset:
     """Interactions of each part; ndarray[n] of places in PARTS.
 
     Raises:
         DataError: there is no training pair or, unless that is meant, no test pair.
     """
+    found = overlap.measure(table, parts)
+    if found.times is not None:
+        table = table.note(overlap.times_sentence(found.times))
     has_train = np.bincount(table.users[parts == 0], minlength=len(table.user_ids)) > 0
     strangers = ~has_train[table.users]
     if strangers.any():
@@ -157,13 +165,15 @@ def to_dataset(table: Table, parts: np.ndarray, *, with_test: bool = True) -> Da
         interactions[0] = from_pairs(users, items, num_users, num_items, weights)
     for name, part in zip(PARTS, interactions, strict=True):
         if part.num_pairs == 0 and (name == "train" or (name == "test" and with_test)):
-            raise DataError(f"the split leaves no {name} pairs; check dataset.split and dataset.split_ratio.")
+            raise DataError(
+                f"the split leaves no {name} pairs of users with training pairs; check dataset.split and its options."
+            )
     new = int(np.sum(interactions[0].popularity == 0))
-    if new:
+    if new and rank_cold_items:
         table = table.note(
             f"{new:,} items have no training user: no sampler that goes by popularity draws them, but they are ranked."
         )
-    return Dataset(*interactions, user_ids=table.user_ids, item_ids=table.item_ids, notes=table.notes)
+    return Dataset(*interactions, user_ids=table.user_ids, item_ids=table.item_ids, notes=table.notes, overlap=found)
 
 
 def carve_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:

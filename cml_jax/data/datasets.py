@@ -11,6 +11,7 @@ from cml_jax.data.options import FILTERS, SPLITS, DataOptions, unknown_choice
 from cml_jax.data.preparation import prepare
 from cml_jax.data.readers import NAMED_COLUMNS, READERS, WEIGHT_OF, read
 from cml_jax.errors import ConfigError
+from cml_jax.options import field_names
 
 __all__ = ["FILTERS", "GENERATED", "READERS", "RECIPES", "SPLITS", "check_format", "load", "resolve"]
 
@@ -74,11 +75,13 @@ def load(name: str, path: str | None = None, format: str | None = None, **option
 
 
 def _generated(name: str, format: str | None, options: DataOptions) -> Dataset:
-    # A threshold of 0 leaves everything there is; any other needs ratings.
-    rated = options.min_rating not in (None, 0) or options.dislike_rating is not None
-    filters = (rated, options.min_user_items, options.min_item_users, options.filter != "once")
-    split = options.split or tuple(options.split_ratio) != DataOptions().split_ratio
-    if any(options.named().values()) or any(filters) or format or split:
+    # A threshold of 0 leaves everything there is.
+    default, free = DataOptions(), ("split_seed", "valid_fraction")
+    same = {"split_ratio": tuple(options.split_ratio) == default.split_ratio} | dict.fromkeys(free, True)
+    for key in ("min_rating", "min_user_items"):
+        same[key] = not getattr(options, key)
+    changed = [n for n in field_names(DataOptions) if not same.get(n, getattr(options, n) == getattr(default, n))]
+    if changed or format:
         raise ConfigError(
             f"dataset.name = '{name}' is generated with its split: leave out the other keys of dataset, or set "
             f"dataset.path."

@@ -11,7 +11,7 @@ from cml_jax.errors import ConfigError, DataError
 
 
 def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid: Table | None = None) -> Dataset:
-    """Tells likes from dislikes, makes equal pairs one, filters, splits, sees to the validation part and reads features.
+    """Tells likes from dislikes, makes pairs unique, filters, splits, sees to the validation part and reads features.
 
     Args:
         table: all pairs.
@@ -32,7 +32,11 @@ def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid
         table, disliked = signals.apply(table, options)
         table = tables.without_repeats(table)
         table = tables.keep_min_degrees(
-            table, options.min_user_items or 0, options.min_item_users, repeat=options.filter == "k_core"
+            table,
+            options.min_user_items or 0,
+            options.min_item_users,
+            repeat=options.filter == "k_core",
+            training_only=by_cut,
         )
         ranked = options.cold_items == "rank"
         dataset = splits.split(table, name, options.split_ratio, options.split_seed, rank_cold_items=ranked)

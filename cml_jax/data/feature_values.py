@@ -102,13 +102,13 @@ def _multi_hot(cells: Cells, separator: str | None) -> tuple[Feature, str]:
     if not series.dtype.is_nested():
         separator = separator or _SETS
         by = f" between {separator!r}"
-        series = _text(cells).str.split(separator)
+        series = _text(cells).str.split(separator).list.eval(pl.element().str.strip_chars(" \t"))
     elif not isinstance(series.dtype, pl.List | pl.Array) or _inner(series.dtype).is_nested():
         raise DataError(f"{cells.label}: column '{series.name}' is of type {series.dtype}; a multi_hot one has lists.")
     if isinstance(series.dtype, pl.Array):
         series = series.arr.to_list()
     one = pl.DataFrame({"row": np.arange(len(series), dtype=np.int64), "value": series}).explode("value")
-    one = one.with_columns(pl.col("value").cast(pl.String).str.strip_chars())
+    one = one.with_columns(pl.col("value").cast(pl.String))
     one = one.filter(pl.col("value").is_not_null() & (pl.col("value") != ""))
     once = one.unique(maintain_order=True)
     codes, vocabulary = encode(once["value"].cast(pl.Categorical))

@@ -58,7 +58,9 @@ def test_values_by_kind_in_the_order_of_raw_ids():
 
 
 def test_what_was_read_guessed_and_left_out_is_said():
-    dataset = dataset_of(PAIRS, valid_fraction=0, item_features=ITEMS[:3], item_feature_columns=("year", "seen:numeric"))
+    dataset = dataset_of(
+        PAIRS, valid_fraction=0, item_features=ITEMS[:3], item_feature_columns=("year", "seen:numeric")
+    )
     assert dataset.notes[-3:] == (
         "item_features: features of items by column 'item': year numeric (1990 to 2000; kind guessed), seen numeric "
         "(0 to 1).",
@@ -126,7 +128,7 @@ def test_text_that_is_no_number_is_named_where_numbers_are_asked_for():
     with pytest.raises(DataError, match=r"row 3: column 'year' = 'soon' is not a finite number; .* as categorical"):
         read(frame, item_feature_columns=("year:numeric",))
     assert read(frame).column("year").kind == "categorical"
-    with pytest.raises(DataError, match="row 2: column 'year' = '1990' has 1 numbers, the first has 0|soon"):
+    with pytest.raises(DataError, match=r"row 3: column .year. = .soon. is not a vector"):
         read(frame, item_feature_columns=("year:vector",))
 
 
@@ -322,6 +324,6 @@ def test_any_text_and_number_comes_back(rows):
     order = [2, 0, 1]
     names = [str(title.vocabulary[code]) if code >= 0 else "" for code in title.values]
     assert names == [titles[row] for row in order]
-    stripped = [[value.strip() for value in lists[row] if value.strip()] for row in order]
-    assert [[str(value) for value in row] for row in sets(genres)] == [list(dict.fromkeys(row)) for row in stripped]
+    once = [list(dict.fromkeys(filter(None, lists[row]))) for row in order]
+    assert [[str(value) for value in row] for row in sets(genres)] == once
     assert np.array_equal(number.values, [numbers[row] for row in order], equal_nan=True)

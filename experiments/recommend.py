@@ -25,7 +25,7 @@ from cml_jax.data.interactions import Interactions, from_pairs, keep_users, noth
 from cml_jax.data.readers import Columns, read_columns
 from cml_jax.data.text_lines import TextLayout
 from cml_jax.errors import DataError, UserError
-from cml_jax.serving import ann, export
+from cml_jax.serving import ann, export, feature_columns
 from cml_jax.serving.raw_ids import RawIds
 from cml_jax.serving.recommender import Recommender
 from experiments import cli, table_files
@@ -53,6 +53,9 @@ _EXCLUDE_SEEN = flags.DEFINE_boolean(
 )
 _ALLOW = flags.DEFINE_string("allow", None, "File of raw ids of the only items to list, one a line.", flag_values=FLAGS)
 _DENY = flags.DEFINE_string("deny", None, "File of raw ids of items not to list, one a line.", flag_values=FLAGS)
+_WITH_FEATURES = flags.DEFINE_list(
+    "with_features", None, "Features of the listed items, or users, as more columns.", flag_values=FLAGS
+)
 _UNKNOWN = flags.DEFINE_enum(
     "unknown", "refuse", ["refuse", "skip"], "What is done with ids that are unknown.", flag_values=FLAGS
 )
@@ -80,18 +83,18 @@ def main() -> None:
         how = ann.Hnsw(_M.value, _CONSTRUCTION.value, _SEARCH.value)
         print(export.export(model, Path(_EXPORT.value), how))
     elif _SIMILAR_ITEMS.value is not None:
-        _hand_out(iter([model.similar_items(_SIMILAR_ITEMS.value, _K.value)]), 1)
+        _hand_out(_shown(model, iter([model.similar_items(_SIMILAR_ITEMS.value, _K.value)])), 1)
     elif _SIMILAR_USERS.value is not None:
-        _hand_out(iter([model.similar_users(_SIMILAR_USERS.value, _K.value)]), 1)
+        _hand_out(_shown(model, iter([model.similar_users(_SIMILAR_USERS.value, _K.value)]), "user"), 1)
     elif _HISTORY.value is not None:
         names, histories = _read_history(Path(_HISTORY.value), model.item_ids)
         _check_printable(len(names))
-        _hand_out(_new_users(model, names, histories), len(names))
+        _hand_out(_shown(model, _new_users(model, names, histories)), len(names))
     else:
         users = _chosen_users(model.user_ids)
         _check_printable(len(users))
         lists = model.recommend_in_blocks(users, _K.value, exclude_seen=_EXCLUDE_SEEN.value, **_limits(model.item_ids))
-        _hand_out(lists, len(users))
+        _hand_out(_shown(model, lists), len(users))
 
 
 def _check_flags() -> None:
@@ -100,7 +103,7 @@ def _check_flags() -> None:
     if len(given) > 1:
         raise UserError(f"--{given[0]} and --{given[1]} do not go together; give one of them.")
     task = given[0] if given else "users"
-    without_effect = ["hnsw_m", "hnsw_ef_construction", "hnsw_ef_search"] if task != "export" else ["k"]
+    without_effect = ["hnsw_m", "hnsw_ef_construction", "hnsw_ef_search"] if task != "export" else ["k", "with_features"]
     if task in _NO_LISTS:
         without_effect += ["allow", "deny", "exclude_seen", "unknown"]
     for name in without_effect:
@@ -204,6 +207,15 @@ def _new_users(model: Recommender, names: list[str], histories: Interactions) ->
         seen = some if _EXCLUDE_SEEN.value else nothing(len(here), len(model.item_ids))
         points = model.fold_in_all(some)
         yield from model.recommend_points([names[row] for row in here], points, seen, _K.value, **limits)
+
+
+def _shown(model: Recommender, tables: Iterator[pl.DataFrame], kind: str = "item") -> Iterator[pl.DataFrame]:
+    """The tables, with the features that are asked for."""
+    names = _WITH_FEATURES.value
+    if names is None:
+        return tables
+    feature_columns.check_names(model.item_features if kind == "item" else model.user_features, names, kind)
+    return (model.with_features(table, *names) for table in tables)
 
 
 def _hand_out(tables: Iterator[pl.DataFrame], num_users: int) -> None:

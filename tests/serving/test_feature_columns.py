@@ -5,6 +5,7 @@ import pytest
 
 import cml_jax
 from cml_jax.errors import UserError
+from experiments import recommend
 
 PAIRS = {"user": ["ann", "ann", "bob", "cid", "cid"], "item": ["a", "b", "b", "a", "c"]}
 ITEMS = {
@@ -90,3 +91,31 @@ def test_a_model_without_features_or_a_column_of_that_name(model):
 def test_errors_name_keywords():
     with pytest.raises(UserError, match=r"^item_feature_columns has no effect without item_features"):
         cml_jax.fit(PAIRS, item_feature_columns=("a",), progress=False)
+
+
+def test_the_command_lists_features(model, tmp_path, monkeypatch):
+    model.save(tmp_path / "model")
+    recommend.FLAGS.mark_as_parsed()
+
+    def run(**values):
+        with monkeypatch.context() as patch:
+            for name, value in (
+                {"workdir": str(tmp_path / "model"), "with_features": ["title", "tags"]} | values
+            ).items():
+                patch.setattr(recommend.FLAGS[name], "value", value)
+            recommend.main()
+
+    run(output=str(tmp_path / "lists.csv"), k=3)
+    written = pl.read_csv(tmp_path / "lists.csv")
+    assert written.columns == ["user", "rank", "item", "score", "title", "tags"]
+    assert set(written.filter(pl.col("item") == "c").select("title", "tags").rows()) == {("Cid's", "x|y")}
+    run(similar_users="ann", with_features=["age"], output=str(tmp_path / "near.csv"))
+    assert pl.read_csv(tmp_path / "near.csv").filter(pl.col("user") == "cid")["age"].to_list() == [5.0]
+    for values, sentence in (
+        ({"with_features": ["age"]}, "no feature is named 'age'"),
+        ({"similar_users": "ann"}, "no feature is named 'title'"),
+        ({"export": "x"}, "--with_features has no effect with --export"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            run(**({"output": str(tmp_path / "no.csv")} | values if "export" not in values else values))
+    assert not (tmp_path / "no.csv").exists()

@@ -11,7 +11,7 @@ from cml_jax.data.options import FILTERS, SPLITS, DataOptions, unknown_choice
 from cml_jax.data.preparation import prepare
 from cml_jax.data.readers import NAMED_COLUMNS, READERS, WEIGHT_OF, read
 from cml_jax.errors import ConfigError
-from cml_jax.options import field_names
+from cml_jax.options import declared
 
 __all__ = ["FILTERS", "GENERATED", "READERS", "RECIPES", "SPLITS", "check_format", "load", "resolve"]
 
@@ -76,12 +76,10 @@ def load(name: str, path: str | None = None, format: str | None = None, **option
 
 def _generated(name: str, format: str | None, options: DataOptions) -> Dataset:
     # A threshold of 0 leaves everything there is.
-    default, free = DataOptions(), ("split_seed", "valid_fraction")
-    same = {"split_ratio": tuple(options.split_ratio) == default.split_ratio} | dict.fromkeys(free, True)
-    for key in ("min_rating", "min_user_items"):
-        same[key] = not getattr(options, key)
-    changed = [n for n in field_names(DataOptions) if not same.get(n, getattr(options, n) == getattr(default, n))]
-    if changed or format:
+    allowed = {"min_rating": (None, 0), "min_user_items": (None, 0), "split_ratio": ((3, 1, 1), [3, 1, 1])}
+    given = {o.name: (getattr(options, o.name), allowed.get(o.name, (o.default,))) for o in declared(DataOptions)}
+    changed = [name for name, (value, ineffective) in given.items() if value not in ineffective]
+    if format or set(changed) - {"split_seed", "valid_fraction"}:
         raise ConfigError(
             f"dataset.name = '{name}' is generated with its split: leave out the other keys of dataset, or set "
             f"dataset.path."

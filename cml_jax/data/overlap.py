@@ -80,8 +80,9 @@ def measure(table: Table, parts: np.ndarray) -> Overlap:
         distinct = [np.unique(of[parts == place]) for of in (table.users, table.items, keys)]
         known = [int(np.isin(of, train).sum()) for of, train in zip(distinct, in_train, strict=True)]
         found.append(PartOverlap(PARTS[place], Counts(*map(len, distinct)), Counts(*known)))
-    has_times = table.times is not None and 2 in held_out and np.any(parts == 0)
-    return Overlap(tuple(found), _of_times(table, table.times, parts) if has_times else None)
+    if table.times is None or 2 not in held_out or not np.any(parts == 0):
+        return Overlap(tuple(found), None)
+    return Overlap(tuple(found), _of_times(table, table.times, parts))
 
 
 def _of_times(table: Table, times: np.ndarray, parts: np.ndarray) -> TimeOverlap:

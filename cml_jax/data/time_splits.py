@@ -155,7 +155,7 @@ def _by_days(times: np.ndarray, unit: str | None, options: TimeOptions) -> _Cuts
 
 def _after(moment: np.number) -> float | int:
     """The first moment after one, in the type of the times."""
-    return moment.item() + 1 if moment.dtype.kind in "iu" else np.nextafter(moment, np.inf).item()
+    return int(moment) + 1 if moment.dtype.kind in "iu" else float(np.nextafter(moment, np.inf))
 
 
 def _refuse_empty(times: np.ndarray, unit: str | None, parts: np.ndarray, split: str, options: TimeOptions) -> None:

@@ -59,9 +59,9 @@ def _told(first: float, last: float) -> str:
     return STEPS
 
 
-def written(time: float | np.number, unit: str | None) -> str:
+def written(time: float | np.integer | np.floating, unit: str | None) -> str:
     """A time as a date in UTC where its unit is known and the year has four digits, else as a number."""
-    number = time.item() if isinstance(time, np.number) else time
+    number: float | int = time.item() if isinstance(time, np.integer | np.floating) else time
     if unit in PER_SECOND:
         micros = number * (10**6 // PER_SECOND[unit]) if PER_SECOND[unit] <= 10**6 else number // 10**3
         try:

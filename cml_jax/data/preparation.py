@@ -26,7 +26,8 @@ def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid
     name = options.split or (whole if table.parts is None else "given")
     by_cut = name in time_splits.BY_CUT
     try:
-        table = signals.of_kinds(times.with_unit(table, options.time_unit), options.kinds())
+        table, unit_notes = times.with_unit(table, options.time_unit)
+        table = signals.of_kinds(table, options.kinds())
         if by_cut:
             table, name = time_splits.cut(table, name, options), "given"
         table, disliked = signals.apply(table, options)
@@ -44,6 +45,7 @@ def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid
             raise DataError("no validation pair is of a user with training pairs; check dataset.split and its options.")
     except DataError as error:
         raise DataError(f"{label}: {error}") from error
+    dataset = dataset._replace(notes=(*dataset.notes, *unit_notes))
     if valid is not None:
         dataset = _with_validation(dataset, valid, options)
     elif dataset.valid.num_pairs == 0 and options.valid_fraction > 0:

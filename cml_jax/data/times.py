@@ -17,12 +17,15 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 _PLAUSIBLE = tuple((datetime.datetime(year, 1, 1) - _EPOCH).total_seconds() for year in (1975, 2100))
 
 
-def with_unit(table: Table, chosen: str | None) -> Table:
-    """The table with the unit of its times, which are dates, of a chosen unit, or told by their size; and a note.
+def with_unit(table: Table, chosen: str | None) -> tuple[Table, tuple[str, ...]]:
+    """The table with the unit of its times, which are dates, of a chosen unit, or told by their size.
 
     Args:
         table: of which `time_unit` is None where the times are numbers.
         chosen: one of UNITS, or None.
+
+    Returns:
+        The table, and sentences about what was guessed.
 
     Raises:
         DataError: a unit is chosen for data without times, or for dates.
@@ -30,25 +33,27 @@ def with_unit(table: Table, chosen: str | None) -> Table:
     if table.times is None or table.num_pairs == 0:
         if chosen is not None and table.times is None:
             raise DataError(f"dataset.time_unit = '{chosen}' has no effect: no times are read; leave it out.")
-        return table
+        return table, ()
     if table.time_unit is not None:
         if chosen not in (None, table.time_unit):
             raise DataError(f"dataset.time_unit = '{chosen}' does not fit times that are dates; leave it out.")
-        return table
+        return table, ()
     if chosen is not None:
-        return table._replace(time_unit=chosen)
+        return table._replace(time_unit=chosen), ()
     first, last = table.times.min(), table.times.max()
     unit = _told(float(first), float(last))
     table = table._replace(time_unit=unit)
     if unit == STEPS:
-        return table.note(
+        sentence = (
             f"Times from {first:g} to {last:g} are taken for an order only; if they count from 1970, say the unit by "
             f"dataset.time_unit = {' | '.join(PER_SECOND)}."
         )
-    return table.note(
-        f"Times are taken for {NAMES[unit]} since 1970, from {written(first, unit)} to {written(last, unit)}; if they "
-        f"are not, set dataset.time_unit."
-    )
+    else:
+        sentence = (
+            f"Times are taken for {NAMES[unit]} since 1970, from {written(first, unit)} to {written(last, unit)}; if "
+            f"they are not, set dataset.time_unit."
+        )
+    return table, (sentence,)
 
 
 def _told(first: float, last: float) -> str:

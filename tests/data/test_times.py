@@ -18,9 +18,8 @@ def timed(values, unit=None):
 @pytest.mark.parametrize("kind", [np.int64, np.float64])
 def test_unit_is_told_by_the_size_of_numbers_and_said(unit, per_second, kind):
     first, last = (kind(int(moment.timestamp()) * per_second) for moment in (MOMENT.replace(year=1976), MOMENT))
-    table = times.with_unit(timed(np.array([first, last])), None)
+    table, (note,) = times.with_unit(timed(np.array([first, last])), None)
     assert table.time_unit == unit
-    (note,) = table.notes
     assert note.startswith(
         f"Times are taken for {times.NAMES[unit]} since 1970, from 1976-03-04 05:06:07 to 2021-03-04"
     )
@@ -40,13 +39,14 @@ def test_unit_is_told_by_the_size_of_numbers_and_said(unit, per_second, kind):
 )
 def test_numbers_that_are_no_plausible_times_are_an_order_only(values):
     """Among them dates written as digits, and times of which one is 0, which stands for a missing one."""
-    table = times.with_unit(timed(values), None)
-    assert table.time_unit == "steps" and "dataset.time_unit = s | ms | us | ns" in table.notes[0]
+    table, (note,) = times.with_unit(timed(values), None)
+    assert table.time_unit == "steps" and "dataset.time_unit = s | ms | us | ns" in note
 
 
 def test_a_chosen_unit_counts_and_is_refused_for_dates_and_without_times():
-    assert times.with_unit(timed([0, 40]), "s").time_unit == "s"
-    assert times.with_unit(timed([10**15, 10**15 + 1], "us"), None).notes == ()
+    table, notes = times.with_unit(timed([0, 40]), "s")
+    assert table.time_unit == "s" and notes == ()
+    assert times.with_unit(timed([10**15, 10**15 + 1], "us"), None)[1] == ()
     with pytest.raises(DataError, match=r"time_unit = 's' does not fit times that are dates"):
         times.with_unit(timed([10**15, 10**15 + 1], "us"), "s")
     with pytest.raises(DataError, match=r"time_unit = 'ms' has no effect: no times are read"):

@@ -1,12 +1,16 @@
-"""Batches of positives: every training pair once a pass."""
+"""Batches: training pairs in the order of a pass, by weight if wanted, and dislikes of their users."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from cml_jax import draws
-from cml_jax.types import Array, DeviceInteractions
+from cml_jax import csr, draws
+from cml_jax.data.interactions import Interactions
+from cml_jax.strategies import Options
+from cml_jax.types import Array, DeviceInteractions, Dislikes, Shares
+
+_STARTS = 2**32 - 1  # a number that no pass has, for the keys of the points where passes start
 
 
 class Positives(NamedTuple):
@@ -25,13 +29,28 @@ class Positives(NamedTuple):
     weights: Array | None
 
 
+def to_device(train: Interactions, dislikes: Interactions | None, options: Options) -> DeviceInteractions:
+    """Copies to the default device what a step of these options reads of the training pairs and the dislikes."""
+    data = train.to_device(draw_by_weight=options.batch.weight_use == "draw")
+    if dislikes is None or options.objective.num_dislikes == 0:
+        return data
+    return data.replace(
+        dislikes=Dislikes(jnp.asarray(dislikes.indptr, jnp.int32), jnp.asarray(dislikes.items, jnp.int32))
+    )
+
+
 def steps_per_pass(num_pairs: int, batch_size: int) -> int:
-    """Steps that see every training pair once; the last batch of a pass may be partly masked."""
+    """Steps that see as many pairs as there are; the last batch of a pass may be partly masked."""
     return -(-num_pairs // batch_size)
 
 
 def positives(key: Array, step: Array, data: DeviceInteractions, batch_size: int) -> Positives:
-    """The batch of training pairs of a step; every pass goes through all pairs once, in an order of its own.
+    """The batch of training pairs of a step; every pass has n slots in an order of its own, one for each of n pairs.
+
+    Where pairs have shares by weight, systematic sampling (Madow and Madow 1944) fills the slots: one uniform number U a
+    pass, and slot k goes to the pair whose share holds the point k + U. A pair of weight w is then seen n w / W times a
+    pass on average and never more than one time off, W being the sum of all weights. Pairs of equal weight have a slot
+    each, as without.
 
     Args:
         key: PRNG key of the run, the same at every step.
@@ -42,6 +61,60 @@ def positives(key: Array, step: Array, data: DeviceInteractions, batch_size: int
     per_pass = steps_per_pass(data.num_pairs, batch_size)
     place = (step % per_pass) * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
     valid = place < data.num_pairs
-    pair = draws.permute(jax.random.fold_in(key, step // per_pass), jnp.where(valid, place, 0), data.num_pairs)
+    number = step // per_pass
+    pair = draws.permute(jax.random.fold_in(key, number), jnp.where(valid, place, 0), data.num_pairs)
+    if data.shares is not None:
+        start = jax.random.bits(jax.random.fold_in(jax.random.fold_in(key, _STARTS), number), (), jnp.uint32)
+        pair = holders(data.shares, pair, (start >> 1).astype(jnp.int32))
     weights = None if data.weights is None else data.weights[pair]
     return Positives(data.users[pair], data.items[pair], valid, weights)
+
+
+def holders(shares: Shares, slots: Array, start: Array) -> Array:
+    """The pairs whose shares hold points of slots.
+
+    Args:
+        shares: of n pairs.
+        slots: Array[...] int32 in [0, n).
+        start: int32 scalar; where in its slot each point is, in units of 2^-31.
+
+    Returns:
+        Array[...] int32 in [0, n).
+    """
+    num_pairs = shares.whole.shape[0]
+
+    def ends_before(pair):
+        whole = shares.whole[pair]
+        return (whole < slots) | ((whole == slots) & (shares.rest[pair] <= start))
+
+    return csr.bisect(jnp.zeros_like(slots), jnp.full_like(slots, num_pairs), num_pairs, ends_before)
+
+
+def with_dislikes(
+    key: Array, dislikes: Dislikes, users: Array, filled: Array, others: Array, valid: Array, count: int
+) -> tuple[Array, Array]:
+    """Adds dislikes of their users, drawn uniformly with replacement, to the negatives of pairs.
+
+    Args:
+        key: PRNG key, consumed.
+        dislikes: of all users.
+        users: Array[B] int32.
+        filled: Array[B] bool; pairs that there are.
+        others: Array[B, N] int32, or Array[C] where pairs share them.
+        valid: Array[B, N] or Array[B, C] bool.
+        count: H, of each pair.
+
+    Returns:
+        others Array[B, N + H] or Array[C + B H] and valid Array[B, N + H] or Array[B, C + B H], in which a pair's own
+        dislikes alone are valid for it, and none where its user has none.
+    """
+    start, num_pairs = dislikes.indptr[users], users.shape[0]
+    degree = dislikes.indptr[users + 1] - start
+    place = jax.random.randint(key, (num_pairs, count), 0, jnp.maximum(degree, 1)[:, None])
+    drawn = dislikes.items[jnp.minimum(start[:, None] + place, dislikes.items.shape[0] - 1)]
+    has = jnp.broadcast_to((filled & (degree > 0))[:, None], drawn.shape)
+    if others.ndim == 2:
+        return jnp.concatenate([others, drawn], axis=1), jnp.concatenate([valid, has], axis=1)
+    own = jnp.eye(num_pairs, dtype=bool)[:, :, None] & has[None, :, :]
+    own = own.reshape(num_pairs, num_pairs * count)
+    return jnp.concatenate([others, drawn.ravel()]), jnp.concatenate([valid, own], axis=1)

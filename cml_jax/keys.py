@@ -9,6 +9,7 @@ from cml_jax.losses import LOSSES, SIMILARITIES
 from cml_jax.models import MODELS
 from cml_jax.optimizers import OptimizerOptions
 from cml_jax.options import (
+    AT_LEAST_0,
     AT_LEAST_1,
     Effect,
     FromData,
@@ -25,6 +26,7 @@ from cml_jax.samplers import SAMPLERS
 from cml_jax.samplers.stage1 import takes_negatives
 
 LOSS_REDUCTIONS = ("mean", "sum")
+WEIGHT_USES = ("loss", "draw")
 
 
 @options
@@ -37,6 +39,11 @@ class BatchOptions(StrategyOptions):
         AT_LEAST_1,
         from_data=FromData(defaults.batch_size, without=256),
     )
+    weight_use: str = static(
+        "loss",
+        "what weights of pairs do: loss (factors of their losses) | draw (how often a pass has them)",
+        one_of(WEIGHT_USES),
+    )
 
 
 @options
@@ -48,6 +55,9 @@ class ObjectiveOptions(StrategyOptions):
         "N, negatives of a pair; of the triplet loss the closest counts, of bpr the mean",
         AT_LEAST_1,
         Effect(takes_negatives, "a loss that takes negatives"),
+    )
+    num_dislikes: int = static(
+        1, "H, dislikes of its user that a pair has as negatives besides, where the data have any; 0: none", AT_LEAST_0
     )
     loss_reduction: str = static("mean", "mean | sum, over the batch", one_of(LOSS_REDUCTIONS))
 

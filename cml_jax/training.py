@@ -37,7 +37,7 @@ def _init_state(options: Options, data: DeviceInteractions, seed: Array | int) -
     model, sampler = options.make_model(), options.make_sampler(data)
     params = model.init(_stream(seed, 0), data)
     params = params._replace(tables={name: _filled_up(table, options) for name, table in params.tables.items()})
-    optimizers = _optimizers(options, model, params, jnp.int32(0))
+    optimizers = table_optimizers(options, model, params, jnp.int32(0))
     return TrainState(
         step=jnp.int32(0),
         seed=jnp.asarray(seed, jnp.int32),
@@ -69,7 +69,7 @@ def make_step(options: Options) -> Callable[[TrainState, DeviceInteractions], tu
         batch, sampler_state = draw_batch(options, model, sampler, data, state, snapshot)
         lookups, params = model.lookups(batch, data), state.params
 
-        optimizers = _optimizers(options, model, params, state.step)
+        optimizers = table_optimizers(options, model, params, state.step)
         ids, counted = _of_tables(lookups, "ids"), _of_tables(lookups, "counted")
         reads = {name: optimizers[name].read(ids[name], state.opt_state[name], params.tables[name]) for name in ids}
         rows = {table: read.values for table, read in reads.items()}
@@ -122,7 +122,7 @@ def draw_batch(
     state: TrainState,
     snapshot: Array | None = None,
 ) -> tuple[Batch, PyTree]:
-    """The positives of a step, and the negatives or the candidates that the sampler draws for them.
+    """The positives of a step, the negatives or the candidates that the sampler draws for them, and dislikes.
 
     Args:
         options: of the step.
@@ -148,6 +148,11 @@ def draw_batch(
         negatives, sampler_state = sampler.sample(key, state.sampler_state, points, users, positives)
         others, trained = negatives.ids, filled & negatives.valid
         valid = jnp.broadcast_to(trained[:, None], others.shape)
+    count = options.objective.num_dislikes
+    if data.dislikes is not None and count:
+        key = jax.random.fold_in(_stream(state.seed, 3), state.step)
+        others, valid = batches.with_dislikes(key, data.dislikes, users, filled, others, valid, count)
+        trained = jnp.any(valid, axis=1)
     no_negative = jnp.sum(filled & ~trained, dtype=jnp.int32)
     return Batch(users, positives, others, trained, valid, no_negative, weights), sampler_state
 
@@ -214,7 +219,8 @@ def _constraint(model: Model, table: str) -> Constraint:
     return model.constraints.get(table, Constraint())
 
 
-def _optimizers(options: Options, model: Model, params: Params, step: Array) -> Optimizers:
+def table_optimizers(options: Options, model: Model, params: Params, step: Array) -> Optimizers:
+    """The optimizer of each table at a step."""
     return {
         name: table_optimizer(options.optimizer, step, _constraint(model, name).project, options.num_shards)
         for name in params.tables
@@ -229,7 +235,7 @@ def evaluation_params(state: TrainState, options: Options) -> Params:
     steps with a window of `average_steps`, and until then the live ones: what draws and batches add to the rows is
     averaged away, at a learning rate that still makes progress.
     """
-    live = _flushed(state, _optimizers(options, options.make_model(), state.params, state.step))
+    live = _flushed(state, table_optimizers(options, options.make_model(), state.params, state.step))
     if state.average is None:
         return live
     return jax.tree.map(lambda a, b: jnp.where(state.step < AVERAGE_EVERY, a, b), live, state.average)
@@ -275,5 +281,5 @@ def run_steps(
 
 
 def _stream(seed: Array | int, number: int) -> Array:
-    """The key of one of the run's independent streams: 0 initialisation, 1 order of the pairs, 2 negatives."""
+    """The key of a stream of draws: 0 initialisation, 1 order of the pairs, 2 negatives, 3 dislikes."""
     return jax.random.fold_in(jax.random.key(seed), number)

@@ -39,6 +39,32 @@ class Params(NamedTuple):
     dense: PyTree = ()
 
 
+class Shares(NamedTuple):
+    """Where the pairs' shares of a pass end, pair after pair; the share of a pair of weight w is n w / W slots.
+
+    Two numbers are exact for more slots than float32 can tell apart.
+
+    Attributes:
+        whole: Array[n] int32; whole slots, the last being n.
+        rest: Array[n] int32; part of a slot beyond, in units of 2^-31.
+    """
+
+    whole: Array
+    rest: Array
+
+
+class Dislikes(NamedTuple):
+    """Items that users dislike, as CSR.
+
+    Attributes:
+        indptr: Array[U + 1] int32.
+        items: Array[m] int32; those of user u are items[indptr[u]:indptr[u + 1]].
+    """
+
+    indptr: Array
+    items: Array
+
+
 @struct.dataclass
 class DeviceInteractions:
     """Training interactions on the device, as CSR; built by `Interactions.to_device`.
@@ -50,6 +76,8 @@ class DeviceInteractions:
       popularity: Array[I] float32; number of training users of each item.
       max_degree: largest number of items of one user; static, it bounds the binary search in a row.
       weights: Array[nnz] float32; factor of each pair's loss, 1 on average. None for 1 each.
+      shares: of a pass, by weight; None where a pass has every pair once.
+      dislikes: items that are negatives of their users besides those drawn; None for none.
     """
 
     indptr: Array
@@ -58,6 +86,8 @@ class DeviceInteractions:
     popularity: Array
     max_degree: int = struct.field(pytree_node=False)
     weights: Array | None = None
+    shares: Shares | None = None
+    dislikes: Dislikes | None = None
 
     @property
     def num_users(self) -> int:
@@ -81,9 +111,10 @@ class Batch(NamedTuple):
     Attributes:
         users: Array[B] int32.
         positives: Array[B] int32.
-        others: the negatives of each pair, Array[B, N] int32, or the candidates that all pairs share, Array[C] int32.
+        others: the negatives of each pair, Array[B, N] int32, or the candidates that all pairs share, Array[C] int32;
+            with H dislikes a pair, N + H of the former, or C + B H of the latter.
         trained: Array[B] bool; pairs that count.
-        valid: Array[B, N] or Array[B, C] bool; pairs of a user and another item that count.
+        valid: Array[B, N] or Array[B, C] bool, as long as `others`; pairs of a user and another item that count.
         no_negative: int32 scalar; pairs left out because no valid negative was found.
         weights: Array[B] float32; factor of each pair's loss. None for 1 each.
     """

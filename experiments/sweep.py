@@ -20,6 +20,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
+from cml_jax import batches
 from cml_jax.errors import ConfigError, TrainingError, UserError
 from cml_jax.runs import preemption
 from cml_jax.runs.loop import train_together
@@ -110,8 +111,8 @@ def _train_group(
     group: Group, folder: Path, watch: preemption.Watch, trackers: Trackers, bar: Any, prefix: str
 ) -> None:
     """Trains runs that share a program; of those left by an interrupted sweep, the ones at the same step together."""
-    data = group[0].setup.dataset.train.to_device()
-    batch_size = group[0].setup.options.batch_size
+    dataset, options = group[0].setup.dataset, group[0].setup.options
+    data, batch_size = batches.to_device(dataset.train, dataset.dislikes, options), options.batch_size
     progress = Bar(bar, prefix, batch_size)
 
     def failed(run: Run, error: TrainingError) -> None:

@@ -11,7 +11,8 @@ def triplet_loss(user, positive, others, valid, margin):
 
 def bpr_loss(user, positive, others, valid, l2_weight):
     values = [np.log(1.0 + np.exp(user @ n - user @ positive)) for n, ok in zip(others, valid, strict=True) if ok]
-    norms = (user**2).sum() + (positive**2).sum() + np.mean([(n**2).sum() for n in others])
+    counted = [(n**2).sum() for n, ok in zip(others, valid, strict=True) if ok]
+    norms = (user**2).sum() + (positive**2).sum() + np.mean(counted)
     return sum(values) / len(values) + l2_weight / 2 * norms
 
 

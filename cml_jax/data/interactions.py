@@ -9,7 +9,7 @@ import scipy.sparse
 
 from cml_jax.data.features import Features, digest_of
 from cml_jax.data.overlap import Overlap
-from cml_jax.types import DeviceInteractions
+from cml_jax.types import DeviceInteractions, Shares
 
 
 class Interactions(NamedTuple):
@@ -19,7 +19,7 @@ class Interactions(NamedTuple):
         indptr: ndarray[U + 1] int64.
         items: ndarray[nnz] int32; the items of user u, ascending, are items[indptr[u]:indptr[u + 1]].
         num_items: I.
-        weights: ndarray[nnz] float32, positive; how much the loss of each pair counts, up to a factor. None for equal
+        weights: ndarray[nnz] float32, positive; how much each pair counts in training, up to a factor. None for equal
             ones.
     """
 
@@ -57,15 +57,23 @@ class Interactions(NamedTuple):
         """Items of one user, ascending."""
         return self.items[self.indptr[user] : self.indptr[user + 1]]
 
-    def to_device(self) -> DeviceInteractions:
-        """Copies the interactions to the default device, as what the training step reads."""
+    def to_device(self, *, draw_by_weight: bool = False) -> DeviceInteractions:
+        """Copies the interactions to the default device, as what the training step reads.
+
+        Args:
+            draw_by_weight: whether the weights, if there are any, decide how often pairs are drawn, instead of how much
+                their losses count.
+        """
+        by_loss = None if draw_by_weight else self.weights
+        by_draw = self.weights if draw_by_weight else None
         return DeviceInteractions(
             indptr=jnp.asarray(self.indptr, jnp.int32),
             items=jnp.asarray(self.items, jnp.int32),
             users=jnp.asarray(self.users, jnp.int32),
             popularity=jnp.asarray(self.popularity, jnp.float32),
             max_degree=int(self.degrees.max()),
-            weights=None if self.weights is None else jnp.asarray(relative_weights(self.weights)),
+            weights=None if by_loss is None else jnp.asarray(relative_weights(by_loss)),
+            shares=None if by_draw is None else shares_of(by_draw),
         )
 
 
@@ -118,6 +126,17 @@ def relative_weights(weights: np.ndarray) -> np.ndarray:
     """Weights ndarray[n] divided by their mean, float32."""
     exact = weights.astype(np.float64)
     return (exact / exact.mean()).astype(np.float32)
+
+
+def shares_of(weights: np.ndarray) -> Shares:
+    """The shares that pairs of these weights, ndarray[n], have of a pass of n slots."""
+    ends = np.cumsum(weights, dtype=np.float64)
+    # Sums of equal float32 numbers are exact, and so are then the quotients: a slot for each pair.
+    ends = np.minimum(ends / (ends[-1] / len(ends)), len(ends))
+    ends[-1] = len(ends)
+    whole = np.floor(ends)
+    rest = np.floor((ends - whole) * 2.0**31)
+    return Shares(jnp.asarray(whole, jnp.int32), jnp.asarray(rest, jnp.int32))
 
 
 def nothing(num_users: int, num_items: int) -> Interactions:

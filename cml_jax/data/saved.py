@@ -109,7 +109,7 @@ def load_dataset(path: Path) -> SavedDataset:
         whole = len(part.indptr) == len(user_ids) + 1 and part.indptr[0] == 0 and part.indptr[-1] == len(part.items)
         if not whole or np.any(part.degrees < 0) or not np.all((part.items >= 0) & (part.items < len(item_ids))):
             raise _damaged(path)
-    return SavedDataset(train, valid, user_ids, item_ids, sha256, *features, dislikes)
+    return SavedDataset(train, valid, user_ids, item_ids, sha256, features[0], features[1], dislikes)
 
 
 def _damaged(path: Path) -> DataError:

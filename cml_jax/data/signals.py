@@ -1,4 +1,4 @@
-"""Signals: what a row says about its pair: how much it counts, of which kind and how old it is, and whether it is a like.
+"""Signals of rows: how much a row counts, of which kind and how old it is, and whether it is a like.
 
 Each row has a weight, that of its kind times that of its column. Weights of one pair add up, the transform is of the
 sum, and the decay multiplies it by the mean over the pair's rows, by weight, of 0.5^(age / half-life):

@@ -18,7 +18,7 @@ class Loss(NamedTuple):
             is 0.
         similarity: what a similarity is: 'distance' for -||u - i||^2, 'cosine' or 'inner_product'.
         takes: 'negatives', drawn for each pair, or 'candidates', which all pairs of the batch share.
-        penalty: (user[D], positive[D], others[n, D]) -> scalar, added to the pair's loss; None for none.
+        penalty: (user[D], positive[D], others[n, D], valid[n]) -> scalar, added to the pair's loss; None for none.
         hinge: `example` with a margin of its own for each pair as the last argument; None where the loss has no margin.
         scale: unit of squared distance that the loss works in, such as its margin; it sets fold-in's temperature.
     """
@@ -26,6 +26,6 @@ class Loss(NamedTuple):
     example: Callable[[Array, Array, Array], Array]
     similarity: str
     takes: str = "negatives"
-    penalty: Callable[[Array, Array, Array], Array] | None = None
+    penalty: Callable[[Array, Array, Array, Array], Array] | None = None
     scale: Array | float = 1.0
     hinge: Callable[[Array, Array, Array, Array], Array] | None = None

@@ -38,17 +38,29 @@ def bpr_loss(own: Array, others: Array, valid: Array) -> Array:
     return jnp.sum(values) / jnp.maximum(jnp.sum(valid), 1)
 
 
-def squared_norms(user: Array, positive: Array, others: Array, l2_weight: Array | float) -> Array:
-    """L2 term of BPR-OPT: w / 2 (||u||^2 + ||p||^2 + mean_n ||n||^2); Array[D], Array[D], Array[N, D] -> scalar."""
-    sizes = jnp.dot(user, user) + jnp.dot(positive, positive) + jnp.mean(jnp.sum(jnp.square(others), axis=1))
+def squared_norms(user: Array, positive: Array, others: Array, valid: Array, l2_weight: Array | float) -> Array:
+    """L2 term of BPR-OPT: w / 2 (||u||^2 + ||p||^2 + mean_n ||n||^2), n over the valid negatives.
+
+    Args:
+        user: Array[D].
+        positive: Array[D].
+        others: Array[N, D], negatives.
+        valid: Array[N] bool.
+        l2_weight: w.
+
+    Returns:
+        Scalar.
+    """
+    norms = jnp.where(valid, jnp.sum(jnp.square(others), axis=1), 0.0)
+    sizes = jnp.dot(user, user) + jnp.dot(positive, positive) + jnp.sum(norms) / jnp.maximum(jnp.sum(valid), 1)
     return 0.5 * l2_weight * sizes
 
 
 def make(options: BprOptions) -> Loss:
     """BPR with its L2 term."""
 
-    def penalty(user, positive, others):
-        return squared_norms(user, positive, others, options.l2_weight)
+    def penalty(user, positive, others, valid):
+        return squared_norms(user, positive, others, valid, options.l2_weight)
 
     return Loss(bpr_loss, similarity="inner_product", penalty=penalty)
 

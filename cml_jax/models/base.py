@@ -104,6 +104,6 @@ def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, va
             return loss.example(compare(u, p), compare(u, n), valid)
         # The order decides how gradients are rounded; this one repeats earlier runs of BPR to the bit.
         away, own = compare(u, n), compare(u, p)
-        return loss.example(own, away, valid) + loss.penalty(user, positive, others)
+        return loss.example(own, away, valid) + loss.penalty(user, positive, others, valid)
 
     return jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))(users, positives, others, valid)

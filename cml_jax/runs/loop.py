@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import numpy as np
 
-from cml_jax import population, sharding, training
+from cml_jax import batches, population, sharding, training
 from cml_jax.errors import TrainingError
 from cml_jax.runs import preemption, processes
 from cml_jax.runs.preemption import Preempted
@@ -142,7 +142,7 @@ def train_alone(
         UserError: the workdir cannot be used, or there is nothing to learn.
         Preempted: it was asked to stop; a workdir holds what was done.
     """
-    data = setup.dataset.train.to_device()
+    data = batches.to_device(setup.dataset.train, setup.dataset.dislikes, setup.options)
     with open_run(setup, workdir, data, say, draw) as run:
         if run.summary is None:
             with open_progress(setup.num_steps, run.step, say, shown) as progress:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax import population, sharding, training
+from cml_jax import batches, population, sharding, training
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError, UserError
 from cml_jax.runs import scoring, validation
@@ -124,7 +124,8 @@ def _member_bytes(run: Planned) -> int:
 
 
 def _setup_bytes(setup: Setup) -> int:
-    data = jax.eval_shape(setup.dataset.train.to_device)
+    dataset = setup.dataset
+    data = jax.eval_shape(lambda: batches.to_device(dataset.train, dataset.dislikes, setup.options))
     return population.member_bytes(setup.options, data)
 
 
@@ -151,7 +152,7 @@ def _estimate(group: Group) -> tuple[float, float]:
     """Seconds of a step of all members, and of the whole group: compilation, steps, evaluations, final scores."""
     first = group[0]
     setup, options = first.setup, first.setup.options
-    data = setup.dataset.train.to_device()
+    data = batches.to_device(setup.dataset.train, setup.dataset.dislikes, options)
     together = group if jax.default_backend() != "cpu" else group[:1]  # on CPU one after the other
     started = time.perf_counter()
     if options.num_shards > 1:

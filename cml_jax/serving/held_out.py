@@ -9,7 +9,8 @@ from cml_jax.data.interactions import difference, nothing
 from cml_jax.data.sources import known_pairs
 from cml_jax.errors import DataError
 from cml_jax.evaluation import evaluate
-from cml_jax.serving.recommender import COLUMNS, Recommender, count
+from cml_jax.serving.list_tables import count
+from cml_jax.serving.recommender import COLUMNS, Recommender
 
 
 def score(

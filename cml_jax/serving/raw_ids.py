@@ -2,7 +2,9 @@
 
 import difflib
 import functools
-from collections.abc import Iterable
+import numbers
+import uuid
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import polars as pl
 from cml_jax.errors import DataError
 
 _COMPARED = 20_000  # names that an unknown one is compared with at most
+_EXACT = 2**53  # whole numbers from here on may have been rounded when they became floats
+_SINGLE = (str, bytes, bytearray, memoryview, numbers.Number, uuid.UUID)  # iterating bytes would give other ids
 
 
 class RawIds:
@@ -28,17 +32,37 @@ class RawIds:
     def _row_of(self) -> dict[str, int]:
         return {str(value): row for row, value in enumerate(self.values.tolist())}
 
-    def split_known(self, names: Iterable[Any]) -> tuple[np.ndarray, list[str]]:
-        """Row numbers of the known names, ndarray[n] int64 in their order, and the names that are not known."""
-        written = [str(name) for name in names]
-        rows = [self._row_of[name] for name in written if name in self._row_of]
-        return np.array(rows, np.int64), [name for name in written if name not in self._row_of]
+    def __contains__(self, name: Any) -> bool:
+        """Whether a name is known."""
+        return self._written(name) in self._row_of
 
-    def rows(self, names: Iterable[Any]) -> np.ndarray:
-        """Row numbers of the names, ndarray[n] int64.
+    def _written(self, name: Any) -> str:
+        """The text of a name; of a float, '7' or '7.0', whichever is known."""
+        text = written(name, self.kind)
+        if isinstance(name, float | np.floating) and str(float(name)) in self._row_of:
+            if text in self._row_of:
+                raise DataError(f"{self.kind} {name!r} may be {text!r} or {str(float(name))!r}; give it as text.")
+            return str(float(name))
+        return text
+
+    def split_known(self, names: Any) -> tuple[np.ndarray, list[str]]:
+        """Row numbers of the known names, ndarray[n] int64 in their order, and the names that are not known.
+
+        Args:
+            names: one name, or names of the types that `written` takes.
 
         Raises:
-            DataError: a name is not known.
+            DataError: what is given is no name, nor several of them.
+        """
+        as_text = [self._written(name) for name in listed(names)]
+        rows = [self._row_of[name] for name in as_text if name in self._row_of]
+        return np.array(rows, np.int64), [name for name in as_text if name not in self._row_of]
+
+    def rows(self, names: Any) -> np.ndarray:
+        """Row numbers of the names, ndarray[n] int64; `names` as for `split_known`.
+
+        Raises:
+            DataError: a name is not known, or is none.
         """
         rows, unknown = self.split_known(names)
         if unknown:
@@ -58,3 +82,50 @@ class RawIds:
         """Raw ids of rows, as a column."""
         dtype = {"i": pl.Int64, "u": pl.UInt64}.get(self.values.dtype.kind, pl.String)
         return pl.Series(name, self.values[rows].tolist(), dtype=dtype)
+
+
+def written(name: Any, kind: str = "id") -> str:
+    """The text of a raw id.
+
+    Args:
+        name: text, UTF-8 bytes, an integer, a float that is one, or a UUID; of Python or NumPy.
+        kind: what messages call it.
+
+    Raises:
+        DataError: it is of another type, or cannot be an id.
+    """
+    if isinstance(name, np.generic) or (isinstance(name, np.ndarray) and name.ndim == 0):
+        name = name.item()
+    if isinstance(name, str):
+        return str(name)  # of NumPy's, whose text is the same
+    if isinstance(name, bytes | bytearray | memoryview):
+        try:
+            return bytes(name).decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{kind} {bytes(name)[:60]!r} is not UTF-8 text; give the text of the raw id.") from error
+    if isinstance(name, uuid.UUID) or (isinstance(name, numbers.Integral) and not isinstance(name, bool)):
+        return str(name if isinstance(name, uuid.UUID) else int(name))
+    if isinstance(name, float) and name.is_integer() and abs(name) < _EXACT:
+        return str(int(name))
+    raise _refusal(name)
+
+
+def listed(names: Any) -> list[Any]:
+    """Names as a list; a single one becomes a list of one.
+
+    Raises:
+        DataError: it is neither a name nor a collection of names.
+    """
+    if isinstance(names, _SINGLE) or (isinstance(names, np.ndarray) and names.ndim == 0):
+        return [names]
+    # Iterating one of these gives names of columns or keys, which may be those of other ids.
+    if isinstance(names, Mapping) or hasattr(names, "columns") or not isinstance(names, Iterable):
+        raise _refusal(names)
+    return list(names)
+
+
+def _refusal(name: Any) -> DataError:
+    shown = " ".join(repr(name)[:60].split())
+    return DataError(
+        f"{shown} is neither a raw id nor a list of them; an id is text or a whole number, not {type(name).__name__}."
+    )

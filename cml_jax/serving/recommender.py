@@ -12,12 +12,12 @@ import polars as pl
 
 from cml_jax.data.features import Features
 from cml_jax.data.interactions import Interactions, from_pairs, nothing, union
-from cml_jax.errors import DataError, UserError
+from cml_jax.errors import DataError
 from cml_jax.models import Model
-from cml_jax.models.points import distance_factors
 from cml_jax.serving import feature_columns, fold_in
-from cml_jax.serving.lists import Lists, ranked_lists
-from cml_jax.serving.raw_ids import RawIds
+from cml_jax.serving.list_tables import Remarks, allowed_items, count, joined, neighbours, table_of, warn
+from cml_jax.serving.lists import ranked_lists
+from cml_jax.serving.raw_ids import RawIds, listed
 from cml_jax.strategies import Options
 from cml_jax.types import Array, DeviceInteractions, Params, Ranking
 
@@ -101,9 +101,19 @@ class Recommender:
         exclude_seen: bool = True,
         allow: Iterable[Any] | None = None,
         deny: Iterable[Any] | None = None,
+        exclude_untrained: bool = False,
     ) -> pl.DataFrame:
-        """The k best items of each user, one user after the other; arguments as for `recommend_in_blocks`."""
-        return _joined(self.recommend_in_blocks(users, k, exclude_seen=exclude_seen, allow=allow, deny=deny))
+        """The k best items of each user, one user after the other; arguments as for `recommend_in_blocks`.
+
+        Warns of rows of items that nobody was trained on, and of users for whom nothing is left.
+        """
+        names = self.user_ids.series(self.user_ids.rows(users := listed(users)), "user").cast(pl.String).to_list()
+        blocks = self.recommend_in_blocks(
+            users, k, exclude_seen=exclude_seen, allow=allow, deny=deny, exclude_untrained=exclude_untrained
+        )
+        table = joined(blocks)
+        warn(self._remarks(table, names))
+        return table
 
     def recommend_in_blocks(
         self,
@@ -113,6 +123,7 @@ class Recommender:
         exclude_seen: bool = True,
         allow: Iterable[Any] | None = None,
         deny: Iterable[Any] | None = None,
+        exclude_untrained: bool = False,
     ) -> Iterator[pl.DataFrame]:
         """Yields tables of up to 1,024 users each, so that memory does not grow with their number.
 
@@ -121,15 +132,16 @@ class Recommender:
             k: K.
             exclude_seen: whether items of the user's training and validation pairs are left out.
             allow: raw ids of the only items that may be listed; all by default.
-            deny: raw ids of items that may not.
+            deny: raw ids of items that may not, even where they are allowed.
+            exclude_untrained: whether items without a training pair are left out, whose points nobody has moved.
 
         Raises:
             UserError: an id is unknown, k is no count, or no item may be listed.
         """
-        rows = np.arange(len(self.user_ids)) if users is None else self.user_ids.rows(_listed(users))
+        rows = np.arange(len(self.user_ids)) if users is None else self.user_ids.rows(users)
         seen = self.seen if exclude_seen else nothing(len(self.user_ids), len(self.item_ids))
-        names = self.user_ids.series(rows, "user")
-        return self._tables(names, self.ranking, rows, seen, k, self._allowed(allow, deny))
+        names, allowed = self.user_ids.series(rows, "user"), self._allowed(allow, deny, exclude_untrained)
+        return self._tables(names, self.ranking, rows, seen, k, allowed)
 
     def fold_in(self, items: Any) -> np.ndarray:
         """The point of a new user who has these items, as a row of the users' table: ndarray[D] in most models.
@@ -150,9 +162,17 @@ class Recommender:
         return fold_in.fold_in(self.options, self.params, self.data, histories, memory_budget_mb=self.memory_budget_mb)
 
     def recommend_for(
-        self, taste: Any, k: int = 20, *, allow: Iterable[Any] | None = None, deny: Iterable[Any] | None = None
+        self,
+        taste: Any,
+        k: int = 20,
+        *,
+        allow: Iterable[Any] | None = None,
+        deny: Iterable[Any] | None = None,
+        exclude_untrained: bool = False,
     ) -> pl.DataFrame:
         """The k best items of someone who is no user of the model: columns rank, item and score.
+
+        Warns as `recommend` does.
 
         Args:
             taste: raw ids of items, which are folded in and left out of the list; or a point, ndarray[D] of floats as
@@ -160,6 +180,7 @@ class Recommender:
             k: K.
             allow: as for `recommend_in_blocks`.
             deny: as for `recommend_in_blocks`.
+            exclude_untrained: as for `recommend_in_blocks`.
 
         Raises:
             UserError: an item is unknown, there is none, or the point has another shape.
@@ -173,7 +194,12 @@ class Recommender:
         else:
             seen = self._history(taste)
             points = self.fold_in_all(seen)
-        return _joined(self.recommend_points(["new"], points, seen, k, allow=allow, deny=deny)).drop("user")
+        blocks = self.recommend_points(
+            ["new"], points, seen, k, allow=allow, deny=deny, exclude_untrained=exclude_untrained
+        )
+        table = joined(blocks)
+        warn(self._remarks(table, ["new"]))
+        return table.drop("user")
 
     def recommend_points(
         self,
@@ -184,16 +210,25 @@ class Recommender:
         *,
         allow: Iterable[Any] | None = None,
         deny: Iterable[Any] | None = None,
+        exclude_untrained: bool = False,
     ) -> Iterator[pl.DataFrame]:
         """As `recommend_in_blocks`, for points, one a row and name, without the items of the rows of `seen`."""
         column = pl.Series("user", names, pl.String)
         new = self.params.tables | {"users": jnp.asarray(points, jnp.float32)}
         ranking = self.model.ranking(self.params._replace(tables=new), self.data)
-        return self._tables(column, ranking, np.arange(len(points)), seen, k, self._allowed(allow, deny))
+        allowed = self._allowed(allow, deny, exclude_untrained)
+        return self._tables(column, ranking, np.arange(len(points)), seen, k, allowed)
 
     def similar_items(self, item: Any, k: int = 20) -> pl.DataFrame:
-        """The k items nearest to an item, without itself: columns rank, item and score."""
-        return _neighbours(self.item_points, self.item_ids, item, k, self.memory_budget_mb)
+        """The k items nearest to an item, without itself: columns rank, item and score.
+
+        Warns where nobody was trained on the item, whose neighbours mean nothing then.
+        """
+        table = neighbours(self.item_points, self.item_ids, item, k, self.memory_budget_mb)
+        (row,) = self.item_ids.rows(listed(item))
+        if row in self._untrained:
+            warn([f"nobody was trained on item {self.item_ids.values[row]!s:.60}; its neighbours mean nothing."])
+        return table
 
     def similar_users(self, user: Any, k: int = 20) -> pl.DataFrame:
         """The k users nearest to a user, without itself: columns rank, user and score.
@@ -202,7 +237,7 @@ class Recommender:
         """
         points = self.user_points
         points = points if points.ndim == 2 else jnp.mean(points, axis=1)
-        return _neighbours(points, self.user_ids, user, k, self.memory_budget_mb)
+        return neighbours(points, self.user_ids, user, k, self.memory_budget_mb)
 
     def evaluate(
         self,
@@ -252,70 +287,30 @@ class Recommender:
 
     def _history(self, items: Any) -> Interactions:
         """One row: the items' numbers."""
-        rows = self.item_ids.rows(_listed(items))
+        rows = self.item_ids.rows(items)
         return from_pairs(np.zeros_like(rows), rows, 1, len(self.item_ids))
 
-    def _allowed(self, allow: Iterable[Any] | None, deny: Iterable[Any] | None) -> np.ndarray:
+    @functools.cached_property
+    def _untrained(self) -> np.ndarray:
+        """Numbers of the items without a training pair, ascending."""
+        return np.flatnonzero(self.train.popularity == 0)
+
+    @property
+    def untrained_items(self) -> pl.Series:
+        """Raw ids of the items without a training pair."""
+        return self.item_ids.series(self._untrained, "item")
+
+    def _remarks(self, table: pl.DataFrame, users: Sequence[str]) -> list[str]:
+        remarks = Remarks(self.untrained_items, "exclude_untrained=True")
+        remarks.add(table)
+        return remarks.sentences(users)
+
+    def _allowed(self, allow: Iterable[Any] | None, deny: Iterable[Any] | None, exclude_untrained: bool) -> np.ndarray:
         """Numbers of the items that may be listed, ascending."""
-        allowed = np.arange(len(self.item_ids)) if allow is None else np.unique(self.item_ids.rows(_listed(allow)))
-        if deny is not None:
-            allowed = np.setdiff1d(allowed, self.item_ids.rows(_listed(deny)))
-        if len(allowed) == 0:
-            raise DataError("no item is left that may be listed; allow more items, or deny fewer.")
-        return allowed
+        return allowed_items(self.item_ids, allow, deny, self._untrained[: None if exclude_untrained else 0])
 
     def _tables(
         self, names: pl.Series, ranking: Ranking, rows: np.ndarray, seen: Interactions, k: int, allowed: np.ndarray
     ) -> Iterator[pl.DataFrame]:
         lists = ranked_lists(ranking, rows, seen, count(k), allowed=allowed, memory_budget_mb=self.memory_budget_mb)
-        return (_table(names[part.users], part, self.item_ids, "item") for part in lists)
-
-
-def _neighbours(points: Array, ids: RawIds, name: Any, k: int, memory_budget_mb: float) -> pl.DataFrame:
-    """The rows nearest to one row of a table, without itself."""
-    rows = ids.rows(_listed(name))
-    if len(rows) != 1:
-        raise DataError(f"neighbours are those of one {ids.kind}, not of {len(rows)}.")
-    itself = from_pairs(np.zeros(1, int), rows, 1, len(ids))
-    everything = np.arange(len(ids))
-    ranking = distance_factors(points[rows], points)
-    (found,) = ranked_lists(
-        ranking, np.zeros(1, int), itself, count(k), allowed=everything, memory_budget_mb=memory_budget_mb
-    )
-    return _table(pl.Series("of", rows), found, ids, ids.kind).drop("of")
-
-
-def _table(names: pl.Series, lists: Lists, ids: RawIds, column: str) -> pl.DataFrame:
-    """Lists as rows: name, rank, raw id and score."""
-    row, place = np.nonzero(lists.ids >= 0)
-    columns = [
-        names.gather(row),
-        pl.Series("rank", place + 1, pl.Int32),
-        ids.series(lists.ids[row, place], column),
-        pl.Series("score", lists.scores[row, place], pl.Float32),
-    ]
-    return pl.DataFrame(columns)
-
-
-def _joined(tables: Iterator[pl.DataFrame]) -> pl.DataFrame:
-    parts = list(tables)
-    if not parts:
-        raise DataError("no user is given; give at least one.")
-    return pl.concat(parts)
-
-
-def _listed(names: Any) -> list[Any]:
-    """A single raw id as a list of one."""
-    if isinstance(names, str | int | np.integer):
-        return [names]
-    try:
-        return list(names)
-    except TypeError:
-        raise DataError(f"{names!r} is neither a raw id nor a list of them.") from None
-
-
-def count(k: Any) -> int:
-    """A number of items, checked."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise UserError(f"k = {k!r} must be a whole number of 1 or more.")
-    return int(k)
+        return (table_of(names[part.users], part, self.item_ids, "item") for part in lists)

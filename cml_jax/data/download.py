@@ -1,52 +1,28 @@
 """Downloads of public data sets: checked by their checksum, unpacked, and kept in a cache."""
 
+import contextlib
+import hashlib
+import json
+import logging
 import os
 import shutil
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import NamedTuple
 
 import pooch
 import requests
 
+from cml_jax.data.named import SOURCES, Remote, Source
 from cml_jax.errors import DataError
+from cml_jax.files import replacing
 
+__all__ = ["PINS", "SOURCES", "cache_folder", "fetch", "pinned"]
 
-class Source(NamedTuple):
-    """Where a data set comes from.
-
-    Attributes:
-        url: of a zip archive.
-        checksum: of the archive, as its publisher gives it, such as 'md5:0e33...'.
-        member: the one file of the archive that is needed.
-        format: how it is read, a key of `readers.READERS`.
-        citation: what its publisher asks users to cite.
-    """
-
-    url: str
-    checksum: str
-    member: str
-    format: str
-    citation: str
-
-
-_HARPER = (
-    "F. M. Harper and J. A. Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015, "
-    "doi 10.1145/2827872"
-)
-_GROUPLENS = "https://files.grouplens.org/datasets/movielens"
-SOURCES = {
-    "movielens-100k": Source(
-        f"{_GROUPLENS}/ml-100k.zip", "md5:0e33842e24a9c977be4e0107933c0723", "ml-100k/u.data", "movielens", _HARPER
-    ),
-    "movielens-1m": Source(
-        f"{_GROUPLENS}/ml-1m.zip", "md5:c4d9eecfca2ab87c1945afe126590906", "ml-1m/ratings.dat", "movielens", _HARPER
-    ),
-    "movielens-20m": Source(
-        f"{_GROUPLENS}/ml-20m.zip", "md5:cd245b17a1ae2cc31bb14903e1204af3", "ml-20m/ratings.csv", "movielens", _HARPER
-    ),
-}
+PINS = "checksums.json"
+"""File of the cache with the SHA-256 of the first download of each URL of which no checksum is known."""
+_AT_FOLDER = ("adjacency", "echonest", "movielens")  # formats whose path may be a folder
 
 
 def cache_folder() -> Path:
@@ -55,51 +31,132 @@ def cache_folder() -> Path:
 
 
 def fetch(name: str, source: Source, cache: Path) -> Path:
-    """The unpacked file of a data set; downloaded when it is not in the cache.
+    """The file of a data set, or the folder of its files; downloaded where they are not in the cache.
 
     Args:
-        name: of the data set, for messages.
+        name: of the data set, for messages and for files that come without a folder.
         source: where it comes from.
         cache: folder that is made where it is missing.
 
     Raises:
-        DataError: no connection, a transfer that was cut off, an archive of another checksum or without the file, a
-            file whose path leaves the cache, or a cache that cannot be written. Nothing half-written is left.
+        DataError: no connection, a transfer that was cut off, a file of another checksum, an archive without the file,
+            a file whose path leaves the cache, or a cache that cannot be written. Nothing half-written is left.
     """
-    if not _stays_inside(source.member):
-        raise DataError(f"{name}: the archive's file {source.member} would be written outside of {cache}.")
-    unpacked = cache / source.member
-    if unpacked.is_file():
-        return unpacked
-    archive = cache / source.url.rsplit("/", 1)[1]
-    by_hand = (
-        f"or put {source.member.rsplit('/', 1)[1]} of {source.url} into a folder and set dataset.format to "
-        f"'{source.format}' and dataset.path to that folder"
-    )
+    placed = [_fetch_file(name, source, remote, cache) for remote in source.files]
+    return placed[0] if len(placed) == 1 else placed[0].parent
+
+
+def pinned(source: Source, cache: Path) -> list[str]:
+    """Sentences about files of which no checksum is known, and what they are checked against instead."""
+    pins = _read_pins(cache)
+    return [
+        f"No checksum of {remote.url} is known; that of its first download, {pins[remote.url]}, is kept in "
+        f"{cache / PINS}, and another file will be refused."
+        for remote in source.files
+        if remote.checksum is None and remote.url in pins
+    ]
+
+
+def _fetch_file(name: str, source: Source, remote: Remote, cache: Path) -> Path:
+    member = remote.member or f"{name}/{remote.download}"
+    if not _stays_inside(member):
+        raise DataError(f"{name}: the archive's file {member} would be written outside of {cache}.")
+    target = cache / member if "/" in member else cache / name / member
+    if target.is_file():
+        return target
+    download = target if remote.member is None else cache / remote.download
+    by_hand = _by_hand(source, remote)
+    known = remote.checksum or _read_pins(cache).get(remote.url)
     try:
-        pooch.retrieve(source.url, source.checksum, fname=archive.name, path=cache, progressbar=True)
-        _unpack(archive, source.member, unpacked)
+        _download(remote.url, download, known)
+        if remote.member is not None:
+            _unpack(download, remote.member, target)
+        if known is None:
+            _pin(cache, remote.url, f"sha256:{pooch.file_hash(str(download))}")
     except requests.exceptions.RequestException as error:
         reason = "the transfer was cut off" if _was_cut_off(error) else f"no answer: {_innermost(error)}"
         raise DataError(
-            f"{name} could not be downloaded from {source.url} ({reason}); try again, {by_hand}."
+            f"{name} could not be downloaded from {remote.url} ({reason}); try again, {by_hand}."
         ) from error
-    except ValueError as error:  # pooch's report of a checksum that differs
+    except ValueError as error:  # a checksum that differs
+        of_first = "" if remote.checksum else f" of the first download, which {cache / PINS} keeps"
         raise DataError(
-            f"{name}: what {source.url} sent does not have the checksum {source.checksum}; try again, {by_hand}."
+            f"{name}: what {remote.url} sent does not have the checksum {known}{of_first}; try again, {by_hand}."
         ) from error
     except KeyError as error:
-        raise DataError(f"{archive}: has no file {source.member}; delete the archive and try again.") from error
+        raise DataError(f"{download}: has no file {remote.member}; delete the archive and try again.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: under a password
         raise DataError(
-            f"{archive}: {source.member} cannot be unpacked ({error}); delete the archive and try again."
+            f"{download}: {remote.member} cannot be unpacked ({error}); delete the archive and try again."
         ) from error
     except OSError as error:
         raise DataError(
             f"{name}: cannot write to {cache} ({error.strerror or error}); set CML_JAX_CACHE to another folder, "
             f"{by_hand}."
         ) from error
-    return unpacked
+    return target
+
+
+def _by_hand(source: Source, remote: Remote) -> str:
+    """What to do without a connection."""
+    format = source.recipe["format"]
+    if format not in _AT_FOLDER or len(source.recipe) > 1:
+        return f"or set dataset.path to {remote.name} of {remote.url}, saved under that name"
+    names = " and ".join(file.name for file in source.files)
+    return (
+        f"or put {names} of {remote.url} into a folder and set dataset.format to '{format}' and dataset.path to that "
+        f"folder"
+    )
+
+
+def _download(url: str, path: Path, known: str | None) -> None:
+    """Downloads a file unless it is there already; ValueError where its checksum is not the known one."""
+    by_git = known is not None and known.startswith("git:")
+    if by_git and path.is_file() and _git_id(path) != known:
+        path.unlink()
+    with _without_advice():
+        pooch.retrieve(url, None if by_git else known, fname=path.name, path=path.parent, progressbar=True)
+    if by_git and _git_id(path) != known:
+        path.unlink()
+        raise ValueError(known)
+
+
+def _git_id(path: Path) -> str:
+    """The object id that git gives a file of this content."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return f"git:{digest.hexdigest()}"
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keeps pooch from advising its callers to write the checksum into their code."""
+    logger = pooch.get_logger()
+
+    def is_needed(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("SHA256 hash of downloaded file")
+
+    logger.addFilter(is_needed)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_needed)
+
+
+def _read_pins(cache: Path) -> dict[str, str]:
+    try:
+        return json.loads((cache / PINS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{cache / PINS}: cannot be read ({error}); it holds checksums of downloads.") from error
+
+
+def _pin(cache: Path, url: str, checksum: str) -> None:
+    with replacing(cache / PINS) as beside:
+        beside.write_text(json.dumps({**_read_pins(cache), url: checksum}, indent=2), encoding="utf-8")
 
 
 def _stays_inside(member: str) -> bool:

@@ -8,10 +8,20 @@ import zipfile
 import pytest
 
 from cml_jax.data import datasets, download
+from cml_jax.data.named import Remote, Source
 from cml_jax.errors import DataError
 from tests.tiny import command, small_disk
 
 RATINGS = "\n".join(f"{u}::{i}::{1 + (u * i) % 5}::{1000 * u + i}" for u in range(1, 9) for i in range(1, 12)) + "\n"
+
+
+def source_of(url, checksum, member):
+    return Source((Remote(url, checksum, member),), {"format": "movielens"}, "page", "terms", "the authors")
+
+
+def changed(source, **changes):
+    """The source with other attributes of its one file."""
+    return source._replace(files=(source.files[0]._replace(**changes),))
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ def serve(archive):
         servers.append(server)
         checksum = f"md5:{hashlib.md5(archive.read_bytes()).hexdigest()}"
         url = f"http://127.0.0.1:{server.server_port}/ml-tiny.zip"
-        return download.Source(url, checksum, "ml-tiny/ratings.dat", "movielens", "the authors"), requests
+        return source_of(url, checksum, "ml-tiny/ratings.dat"), requests
 
     yield start
     for server in servers:
@@ -78,7 +88,7 @@ def test_download_is_unpacked_cached_and_loaded(serve, tmp_path, monkeypatch):
 
 def test_wrong_checksum_is_refused_and_nothing_is_kept(serve, tmp_path):
     source, _ = serve()
-    wrong = source._replace(checksum="md5:" + "0" * 32)
+    wrong = changed(source, checksum="md5:" + "0" * 32)
     with pytest.raises(DataError, match=r"ml-tiny\.zip sent does not have the checksum md5:0+; try again, or put"):
         download.fetch("tiny", wrong, tmp_path / "cache")
     assert files_in(tmp_path / "cache") == []
@@ -106,7 +116,7 @@ def test_server_that_refuses_or_is_not_there_is_named(serve, tmp_path):
     source, _ = serve(status=404)
     with pytest.raises(DataError, match=r"could not be downloaded .*404"):
         download.fetch("tiny", source, tmp_path / "cache")
-    nowhere = source._replace(url="http://127.0.0.1:9/ml-tiny.zip")
+    nowhere = changed(source, url="http://127.0.0.1:9/ml-tiny.zip")
     with pytest.raises(DataError, match=r"\(no answer: .*refused\); try again, or put ratings\.dat of http") as caught:
         download.fetch("tiny", nowhere, tmp_path / "cache")
     assert "into a folder and set dataset.format to 'movielens' and dataset.path to that folder" in str(caught.value)
@@ -116,7 +126,7 @@ def test_server_that_refuses_or_is_not_there_is_named(serve, tmp_path):
 def test_archive_without_the_file_is_named(serve, tmp_path):
     source, _ = serve()
     with pytest.raises(DataError, match=r"ml-tiny\.zip: has no file ml-tiny/u\.data"):
-        download.fetch("tiny", source._replace(member="ml-tiny/u.data"), tmp_path / "cache")
+        download.fetch("tiny", changed(source, member="ml-tiny/u.data"), tmp_path / "cache")
 
 
 @pytest.mark.parametrize("member", ["../outside.txt", "/outside.txt", "ml-tiny/../../outside.txt", "C:\\outside.txt"])
@@ -125,7 +135,7 @@ def test_file_whose_path_leaves_the_cache_is_refused_before_anything_is_sent(ser
     with pytest.raises(
         DataError, match=r"tiny: the archive's file .*outside\.txt would be written outside of .*cache\."
     ):
-        download.fetch("tiny", source._replace(member=member), tmp_path / "cache")
+        download.fetch("tiny", changed(source, member=member), tmp_path / "cache")
     assert requests == [] and not (tmp_path / "outside.txt").exists() and not (tmp_path / "cache").exists()
 
 
@@ -183,9 +193,3 @@ def test_offline_command_line_says_where_to_put_which_file(tmp_path):
     assert done.returncode == 1 and len(progress) == 1 and progress[0].startswith("Downloading")
     assert error.startswith("error: movielens-1m could not be downloaded from https://files.grouplens.org")
     assert "or put ratings.dat of" in done.stderr and not (tmp_path / "run").exists()
-
-
-def test_known_sources_are_complete():
-    for source in download.SOURCES.values():
-        assert source.url.startswith("https://") and len(source.checksum) == len("md5:") + 32
-        assert source.format in datasets.READERS and "doi" in source.citation

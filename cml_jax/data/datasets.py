@@ -6,33 +6,57 @@ from pathlib import Path
 from typing import Any
 
 from cml_jax.data import download, synthetic
+from cml_jax.data.formats import format_of
 from cml_jax.data.interactions import Dataset
 from cml_jax.data.options import FILTERS, SPLITS, DataOptions, unknown_choice
 from cml_jax.data.preparation import prepare
-from cml_jax.data.readers import NAMED_COLUMNS, READERS, WEIGHT_OF, read
+from cml_jax.data.readers import NAMED_COLUMNS, READERS, TEXT_OF, WEIGHT_OF, read
 from cml_jax.errors import ConfigError
 from cml_jax.options import declared
 
 __all__ = ["FILTERS", "GENERATED", "READERS", "RECIPES", "SPLITS", "check_format", "load", "resolve"]
 
 GENERATED = {"checkerboard": synthetic.make_checkerboard, "synthetic": synthetic.make_synthetic}
-# What the names of known data sets stand for where an option is left out. Echonest's is the paper's recipe (Tran et al.
-# 2019, section 4.1): play counts of 10 and more, then users with 10 and more such songs.
-RECIPES = {"echonest": {"format": "echonest", "min_rating": 10.0, "min_user_items": 10}}
+# What names that are not downloaded stand for where an option is left out.
+RECIPES = {"echonest": download.SOURCES["taste-profile"].recipe}
 _DEFAULTS = {"format": "adjacency", "min_rating": None, "min_user_items": 0}
 
 
 def resolve(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `load`, those that are None filled in by the name's recipe, if the format is its, else by defaults.
 
-    'adjacency' without thresholds is the default. Other options are returned as they are.
+    The recipe of a data set that can be downloaded is for its own files, other ones at a path have the name as a label.
+    The format of what stands at a path is told by it, and without a path 'adjacency'; there are no thresholds by
+    default. Other options are returned as they are.
     """
-    name = options["name"]
-    recipe = {"format": download.SOURCES[name].format} if name in download.SOURCES else RECIPES.get(name, {})
+    recipe = _recipe(options["name"], options.get("path"))
     if options.get("format") not in (None, recipe.get("format")):
         recipe = {}
-    filled = {key: recipe.get(key, default) for key, default in _DEFAULTS.items() if options.get(key) is None}
+    guessed = guessed_format(options)
+    defaults = _DEFAULTS | ({"format": guessed[0]} if guessed else {})
+    filled = {key: value for key, value in {**defaults, **recipe}.items() if options.get(key) is None}
     return {**options, **filled}
+
+
+def _recipe(name: str | None, path: str | None) -> Mapping[str, Any]:
+    if name not in download.SOURCES:
+        return RECIPES.get(name or "", {})
+    source = download.SOURCES[name]
+    return source.recipe if path is None or not Path(path).exists() or source.at(Path(path)) else {}
+
+
+def guessed_format(options: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The format that the path tells, and the reason; None where it is given or follows from the name, or no path is.
+
+    Raises:
+        DataError: it cannot be told.
+    """
+    path = options.get("path")
+    if path is None or options.get("format") is not None or _recipe(options["name"], path):
+        return None
+    if not Path(path).exists():
+        return None  # reading says so
+    return format_of(Path(path), named=bool(options.get("user_column") or options.get("item_column")))
 
 
 def load(name: str, path: str | None = None, format: str | None = None, **options: Any) -> Dataset:
@@ -43,7 +67,7 @@ def load(name: str, path: str | None = None, format: str | None = None, **option
             the paper's recipe (see RECIPES); any other name is a label for what stands at `path`.
         path: the file or folder; read whenever it is given.
         format: a key of `readers.READERS`; see `resolve` for None.
-        **options: fields of `DataOptions`; see `resolve` for a min_rating or min_user_items of None. By default what
+        **options: fields of `DataOptions`; those of a name's recipe count where they are None. By default what
             comes in parts is split as given, and all else by ratio.
 
     Raises:
@@ -53,24 +77,29 @@ def load(name: str, path: str | None = None, format: str | None = None, **option
     how = DataOptions(**options)
     if path is None and name in GENERATED:
         return _generated(name, format, how)
-    given = {"name": name, "format": format, "min_rating": how.min_rating, "min_user_items": how.min_user_items}
-    filled = resolve(given)
-    how, kind = (
-        dataclasses.replace(how, min_rating=filled["min_rating"], min_user_items=filled["min_user_items"]),
-        filled["format"],
-    )
+    names = [option.name for option in declared(DataOptions)]
+    given = {"name": name, "path": path, "format": format, **{key: getattr(how, key) for key in names}}
+    filled, guessed = resolve(given), guessed_format(given)
+    how, kind = dataclasses.replace(how, **{key: filled[key] for key in names}), filled["format"]
     check_format(kind, how)
+    check_text(kind, how)
     how.check()
     if path is not None:
-        return prepare(read(kind, Path(path), how.columns()), how, str(Path(path)), whole="ratio")
+        own = download.SOURCES[name].at(Path(path)) if name in download.SOURCES else None
+        file = own if own is not None and kind == download.SOURCES[name].format else Path(path)
+        dataset = prepare(read(kind, file, how.columns(), how), how, str(file), whole="ratio")
+        said = (format_note(path, *guessed),) if guessed else ()
+        return dataset._replace(notes=(*dataset.notes, *said))
     if name not in download.SOURCES:
         raise ConfigError(
             f"dataset.path is not set: set dataset.path to the file or folder of '{name}' (only "
             f"{', '.join(sorted(GENERATED))} need no files, and {', '.join(sorted(download.SOURCES))} are downloaded)."
         )
-    source = download.SOURCES[name]
-    file = download.fetch(name, source, download.cache_folder())
-    table = read(kind, file, how.columns()).note(f"Please cite {source.citation}.")
+    source, cache = download.SOURCES[name], download.cache_folder()
+    file = download.fetch(name, source, cache)
+    table = read(kind, file, how.columns(), how).note(f"Please cite {source.citation}.")
+    for sentence in (f"Terms of use: {source.terms} ({source.page}).", *download.pinned(source, cache)):
+        table = table.note(sentence)
     return prepare(table, how, str(file), whole="ratio")
 
 
@@ -97,3 +126,14 @@ def check_format(format: str, options: DataOptions) -> None:
         rated=format != "adjacency",
         weight=WEIGHT_OF.get(format),
     )
+
+
+def check_text(format: str, options: DataOptions) -> None:
+    """Raises ConfigError for options of text that have no effect on the format; those of other readers have."""
+    if format in TEXT_OF:
+        options.check_text_of(f"dataset.format = '{format}'", TEXT_OF[format])
+
+
+def format_note(path: Any, format: str, why: str) -> str:
+    """Sentence about a format that was guessed."""
+    return f"{Path(path)}: read as {format}, {why}."

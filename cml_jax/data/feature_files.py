@@ -11,7 +11,7 @@ import polars as pl
 
 from cml_jax.data import frames
 from cml_jax.data.feature_options import Wanted
-from cml_jax.data.scanning import ScannedFile
+from cml_jax.data.scanned_files import ScannedFile
 from cml_jax.data.text_lines import TextLayout
 from cml_jax.errors import DataError
 

@@ -2,14 +2,31 @@
 
 from pathlib import Path
 
+from cml_jax.data.packing import plain_name, start_of
+from cml_jax.data.part_files import packed_files
 from cml_jax.errors import DataError
 
-_SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".tsv": "tsv", ".npz": "npz"}
+_SUFFIXES = {
+    ".csv": "csv",
+    ".inter": "inter",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".npz": "npz",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".tab": "tsv",
+    ".tsv": "tsv",
+}
+_TEXT = (".txt", ".dat", ".data")  # of any format of lines
+_PACKED_IN_THEMSELVES = ("npz", "parquet")
 _MOVIELENS_HEADER = b"userId,movieId,"
-_IN_FOLDER = {  # a file of a folder -> the folder's format
+_IN_FOLDER = {  # a file of a folder, packed or not -> the folder's format
     "train.txt": "adjacency",
     "train.csv": "csv",
     "train.tsv": "tsv",
+    "train.jsonl": "jsonl",
+    "train.ndjson": "jsonl",
+    "train.inter": "inter",
     "train.parquet": "parquet",
     "train.npz": "npz",
     "train_triplets.txt": "echonest",
@@ -40,7 +57,12 @@ def format_of(path: Path, *, named: bool = False) -> tuple[str, str]:
 
 
 def _of_folder(path: Path) -> tuple[str, str]:
-    found = {name: format for name, format in _IN_FOLDER.items() if (path / name).is_file()}
+    found = {
+        file.name: format
+        for name, format in _IN_FOLDER.items()
+        for file in ([path / name] if format in _PACKED_IN_THEMSELVES else packed_files(path, name))
+        if file.is_file()
+    }
     if not found:
         raise DataError(f"{path}: holds none of {', '.join(_IN_FOLDER)}; give the path of a file.")
     if len(set(found.values())) > 1:
@@ -50,22 +72,35 @@ def _of_folder(path: Path) -> tuple[str, str]:
 
 
 def _of_file(path: Path, named: bool) -> tuple[str, str]:
-    if path.name == "train_triplets.txt":
+    plain = Path(plain_name(path.name))
+    if plain.name == "train_triplets.txt":
         return "echonest", "by its name"
-    if path.name in ("u.data", "ratings.dat"):
+    if plain.name in ("u.data", "ratings.dat"):
         return "movielens", "by its name"
-    plain = path.with_suffix("") if path.suffix == ".gz" else path
+    if plain.suffix.lower() in _TEXT:
+        return _of_lines(path)
     format = _SUFFIXES.get(plain.suffix.lower())
-    if format is None or (format in ("npz", "parquet") and plain != path):
+    if format is None or (format in _PACKED_IN_THEMSELVES and plain.name != path.name):
+        known = ", ".join(sorted(_SUFFIXES.keys() - {".csv", ".tsv"}))
         raise DataError(
-            f"{path}: its name does not tell the format; name it .csv, .tsv (either perhaps with .gz), .parquet or "
-            f".npz, or read it with a library of your choice and give the data frame."
+            f"{path}: its name does not tell the format; name it .csv, .tsv, {known} or .txt (text perhaps with .gz), "
+            f"or read it with a library of your choice and give the data frame."
         )
-    if path.name == "ratings.csv" and not named and _first_bytes(path).startswith(_MOVIELENS_HEADER):
+    if plain.name == "ratings.csv" and not named and _starts_like_movielens(path):
         return "movielens", "by its name and columns"
     return format, "by its name"
 
 
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(len(_MOVIELENS_HEADER) + 3).removeprefix(b"\xef\xbb\xbf")
+def _starts_like_movielens(path: Path) -> bool:
+    start = start_of(path, len(_MOVIELENS_HEADER) + 3)
+    return start.removeprefix(b"\xef\xbb\xbf").startswith(_MOVIELENS_HEADER)
+
+
+def _of_lines(path: Path) -> tuple[str, str]:
+    """Lists of integers, a line a user, if lines hold nothing but integers, and not equally many; else a table."""
+    start = start_of(path, 2**16)
+    lines = start.split(b"\n") if len(start) < 2**16 else start.split(b"\n")[:-1]
+    values = [line.split() for line in lines if line.strip()]
+    if len({len(row) for row in values}) > 1 and all(value.isdigit() for row in values for value in row):
+        return "adjacency", "since its lines are integers, not equally many in each"
+    return "text", "by its name"

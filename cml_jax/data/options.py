@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cml_jax.data import signals, splits, time_splits
 from cml_jax.data.feature_options import FeatureOptions
 from cml_jax.data.tables import KEYS, Columns
+from cml_jax.data.text_options import TextOptions
 from cml_jax.errors import ConfigError
 from cml_jax.options import AT_LEAST_0, Range, one_of, options, static
 
@@ -19,15 +20,15 @@ _RATIO = (3, 1, 1)
 class ColumnOptions:
     """Options of the columns."""
 
-    user_column: str | None = static(None, "csv, tsv, parquet: column of users; none: user")
-    item_column: str | None = static(None, "csv, tsv, parquet: column of items; none: item")
-    rating_column: str | None = static(None, "csv, tsv, parquet: column of ratings or counts")
-    time_column: str | None = static(None, "csv, tsv, parquet: column of times")
+    user_column: str | None = static(None, "column of users, by name, or by number if there is no header; none: user")
+    item_column: str | None = static(None, "column of items, by name, or by number if there is no header; none: item")
+    rating_column: str | None = static(None, "column of ratings or counts")
+    time_column: str | None = static(None, "column of times")
     weight_column: str | None = static(
         None,
         "column of positive weights of pairs; 'value' of npz, 'play count' of echonest, 'rating' of movielens",
     )
-    kind_column: str | None = static(None, "csv, tsv, parquet: column of kinds of interaction, such as view or buy")
+    kind_column: str | None = static(None, "column of kinds of interaction, such as view or buy")
 
     def named(self) -> dict[str, str | None]:
         """The names of columns that were chosen."""
@@ -74,7 +75,13 @@ class SplitOptions:
 
 @options
 class DataOptions(
-    SplitOptions, time_splits.TimeOptions, signals.SignalOptions, FilterOptions, ColumnOptions, FeatureOptions
+    SplitOptions,
+    time_splits.TimeOptions,
+    signals.SignalOptions,
+    FilterOptions,
+    ColumnOptions,
+    TextOptions,
+    FeatureOptions,
 ):
     """Which columns are read, and what is done to the pairs.
 
@@ -101,6 +108,7 @@ class DataOptions(
         for key, value, known in (("filter", self.filter, FILTERS), ("split", self.split, (None, *SPLITS))):
             if value not in known:
                 raise unknown_choice(key, value, known)
+        self.check_text()
         self.check_features()
         signals.check(self)
         columns = self.columns()

@@ -1,20 +1,22 @@
 """Rows of text and Parquet files in bounded memory, through Polars' lazy engine."""
 
 import zlib
-from pathlib import Path
+from collections.abc import Collection
 from typing import NamedTuple
 
 import polars as pl
 
+from cml_jax.data import time_forms
+from cml_jax.data.skipped import SHOWN, Skipped
 from cml_jax.data.tables import KEYS, WEIGHT_SENTENCE, WEIGHTS, Columns, refuse_negative
-from cml_jax.data.text_lines import TextLayout, count_blank_lines, find_bad_line, is_whole, line_of_row, packed_with
+from cml_jax.data.text_options import PLAIN, SKIP, TextOptions
+from cml_jax.data.time_forms import TimeForm
 from cml_jax.errors import DataError
 
-_ROW = "\0row"  # a name that no column has
-# Dates of ISO 8601; the first value of a file decides which, so that a file of mixed forms is refused.
-_DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%+")
+_ROW, _BAD = "\0row", "\0bad"  # names that no column has
+_SAMPLE = 1000  # values by which the form of times is told
 # What reading can raise; for some damaged Parquet files Polars panics, which is no Exception.
-_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error)
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error)
 
 
 class Rows(NamedTuple):
@@ -23,23 +25,30 @@ class Rows(NamedTuple):
     Attributes:
         frame: columns user and item (Categorical) and, where asked for, time and weight (numbers), disliked (bool) and
             kind (Categorical).
-        num_lines: rows of the file, before any was left out.
+        num_lines: rows of the file, but for those that are skipped because they cannot be read.
         num_empty: rows among them without a value in any column, which are skipped.
         times_are: 'numbers', 'dates' or None.
+        notes: sentences about what was guessed, skipped or rounded.
     """
 
     frame: pl.DataFrame
     num_lines: int
     num_empty: int
     times_are: str | None
+    notes: tuple[str, ...] = ()
 
 
 class ScannedRows:
     """Rows of named columns that are read by column, in memory unless a subclass says where they stand."""
 
-    def __init__(self, rows: pl.LazyFrame, label: str, blank: tuple[str, ...] = ()) -> None:
-        """Takes the rows, what messages call them, and names of columns under which nothing may stand."""
+    def __init__(
+        self, rows: pl.LazyFrame, label: str, blank: tuple[str, ...] = (), text: TextOptions | None = None
+    ) -> None:
+        """Takes the rows, what messages call them, names of columns under which nothing may stand, and how to read."""
         self.label = label
+        self._text = text or PLAIN
+        self._skipped = Skipped() if self._text.bad_rows == SKIP else None
+        self._num_blanked = 0  # rows that were made empty, and are counted elsewhere
         self._blank = blank
         self._rows = rows
         self._dtypes = dict(rows.collect_schema())
@@ -56,10 +65,7 @@ class ScannedRows:
         names: dict[str, str | None] = dict(zip(KEYS, wanted.names(), strict=True))
         for key, name in names.items():
             if name is not None and name not in self._dtypes:
-                there = ", ".join(self._dtypes)
-                raise DataError(
-                    f"{self.label}: has no column '{name}' ({self._option(key)}); its columns are {there[:200]!r}."
-                )
+                raise DataError(f"{self.label}: has no column '{name}' ({self._option(key)}); {self._columns()}.")
             if f"{name}_duplicated_0" in self._dtypes:
                 raise DataError(f"{self.label}: has two columns '{name}' ({self._option(key)}); rename one of them.")
         columns = {"user": self._id("user", wanted.user), "item": self._id("item", wanted.item)}
@@ -78,16 +84,16 @@ class ScannedRows:
             names[name] = name
             columns[name] = pl.col(name).is_null().replace(False, None)
         try:
-            times_are = None
+            form = None
             if wanted.time is not None:
-                columns["time"], times_are = self._time(wanted.time)
+                form = self._time(wanted.time)
+                columns["time"] = form.time
             is_empty = self._is_empty_row()
-            num_lines, num_empty = (
-                self._rows.select(pl.len().alias("lines"), is_empty.sum().alias("empty"))
-                .collect(engine="streaming")
-                .row(0)
-            )
-            self._check_whole(num_lines)
+            counts = self._counts(form, is_empty, wanted)
+            self._check_whole(counts["lines"])
+            notes = list(self._notes(counts))
+            if form is not None and form.fractional is not None and counts["fractional"]:
+                columns["time"] = form.fractional
             if wanted.rating is not None and not wanted.by_rating:
                 negative = self._rows.select((columns["rating"] < 0).sum()).collect(engine="streaming").item()
                 refuse_negative(self.label, negative, wanted.rating)
@@ -96,10 +102,46 @@ class ScannedRows:
             kept = ~usable | self._by_rating(wanted, columns)
             frame = self._rows.filter(~is_empty & kept).select(**columns).collect(engine="streaming")
             if frame.select(pl.any_horizontal(pl.all().is_null().any())).item():
-                self._refuse_first(names, columns, ~is_empty & ~usable)
-        except _UNREADABLE as error:
+                bad = ~is_empty & ~usable
+                frame = frame.drop_nulls()
+                if self._skipped is None or frame.is_empty():
+                    self._refuse_first(names, columns, bad, form)
+                else:
+                    counts["lines"] -= self._skip(names, columns, bad, form)
+        except UNREADABLE as error:
             raise self._unreadable(error) from error
-        return Rows(frame.drop("rating", *self._blank, strict=False), num_lines, num_empty, times_are)
+        if self._skipped is not None and self._skipped.total:
+            notes.append(self._skipped.sentence(self.label))
+        return Rows(
+            frame.drop("rating", *self._blank, strict=False),
+            counts["lines"] - self._num_blanked,
+            counts["empty"] - self._num_blanked,
+            form and form.kind,
+            tuple(notes),
+        )
+
+    def _counts(self, form: TimeForm | None, is_empty: pl.Expr, wanted: Columns) -> dict[str, int]:
+        """Numbers of rows: all, empty ones, and those of which a note is made."""
+        counted = {"lines": pl.len(), "empty": is_empty.sum(), **self._counted(wanted)}
+        if form is not None:
+            counted["finer"] = form.finer.sum()
+            if form.fractional is not None:
+                counted["fractional"] = (form.time.is_null() & form.fractional.is_not_null()).sum()
+        return self._rows.select(**counted).collect(engine="streaming").row(0, named=True)
+
+    def _notes(self, counts: dict[str, int]) -> list[str]:
+        """Sentences about what was guessed or rounded."""
+        notes = []
+        if counts.get("finer") and counts.get("fractional", True):
+            rounded = "rounded to 53 bits, since others have a fraction" if "fractional" in counts else "cut off"
+            digits = "more than 15 digits are" if "fractional" in counts else "digits below a microsecond are"
+            notes.append(f"{self.label}: {counts['finer']:,} times of {digits} {rounded}.")
+        return notes
+
+    def _counted(self, wanted: Columns) -> dict[str, pl.Expr]:
+        """Further numbers that `_notes` needs."""
+        del wanted
+        return {}
 
     def _by_rating(self, wanted: Columns, columns: dict[str, pl.Expr]) -> pl.Expr:
         """Whether rows are likes or dislikes; all are where there are no ratings, or they do not decide."""
@@ -121,42 +163,96 @@ class ScannedRows:
         dtype = self._dtypes[name]
         if not (dtype.is_numeric() or dtype == pl.String):
             raise DataError(f"{self.label}: column '{name}' ({self._option(key)}) is of type {dtype}, not of numbers.")
-        number = pl.col(name).cast(pl.Float64, strict=False)
+        value = pl.col(name)
+        if dtype == pl.String:
+            value = value.str.strip_chars()
+            value = value if self._text.decimal == "." else value.str.replace(self._text.decimal, ".", literal=True)
+        number = value.cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number)  # else null
 
-    def _time(self, name: str) -> tuple[pl.Expr, str]:
-        """Numbers as they are, dates and date-times as microseconds; and which of the two they are."""
-        dtype, column = self._dtypes[name], pl.col(name)
-        if dtype.is_integer():
-            return column.cast(pl.Int64, strict=False), "numbers"
+    def _time(self, name: str) -> TimeForm:
+        """Numbers as they are, dates and date-times as microseconds."""
+        dtype, column, pattern = self._dtypes[name], pl.col(name), self._text.time_format
         if dtype == pl.Date or isinstance(dtype, pl.Datetime):
-            return column.cast(pl.Datetime("us")).to_physical(), "dates"
-        if dtype != pl.String:
-            return self._number("time", name), "numbers"
-        first = self._rows.select(column).drop_nulls().head(1).collect().to_series()
-        if first.cast(pl.Float64, strict=False).is_not_null().any():
-            if len(first[0]) > 15:  # more digits than float64 has
-                return column.cast(pl.Int64, strict=False), "numbers"
-            return self._number("time", name), "numbers"
-        fitting = (f for f in _DATE_FORMATS if first.str.to_datetime(f, strict=False).is_not_null().any())
-        parsed = column.str.to_datetime(next(fitting, "%+"), strict=False, time_unit="us")
-        return parsed.to_physical(), "dates"
+            if pattern is not None:
+                raise DataError(
+                    f"{self.label}: dataset.time_format has no effect on column '{name}', which is of type {dtype}; "
+                    f"leave it out."
+                )
+            return time_forms.form_of_dates(column, getattr(dtype, "time_unit", "us"))
+        if pattern is None and dtype.is_integer():
+            return TimeForm(time_forms.NUMBERS, column.cast(pl.Int64, strict=False), pl.lit(False))
+        if dtype != pl.String and not (pattern is not None and dtype.is_integer()):
+            return TimeForm(time_forms.NUMBERS, self._number("time", name), pl.lit(False))
+        column = column.cast(pl.String)
+        sample = self._rows.select(column).drop_nulls().head(_SAMPLE).collect().to_series()
+        return time_forms.form_of_text(column, sample, pattern, self._text.decimal)
 
-    def _refuse_first(self, names: dict[str, str | None], columns: dict[str, pl.Expr], bad: pl.Expr) -> None:
+    def _kinds(self, form: TimeForm | None) -> dict[str, str]:
+        """What the values of each column must be, in words."""
+        number = "a finite number"
+        time = "a time"
+        if form is not None:
+            time = f"a time like the first ones, which are {form.described}" if form.described else time_forms.SENTENCE
+            time = f"a time {form.described}" if self._text.time_format is not None else time
+        return {
+            "user": "a user id", "item": "an item id", "rating": number, "time": time, "weight": WEIGHT_SENTENCE
+        }  # fmt: skip
+
+    def _tested(
+        self, names: dict[str, str | None], columns: dict[str, pl.Expr], bad: pl.Expr
+    ) -> tuple[pl.LazyFrame, list[str]]:
+        """Row numbers of bad rows, with the value of each column as text and whether it is good; and the columns' keys.
+
+        The conditions are evaluated with the rows around, for which reading was decided, not on the bad rows alone.
+        """
+        keys = [key for key in columns if names.get(key) is not None]
+        raw = {f"raw {key}": pl.col(str(names[key])).cast(pl.String) for key in keys}
+        good = {f"good {key}": columns[key].is_not_null() for key in keys}
+        table = self._rows.with_columns(bad.alias(_BAD)).with_row_index(_ROW)
+        return table.select(_ROW, _BAD, **raw, **good).filter(_BAD), keys
+
+    def _refuse_first(
+        self, names: dict[str, str | None], columns: dict[str, pl.Expr], bad: pl.Expr, form: TimeForm | None
+    ) -> None:
         """Raises DataError for the first row that cannot be used."""
-        kind = {"user": "a user id", "item": "an item id", "rating": "a finite number", "time": "a time like the first"}
-        kind["weight"] = WEIGHT_SENTENCE
-        raw = {f"raw {key}": pl.col(name).cast(pl.String) for key, name in names.items() if name is not None}
-        named = {f"good {key}": expression.is_not_null() for key, expression in columns.items()}
-        # The conditions are evaluated with the rows around, for which reading was decided, not on the bad row alone.
-        table = self._rows.with_columns(bad.alias("\0bad")).with_row_index(_ROW)
-        first = table.select(_ROW, "\0bad", **raw, **named).filter("\0bad").head(1).collect().row(0, named=True)
-        key = next(key for key in columns if not first[f"good {key}"])
+        rows, keys = self._tested(names, columns, bad)
+        first = rows.head(1).collect().row(0, named=True)
+        key = next(key for key in keys if not first[f"good {key}"])
         value = first[f"raw {key}"]
-        what = "is empty" if not value else f"= {value[:60]!r} is not {kind.get(key, 'empty')}"
-        raise DataError(
-            f"{self.label}, {self._place(first[_ROW])}: column '{names[key]}' {what}; correct or remove it."
+        what = "is empty" if not value else f"= {value[:60]!r} is not {self._kinds(form).get(key, 'empty')}"
+        advice = "correct or remove it"
+        if key in ("rating", "weight") and value and self._text.decimal == "." and value.count(",") == 1:
+            advice += ", or set dataset.decimal if the comma stands before a fraction"
+        raise DataError(f"{self.label}, {self._place(first[_ROW])}: column '{names[key]}' {what}; {advice}.")
+
+    def _skip(
+        self, names: dict[str, str | None], columns: dict[str, pl.Expr], bad: pl.Expr, form: TimeForm | None
+    ) -> int:
+        """Takes rows that cannot be used to account, each for its first column that is not good; their number."""
+        rows, keys = self._tested(names, columns, bad)
+        kinds, reasons = self._kinds(form), {}
+        code = pl.lit(None, pl.Int32)
+        for place, key in reversed(list(enumerate(keys))):
+            is_empty = pl.col(f"raw {key}").is_null() | (pl.col(f"raw {key}") == "")
+            of_key = pl.when(is_empty).then(2 * place).otherwise(2 * place + 1)
+            code = pl.when(~pl.col(f"good {key}")).then(of_key).otherwise(code)
+            what = kinds.get(key, "empty").partition(":")[0]
+            reasons |= {2 * place: f"'{names[key]}' is empty", 2 * place + 1: f"'{names[key]}' is not {what}"}
+        grouped = (
+            rows.group_by(code.alias("code"))
+            .agg(pl.len().alias("count"), pl.col(_ROW).bottom_k(SHOWN).sort().alias("first"))
+            .sort("code")
+            .collect(engine="streaming")
         )
+        assert self._skipped is not None
+        for code_, count, first in grouped.iter_rows():
+            self._skipped.add_all(reasons[code_], count, self._places(first))
+        return int(grouped["count"].sum())
+
+    def _columns(self) -> str:
+        """The columns that there are, in words."""
+        return f"its columns are {', '.join(self._dtypes)[:200]!r}"
 
     def _option(self, key: str) -> str:
         """How the column of a key of KEYS is named by the caller."""
@@ -169,82 +265,19 @@ class ScannedRows:
     def _check_whole(self, num_rows: int) -> None:
         """Raises DataError where fewer rows were read than there are."""
 
+    def _places(self, rows: Collection[int]) -> list[str]:
+        """Where rows, counted from 0, stand."""
+        return [f"row {row + 1}" for row in rows]
+
     def _place(self, row: int) -> str:
         """Where a row, counted from 0, stands."""
-        return f"row {row + 1}"
+        return self._places([row])[0]
 
     def _unreadable(self, error: BaseException) -> DataError:
         """The sentence for an error of Polars."""
-        return DataError(f"{self.label}: cannot be read ({_reason(error)}).")
+        return DataError(f"{self.label}: cannot be read ({reason_of(error)}).")
 
 
-class ScannedFile(ScannedRows):
-    """A text file (with its layout) or a Parquet file (layout None) of which rows are read by column."""
-
-    def __init__(self, path: Path, layout: TextLayout | None) -> None:
-        """Raises DataError where there is no such file, or its columns cannot be told."""
-        self.path = path
-        self._layout = layout
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; give it with dataset.path.")
-        try:
-            packed = packed_with(path) if layout is not None else None
-            if packed is not None:
-                raise DataError(f"{path}: is packed with {packed}; unpack it, or pack it with gzip.")
-            super().__init__(self._scan(), str(path), () if layout is None else layout.blank)
-        except _UNREADABLE as error:
-            raise self._unreadable(error) from error
-
-    def _scan(self) -> pl.LazyFrame:
-        layout = self._layout
-        if layout is None:
-            return pl.scan_parquet(self.path, glob=False)
-        return pl.scan_csv(
-            self.path,
-            separator=layout.separator,
-            quote_char=layout.quote,
-            has_header=layout.header is None,
-            schema=None if layout.header is None else dict.fromkeys(layout.header, pl.String),
-            # Without a header line, Polars would count the columns on a blank line.
-            skip_lines=0 if layout.header is None else count_blank_lines(self.path),
-            infer_schema=False,  # all columns are strings, so that ids stay what they are
-            glob=False,
-        )
-
-    def _option(self, key: str) -> str:
-        return f"dataset.{key}_column"
-
-    def _is_empty_row(self) -> pl.Expr:
-        return pl.lit(False) if self._layout is None else pl.all_horizontal(pl.all().is_null())
-
-    def _check_whole(self, num_rows: int) -> None:
-        if self._layout is not None and not is_whole(self.path, self._layout, num_rows):
-            raise self._bad_text()
-
-    def _place(self, row: int) -> str:
-        if self._layout is None:
-            return super()._place(row)
-        return f"line {line_of_row(self.path, self._layout, row)}"
-
-    def _unreadable(self, error: BaseException) -> DataError:
-        """The sentence for a file that cannot be read; for text it looks for the line itself."""
-        reason = _reason(error)
-        if isinstance(error, OSError):
-            return DataError(f"{self.path}: cannot be read ({error.strerror or reason}).")
-        if self._layout is None:
-            reason = "it is damaged" if isinstance(error, pl.exceptions.PanicException) else reason
-            return DataError(f"{self.path}: cannot be read as Parquet ({reason}).")
-        if isinstance(error, pl.exceptions.NoDataError):
-            return DataError(f"{self.path}: the file is empty.")
-        return self._bad_text()
-
-    def _bad_text(self) -> DataError:
-        found = find_bad_line(self.path, self._layout) if self._layout is not None else None
-        if found:
-            return DataError(f"{self.path}, line {found}; correct the file.")
-        return DataError(f"{self.path}: cannot be read as a table of text; check the separator and the quotes.")
-
-
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """The first line of an error's message, else its type."""
     return str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__

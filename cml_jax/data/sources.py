@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from cml_jax.data import frames, matrices, signals
-from cml_jax.data.datasets import check_format
+from cml_jax.data.datasets import check_format, check_text, format_note
 from cml_jax.data.formats import format_of
 from cml_jax.data.interactions import Dataset, Interactions
 from cml_jax.data.options import DataOptions
@@ -17,6 +17,7 @@ from cml_jax.data.preparation import known_pairs_of, prepare
 from cml_jax.data.readers import read, table_of_rows
 from cml_jax.data.scanning import ScannedRows
 from cml_jax.data.tables import Table
+from cml_jax.data.text_options import OF_VALUES
 from cml_jax.errors import ConfigError, DataError
 
 _KINDS = (
@@ -54,6 +55,7 @@ def dataset_of(data: Any, *, valid: Any = None, **options: Any) -> Dataset:
     how.check()
     if valid is not None and how.split not in (None, "all", "given"):
         raise ConfigError(f"dataset.split = '{how.split}' does not go with valid; leave one of them out.")
+    _check_text(data, how)
     table = _table(data, how, "data")
     held_out = None
     if valid is not None:
@@ -83,6 +85,14 @@ def known_pairs(
     how = DataOptions(**options)
     how.check()
     return known_pairs_of(_held_out(data, how, label), user_ids, item_ids, label)
+
+
+def _check_text(data: Any, options: DataOptions) -> None:
+    """Raises ConfigError for options of text that have no effect."""
+    if isinstance(data, str | os.PathLike):
+        check_text(format_of(Path(data), named=bool(options.user_column or options.item_column))[0], options)
+    else:
+        options.check_text_of("data in memory", OF_VALUES if frames.is_frame(data) else ())
 
 
 def _label(data: Any, label: str) -> str:
@@ -115,7 +125,7 @@ def _table(data: Any, options: DataOptions, label: str) -> Table:
 def _of_path(path: Path, options: DataOptions) -> Table:
     format, why = format_of(path, named=bool(options.user_column or options.item_column))
     check_format(format, options)
-    return read(format, path, options.columns()).note(f"{path}: read as {format}, {why}.")
+    return read(format, path, options.columns(), options).note(format_note(path, format, why))
 
 
 def _of_matrix(data: Any, options: DataOptions, label: str) -> Table:
@@ -140,7 +150,7 @@ def _of_frame(data: Any, options: DataOptions, label: str) -> Table:
     frame = frames.frame_of(data, columns, label)
     user, user_notes = frames.ids_of(frame[columns.user], label)
     item, item_notes = frames.ids_of(frame[columns.item], label)
-    rows = ScannedRows(frame.with_columns(user, item).lazy(), label).read(columns)
+    rows = ScannedRows(frame.with_columns(user, item).lazy(), label, text=options).read(columns)
     table = table_of_rows([rows], columns)
     if isinstance(data, tuple):
         unused = [name for name in frames.POSITIONS[2 : len(data)] if name not in columns]

@@ -4,7 +4,7 @@ import csv
 import gzip
 import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,31 +17,21 @@ class TextLayout(NamedTuple):
         header: names of the columns of a file without a header line; None where the first line names them.
         quote: character around values that hold the separator, or None.
         blank: names among those of `header` under which nothing may stand.
+        multiline: whether a quoted value may hold line ends.
+        typed: whether the first line holds a type with each name, as in 'user_id:token'.
     """
 
     separator: str
     header: tuple[str, ...] | None = None
     quote: str | None = '"'
     blank: tuple[str, ...] = ()
+    multiline: bool = True
+    typed: bool = False
 
-
-# First bytes of files that are packed otherwise than with gzip. Polars would unpack some of them, but a stream of zlib
-# that is cut off without a word, and no line could be named.
-_PACKED = {
-    b"x\x01": "zlib",
-    b"x\x9c": "zlib",
-    b"x\xda": "zlib",
-    b"PK\x03\x04": "zip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\xfd7zXZ": "xz",
-}
-
-
-def packed_with(path: Path) -> str | None:
-    """Name of the compression of a file that is not read, or None for plain text and gzip."""
-    with path.open("rb") as file:
-        start = file.read(max(map(len, _PACKED)))
-    return next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the columns have numbers, from 1, in the place of names."""
+        return self.header is not None and self.header[0] == "1"
 
 
 def count_blank_lines(path: Path) -> int:
@@ -105,22 +95,28 @@ def is_whole(path: Path, layout: TextLayout, num_rows: int) -> bool:
             num_lines, last = num_lines + block.count(b"\n"), block[-1:]
     if num_lines + (last != b"\n") == num_rows:
         return True
+    if not layout.multiline:
+        return False
     records = itertools.dropwhile(lambda record: not record.fields, _records(path, layout, strict=True))
     is_closed = [record.is_closed for record in records]
     return all(is_closed) and len(is_closed) == num_rows
 
 
-def line_of_row(path: Path, layout: TextLayout, row: int) -> int:
-    """Line, from 1, of a row counted from 0; lines that are blank before the first one are not rows, later ones are."""
+def lines_of_rows(path: Path, layout: TextLayout, rows: Collection[int]) -> list[int]:
+    """Lines, from 1, of rows counted from 0; lines that are blank before the first one are not rows, later ones are."""
+    row, left, lines = -(layout.header is None), set(rows), {}
     begun = False
-    row += layout.header is None
     for record in _records(path, layout):
         begun = begun or bool(record.fields)
-        if begun:
-            if row == 0:
-                return record.line
-            row -= 1
-    return 0
+        if not begun:
+            continue
+        if row in left:
+            lines[row] = record.line
+            left.discard(row)
+            if not left:
+                break
+        row += 1
+    return [lines.get(row, 0) for row in rows]
 
 
 def find_bad_line(path: Path, layout: TextLayout) -> str | None:
@@ -134,7 +130,7 @@ def find_bad_line(path: Path, layout: TextLayout) -> str | None:
                     return f"{number}: not UTF-8 text"
         num_fields = len(layout.header) if layout.header else 0
         for record in _records(path, layout, strict=True):
-            if not record.is_closed:
+            if not record.is_closed or (not layout.multiline and any("\n" in value for value in record.fields)):
                 return f"{record.line}: a quote opens or closes in the wrong place"
             num_fields = num_fields or len(record.fields)
             if record.fields and len(record.fields) != num_fields:

@@ -427,7 +427,7 @@ def test_an_adjacency_folder_with_validation_takes_no_other(tmp_path):
 
 
 def test_a_path_that_tells_no_format_is_refused(tmp_path):
-    for path in (write(tmp_path / "a.txt", "1 2\n"), write(tmp_path / "a.npz.gz", b""), write(tmp_path / "csv", "")):
+    for path in (write(tmp_path / "a.out", "1 2\n"), write(tmp_path / "a.npz.gz", b""), write(tmp_path / "csv", "")):
         with pytest.raises(DataError, match=r"its name does not tell the format; name it \.csv, \.tsv"):
             dataset_of(path)
     folder = tmp_path / "folder"

@@ -148,7 +148,7 @@ def _without_advice() -> Iterator[None]:
 def _read_pins(cache: Path) -> dict[str, str]:
     try:
         return json.loads((cache / PINS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise DataError(f"{cache / PINS}: cannot be read ({error}); it holds checksums of downloads.") from error

@@ -56,11 +56,13 @@ class Source(NamedTuple):
         """How the files are read, a key of `readers.READERS`."""
         return self.recipe["format"]
 
-    def is_at(self, path: Path) -> bool:
-        """Whether the files of this source are at a path: the one file itself, or a folder that holds them all."""
+    def at(self, path: Path) -> Path | None:
+        """The one file, or the folder of several, at a path that is it or a folder that holds it; None for others."""
+        names = [file.name for file in self.files]
         if path.is_dir():
-            return all((path / file.name).is_file() for file in self.files)
-        return path.name == self.files[0].name
+            whole = all((path / name).is_file() for name in names)
+            return (path if len(names) > 1 else path / names[0]) if whole else None
+        return path if names == [path.name] else None
 
 
 _HARPER = (

@@ -13,7 +13,7 @@ from cml_jax.data.tables import PARTS, Table
 from cml_jax.data.text_options import PLAIN, TextOptions
 from cml_jax.errors import DataError
 
-_ENOUGH = 5  # lines of which each can hardly begin with the number of the others by chance
+ENOUGH = 5  # lines of which each can hardly begin with the number of the others by chance
 
 
 def read_adjacency(path: Path, columns: object = None, text: TextOptions = PLAIN) -> Table:
@@ -91,7 +91,7 @@ def _read_adjacency_file(path: Path, part: str, options: TextOptions) -> tuple[p
         tokens = tokens.select("line", user=pl.col("line").cast(pl.Int64), item=items)
         notes.append(f"{path}: users are the numbers of lines, since first_number is '{options.first_number}'.")
     else:
-        if options.first_number is None and len(tokens) >= _ENOUGH and tokens.select(is_count.all()).item():
+        if options.first_number is None and len(tokens) >= ENOUGH and tokens.select(is_count.all()).item():
             notes.append(
                 f"Warning: {path}: the first number of each of the {len(tokens):,} lines is the number of the others, "
                 f"as in files without ids of users; if it is no user, set dataset.first_number=count."

@@ -56,7 +56,8 @@ def guessed_format(options: Mapping[str, Any]) -> tuple[str, str] | None:
         return None
     if not Path(path).exists():
         return None  # reading says so
-    return format_of(Path(path), named=bool(options.get("user_column") or options.get("item_column")))
+    named = bool(options.get("user_column") or options.get("item_column"))
+    return format_of(Path(path), named=named, lists=options.get("first_number") is not None)
 
 
 def load(name: str, path: str | None = None, format: str | None = None, **options: Any) -> Dataset:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cml_jax.data.adjacency import ENOUGH
 from cml_jax.data.packing import plain_name, start_of
 from cml_jax.data.part_files import packed_files
 from cml_jax.errors import DataError
@@ -36,12 +37,13 @@ _IN_FOLDER = {  # a file of a folder, packed or not -> the folder's format
 }
 
 
-def format_of(path: Path, *, named: bool = False) -> tuple[str, str]:
+def format_of(path: Path, *, named: bool = False, lists: bool = False) -> tuple[str, str]:
     """A key of `readers.READERS` and the reason for it.
 
     Args:
         path: a file or folder.
         named: whether a column of ids is named, which MovieLens' files do not need.
+        lists: whether it is said what a line's first number is, which only lists of integers need.
 
     Raises:
         DataError: nothing is there, or its format cannot be told.
@@ -51,7 +53,7 @@ def format_of(path: Path, *, named: bool = False) -> tuple[str, str]:
             return _of_folder(path)
         if not path.is_file():
             raise DataError(f"{path}: no such file or folder; give a path, or the data themselves.")
-        return _of_file(path, named)
+        return _of_file(path, named, lists)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
@@ -71,14 +73,14 @@ def _of_folder(path: Path) -> tuple[str, str]:
     return format, f"since {name} is in it"
 
 
-def _of_file(path: Path, named: bool) -> tuple[str, str]:
+def _of_file(path: Path, named: bool, lists: bool) -> tuple[str, str]:
     plain = Path(plain_name(path.name))
     if plain.name == "train_triplets.txt":
         return "echonest", "by its name"
     if plain.name in ("u.data", "ratings.dat"):
         return "movielens", "by its name"
     if plain.suffix.lower() in _TEXT:
-        return _of_lines(path)
+        return ("adjacency", "since first_number is said") if lists else _of_lines(path)
     format = _SUFFIXES.get(plain.suffix.lower())
     if format is None or (format in _PACKED_IN_THEMSELVES and plain.name != path.name):
         known = ", ".join(sorted(_SUFFIXES.keys() - {".csv", ".tsv"}))
@@ -97,10 +99,13 @@ def _starts_like_movielens(path: Path) -> bool:
 
 
 def _of_lines(path: Path) -> tuple[str, str]:
-    """Lists of integers, a line a user, if lines hold nothing but integers, and not equally many; else a table."""
+    """Lists of integers, a line a user, if lines are like that; else a table."""
     start = start_of(path, 2**16)
     lines = start.split(b"\n") if len(start) < 2**16 else start.split(b"\n")[:-1]
     values = [line.split() for line in lines if line.strip()]
-    if len({len(row) for row in values}) > 1 and all(value.isdigit() for row in values for value in row):
-        return "adjacency", "since its lines are integers, not equally many in each"
+    if all(value.isdigit() for row in values for value in row):
+        if len({len(row) for row in values}) > 1:
+            return "adjacency", "since its lines are integers, not equally many in each"
+        if len(values) >= ENOUGH and all(len(row) > 2 and int(row[0]) == len(row) - 1 for row in values):
+            return "adjacency", "since its lines are integers, of which the first is the number of the others"
     return "text", "by its name"

@@ -18,7 +18,12 @@ _START = 2**18  # bytes by which the keys are told
 
 
 class ScannedJsonLines(ScannedRows):
-    """A file with one object a line, of which values are read as text by their keys."""
+    """A file with one object a line, of which values are read as text by their keys.
+
+    Attributes:
+        path: the file.
+        said: what was guessed, for the log.
+    """
 
     def __init__(self, path: Path, wanted: Columns, text: TextOptions) -> None:
         """Unpacks the file where that is needed.
@@ -27,6 +32,7 @@ class ScannedJsonLines(ScannedRows):
             DataError: there is no such file, or its first line is no object.
         """
         self.path = path
+        self.said: tuple[str, ...] = ()
         self._file, self._copy = path, None
         super().__init__(pl.LazyFrame(), str(path), (), text)
         try:
@@ -34,6 +40,8 @@ class ScannedJsonLines(ScannedRows):
             encoding = text.encoding or encodings.by_first_bytes(start)
             if encoding is None and not encodings.is_utf8_text(start):
                 raise DataError(f"{path}: not UTF-8 text; set dataset.encoding.")
+            if text.encoding is None and encoding not in (None, "utf-8-sig"):
+                self.said = (f"encoding {encoding}",)
             if packing.packed_with(path) is not None or encoding is not None or self._skipped is not None:
                 check = self._reason_of_line(wanted) if self._skipped is not None else None
                 self._copy = copy_of(path, encoding, None, None, self._skipped, check)
@@ -71,7 +79,8 @@ class ScannedJsonLines(ScannedRows):
                             f"{self.path}, line {number}: the value of '{name}' is {json.dumps(found[name])[:60]!r}; "
                             f"it must be a string or a number, so write what is meant under a key of its own."
                         )
-        return rows
+        notes = [f"{self.label}: {', '.join(self.said)}."] if self.said else []
+        return rows._replace(notes=(*notes, *rows.notes))
 
     def _has_nested(self, wanted: Columns) -> bool:
         """Whether some value may be nested, which its text tells only of those that may not be."""

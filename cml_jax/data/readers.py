@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -134,7 +135,9 @@ def table_of_rows(read: list[Rows], columns: Columns, files: Sequence[Path] = ()
         table = table.note(f"Skipped {num_empty:,} empty lines.")
     if columns.by_rating and columns.rating is not None:
         total = sum(rows.num_lines for rows in read) - num_empty
-        return table.note(rating_note(table, total, columns.rating, columns))
+        numbered = columns.rating is not None and columns.rating.isdigit()
+        rating = f"column {columns.rating}" if numbered else columns.rating
+        return table.note(rating_note(table, total, rating, columns))
     return table
 
 
@@ -163,6 +166,52 @@ LAYOUTS = {
     "text": TextLayout(""),
     "tsv": _TAB,
 }
+
+
+class Description(NamedTuple):
+    """What a file of columns holds, without reading all of it.
+
+    Attributes:
+        path: the file.
+        columns: names of its columns, or their numbers where it has no header.
+        said: what was guessed of it.
+        rows: its first rows, as text.
+    """
+
+    path: Path
+    columns: list[str]
+    said: tuple[str, ...]
+    rows: pl.DataFrame
+
+
+def describe(
+    format: str, path: Path, columns: Columns, text: TextOptions = PLAIN, *, num_rows: int = 5
+) -> list[Description]:
+    """What the files of a format with named columns hold; nothing for other formats.
+
+    Args:
+        format: a key of READERS.
+        path: the file or folder.
+        columns: the columns that would be read.
+        text: how text is read.
+        num_rows: how many rows are shown.
+
+    Raises:
+        DataError: a file is not there, or its columns cannot be told.
+    """
+    if format not in NAMED_COLUMNS:
+        return []
+    described = []
+    for file in files_of(path, "txt" if format == "text" else format, ("ndjson",) if format == "jsonl" else ()):
+        if format == "jsonl":
+            scanned = ScannedJsonLines(file, columns, text)
+        else:
+            scanned = ScannedFile(file, LAYOUTS.get(format), text, columns)
+        rows = scanned.first_rows(num_rows)
+        described.append(Description(file, rows.columns, scanned.said, rows))
+    return described
+
+
 READERS = {
     "adjacency": read_adjacency,
     "csv": functools.partial(read_columns, suffix="csv", layout=LAYOUTS["csv"]),

@@ -87,10 +87,15 @@ def known_pairs(
     return known_pairs_of(_held_out(data, how, label), user_ids, item_ids, label)
 
 
+def _format_of(path: Path, options: DataOptions) -> tuple[str, str]:
+    named = bool(options.user_column or options.item_column)
+    return format_of(path, named=named, lists=options.first_number is not None)
+
+
 def _check_text(data: Any, options: DataOptions) -> None:
     """Raises ConfigError for options of text that have no effect."""
     if isinstance(data, str | os.PathLike):
-        check_text(format_of(Path(data), named=bool(options.user_column or options.item_column))[0], options)
+        check_text(_format_of(Path(data), options)[0], options)
     else:
         options.check_text_of("data in memory", OF_VALUES if frames.is_frame(data) else ())
 
@@ -123,7 +128,7 @@ def _table(data: Any, options: DataOptions, label: str) -> Table:
 
 
 def _of_path(path: Path, options: DataOptions) -> Table:
-    format, why = format_of(path, named=bool(options.user_column or options.item_column))
+    format, why = _format_of(path, options)
     check_format(format, options)
     return read(format, path, options.columns(), options).note(format_note(path, format, why))
 

@@ -1,5 +1,6 @@
 """Batches: training pairs in the order of a pass, by weight if wanted, and dislikes of their users."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -34,9 +35,8 @@ def to_device(train: Interactions, dislikes: Interactions | None, options: Optio
     data = train.to_device(draw_by_weight=options.batch.weight_use == "draw")
     if dislikes is None or options.objective.num_dislikes == 0:
         return data
-    return data.replace(
-        dislikes=Dislikes(jnp.asarray(dislikes.indptr, jnp.int32), jnp.asarray(dislikes.items, jnp.int32))
-    )
+    as_csr = Dislikes(jnp.asarray(dislikes.indptr, jnp.int32), jnp.asarray(dislikes.items, jnp.int32))
+    return dataclasses.replace(data, dislikes=as_csr)
 
 
 def steps_per_pass(num_pairs: int, batch_size: int) -> int:
@@ -47,10 +47,10 @@ def steps_per_pass(num_pairs: int, batch_size: int) -> int:
 def positives(key: Array, step: Array, data: DeviceInteractions, batch_size: int) -> Positives:
     """The batch of training pairs of a step; every pass has n slots in an order of its own, one for each of n pairs.
 
-    Where pairs have shares by weight, systematic sampling (Madow and Madow 1944) fills the slots: one uniform number U a
-    pass, and slot k goes to the pair whose share holds the point k + U. A pair of weight w is then seen n w / W times a
-    pass on average and never more than one time off, W being the sum of all weights. Pairs of equal weight have a slot
-    each, as without.
+    Where pairs have shares by weight, systematic sampling (Madow 1949) fills the slots: of one uniform number U a pass,
+    slot k goes to the pair whose share holds the point k + U. A pass then sees a pair of weight w n w / W times, W being
+    the sum of all weights, rounded up or down such that the mean is exact. Pairs of equal weight have a slot each, as
+    without.
 
     Args:
         key: PRNG key of the run, the same at every step.

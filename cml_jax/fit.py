@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cml_jax.data import sources
+from cml_jax.data import signals, sources
 from cml_jax.data.formats import format_of
 from cml_jax.data.interactions import Dataset
 from cml_jax.data.options import DataOptions
@@ -25,7 +25,7 @@ from cml_jax.runs.setup import Setup, make_setup, size_note
 from cml_jax.serving.recommender import Recommender
 from cml_jax.serving.saved_model import columns_of, recommender_of
 
-_COLUMNS = ("user", "item", "rating", "time", "weight")
+_COLUMNS = ("user", "item", "rating", "time", "weight", "kind")
 _FEATURES = ("item_features", "user_features")
 LEFT_OUT = (
     "dataset.name",
@@ -58,6 +58,7 @@ def fit(
     rating: str | None = None,
     time: str | None = None,
     weight: str | None = None,
+    kind: str | None = None,
     valid: Any = None,
     item_features: Any = None,
     user_features: Any = None,
@@ -84,9 +85,10 @@ def fit(
             of SciPy, `Interactions`, or the path of a file or folder; see `cml_jax.data.sources.dataset_of`.
         user: column of raw ids of users.
         item: column of raw ids of items.
-        rating: column of ratings or counts, for `min_rating`.
+        rating: column of ratings or counts, for `min_rating` and `dislike_rating`.
         time: column of times, for `split="temporal_user"` and the like.
-        weight: column of positive weights; each pair's loss is multiplied by its own, divided by their mean.
+        weight: column of positive weights of pairs, relative to their mean; see `weight_use`.
+        kind: column of kinds of interaction, for `kind_weights`, text or a dict such as `{"view": 1, "buy": 5}`.
         valid: validation pairs, as data of any of these kinds with the same columns.
         item_features: what else is known of the items, which the model keeps: a data frame, an Arrow table, a dict of
             columns or a path, with the raw ids in the column `item`; see `item_feature_columns` for kinds.
@@ -108,7 +110,7 @@ def fit(
         KeyboardInterrupt: Ctrl-C came; with a workdir, which holds what was done.
         Preempted: SIGTERM came; only with a workdir, which holds what was done.
     """
-    columns = {"user": user, "item": item, "rating": rating, "time": time, "weight": weight}
+    columns = {"user": user, "item": item, "rating": rating, "time": time, "weight": weight, "kind": kind}
     say = progress_lib.write if progress else _silent
     with _by_keyword():
         features = dict(zip(_FEATURES, (item_features, user_features), strict=True))
@@ -133,7 +135,7 @@ def _config(
     for name, value in options.items():
         if name not in KEYWORDS:
             raise ConfigError(validation.unknown_name(name, KEYWORDS, "an option"))
-        config[KEYWORDS[name]] = value
+        config[KEYWORDS[name]] = signals.written_kind_weights(value) if name == "kind_weights" else value
     for kind, column in columns.items():
         if column is not None and (kind, column) not in (("user", "user"), ("item", "item")):
             config[f"dataset.{kind}_column"] = column
@@ -144,7 +146,9 @@ def _config(
         config["dataset.path"] = os.fspath(data)
         config["dataset.name"] = Path(data).name
         named = any(columns[kind] != kind for kind in ("user", "item"))
-        config["dataset.format"], _ = format_of(Path(data), named=named)
+        config["dataset.format"], _ = format_of(
+            Path(data), named=named, lists=config["dataset.first_number"] is not None
+        )
     return config
 
 

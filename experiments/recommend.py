@@ -7,8 +7,8 @@ python -m experiments.recommend --workdir=DIR --similar_items=ID
 python -m experiments.recommend --workdir=DIR --export=FOLDER
 
 Tables have the columns user, rank, item and score, in most models the negative squared distance; csv, jsonl or parquet
-by the name of --output. Items of a user's training and validation pairs are left out. --history names a csv, tsv or
-parquet file with columns user and item: new users, who are folded in.
+by the name of --output. Items of a user's training and validation pairs are left out, and so are dislikes. --history
+names a csv, tsv or parquet file with columns user and item: new users, who are folded in.
 """
 
 import sys
@@ -50,6 +50,9 @@ _SIMILAR_USERS = flags.DEFINE_string(
 _EXPORT = flags.DEFINE_string("export", None, "New folder for points, ids and search indexes.", flag_values=FLAGS)
 _EXCLUDE_SEEN = flags.DEFINE_boolean(
     "exclude_seen", True, "Leave out items of training, validation or history.", flag_values=FLAGS
+)
+_EXCLUDE_DISLIKED = flags.DEFINE_boolean(
+    "exclude_disliked", True, "Leave out items that the user dislikes in the training data.", flag_values=FLAGS
 )
 _ALLOW = flags.DEFINE_string("allow", None, "File of raw ids of the only items to list, one a line.", flag_values=FLAGS)
 _DENY = flags.DEFINE_string("deny", None, "File of raw ids of items not to list, one a line.", flag_values=FLAGS)
@@ -93,7 +96,13 @@ def main() -> None:
     else:
         users = _chosen_users(model.user_ids)
         _check_printable(len(users))
-        lists = model.recommend_in_blocks(users, _K.value, exclude_seen=_EXCLUDE_SEEN.value, **_limits(model.item_ids))
+        lists = model.recommend_in_blocks(
+            users,
+            _K.value,
+            exclude_seen=_EXCLUDE_SEEN.value,
+            exclude_disliked=_EXCLUDE_DISLIKED.value,
+            **_limits(model.item_ids),
+        )
         _hand_out(_shown(model, lists), len(users))
 
 
@@ -103,9 +112,13 @@ def _check_flags() -> None:
     if len(given) > 1:
         raise UserError(f"--{given[0]} and --{given[1]} do not go together; give one of them.")
     task = given[0] if given else "users"
-    without_effect = ["hnsw_m", "hnsw_ef_construction", "hnsw_ef_search"] if task != "export" else ["k", "with_features"]
+    without_effect = (
+        ["hnsw_m", "hnsw_ef_construction", "hnsw_ef_search"] if task != "export" else ["k", "with_features"]
+    )
     if task in _NO_LISTS:
         without_effect += ["allow", "deny", "exclude_seen", "unknown"]
+    if task in (*_NO_LISTS, "history"):  # nobody knows what new users dislike
+        without_effect.append("exclude_disliked")
     for name in without_effect:
         if FLAGS[name].value != FLAGS[name].default:
             raise UserError(

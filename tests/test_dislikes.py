@@ -145,7 +145,7 @@ def test_members_of_a_population_are_runs_alone(ragged, case):
 
 @pytest.mark.parametrize("case", [{"sampler": "uniform"}, {"loss": "softmax", "sampler": "uniform"}], ids=str)
 def test_disliked_items_come_lower_in_the_ranking(case):
-    """Two groups of users like the same items and dislike two of each other's; only dislikes tell these from the rest."""
+    """Two groups of users like the same items, and each dislikes what the other likes besides."""
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(40), 6)
     items = np.concatenate([rng.choice(np.arange(12), 6, replace=False) for _ in range(40)])

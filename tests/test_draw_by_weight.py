@@ -114,6 +114,7 @@ def test_expected_gradient_is_that_of_the_weighted_loss():
     # The mean over passes of the factor of a pair's loss, against its weight over the mean weight; sd below 0.008.
     np.testing.assert_allclose(seen.mean(axis=0), weights / weights.mean(), atol=0.05)
     by_loss = pairs.to_device().weights
+    assert by_loss is not None
     np.testing.assert_allclose(by_loss, weights / weights.mean(), rtol=1e-6)
 
 

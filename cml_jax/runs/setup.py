@@ -43,6 +43,7 @@ class Setup(NamedTuple):
         protocol: how it is scored.
         valid_users: ndarray; the validation users scored during training.
         notes: lines for the log.
+        init: a `Recommender` in memory that it starts from; `init_from` of the config then has its name.
     """
 
     config: Config
@@ -54,6 +55,7 @@ class Setup(NamedTuple):
     protocol: Protocol
     valid_users: np.ndarray
     notes: tuple[str, ...]
+    init: Any = None
 
     @property
     def program(self) -> tuple[Any, ...]:
@@ -95,6 +97,8 @@ def make_setup(config: Config, load: Load | None = None) -> Setup:
     """
     validation.validate(config)
     given = with_names(config)
+    guessed = datasets.guessed_format(config_lib.section(config, "dataset"))
+    format_notes = (datasets.format_note(config["dataset.path"], *guessed),) if guessed else ()
     dataset, data_sha256 = (load or load_with_digest)(**config_lib.section(given, "dataset"))
     config = given | _from_data(given, dataset)
     protocol = scoring.make_protocol(config)
@@ -114,7 +118,7 @@ def make_setup(config: Config, load: Load | None = None) -> Setup:
         periods=Periods(report, config["eval.every_steps"], config["checkpoint.every_steps"]),
         protocol=protocol,
         valid_users=valid_users,
-        notes=(*dataset.notes, *_notes(given, config, options)),
+        notes=(*format_notes, *dataset.notes, *_notes(given, config, options), *_notes_on_signals(given, dataset)),
     )
 
 
@@ -147,6 +151,16 @@ def _notes(given: Config, config: Config, options: Options) -> list[str]:
     return lines + validation.notes_on_unused(options, given)
 
 
+def _notes_on_signals(given: Config, dataset: Dataset) -> list[str]:
+    """Lines for the log about options that were set for signals that the data do not have."""
+    lacking = {
+        "train.weight_use": dataset.train.weights is None and "the pairs have no weights",
+        "model.num_dislikes": dataset.dislikes is None and "the data have no dislikes",
+    }
+    unused = {key: why for key, why in lacking.items() if why and given[key] != KEYS[key].default}
+    return [f"not used, since {why}: {key.split('.')[1]}" for key, why in unused.items()]
+
+
 def _written(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -164,14 +178,15 @@ def _every_tenth(num_steps: int, report_every_steps: int) -> int:
 
 
 def sizes(dataset: Dataset) -> dict[str, int]:
-    """Numbers of users and items, and of pairs in each part."""
+    """Numbers of users and items, of pairs in each part and, where there are any, of dislikes."""
+    dislikes = {} if dataset.dislikes is None else {"dislikes": dataset.dislikes.num_pairs}
     return {
         "users": dataset.train.num_users,
         "items": dataset.train.num_items,
         "train": dataset.train.num_pairs,
         "valid": dataset.valid.num_pairs,
         "test": dataset.test.num_pairs,
-    }
+    } | dislikes
 
 
 def size_note(config: Config, dataset: Dataset) -> str:

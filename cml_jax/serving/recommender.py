@@ -47,6 +47,7 @@ class Recommender:
         memory_budget_mb: bound on the scores held at once, in MiB, besides one more copy of the items.
         item_features: what else is known of the items, where it was read; see `with_features`.
         user_features: likewise of the users.
+        dislikes: pairs that it was trained to keep apart; None where there were none.
     """
 
     options: Options
@@ -62,6 +63,7 @@ class Recommender:
     memory_budget_mb: float = 512.0
     item_features: Features | None = None
     user_features: Features | None = None
+    dislikes: Interactions | None = None
 
     @functools.cached_property
     def model(self) -> Model:
@@ -89,6 +91,18 @@ class Recommender:
         return self.model.user_points(self.params.tables, self.params.dense, jnp.arange(len(self.user_ids)))
 
     @functools.cached_property
+    def _seen_or_disliked(self) -> Interactions:
+        return self.seen if self.dislikes is None else union(self.seen, self.dislikes)
+
+    def _left_out(self, seen: bool, disliked: bool) -> Interactions:
+        """What is left out of the users' lists."""
+        if seen:
+            return self._seen_or_disliked if disliked else self.seen
+        if disliked and self.dislikes is not None:
+            return self.dislikes
+        return nothing(len(self.user_ids), len(self.item_ids))
+
+    @functools.cached_property
     def seen(self) -> Interactions:
         """What is left out of the users' lists: training and validation pairs."""
         return union(self.train, self.valid)
@@ -102,6 +116,7 @@ class Recommender:
         allow: Iterable[Any] | None = None,
         deny: Iterable[Any] | None = None,
         exclude_untrained: bool = False,
+        exclude_disliked: bool = True,
     ) -> pl.DataFrame:
         """The k best items of each user, one user after the other; arguments as for `recommend_in_blocks`.
 
@@ -109,7 +124,13 @@ class Recommender:
         """
         names = self.user_ids.series(self.user_ids.rows(users := listed(users)), "user").cast(pl.String).to_list()
         blocks = self.recommend_in_blocks(
-            users, k, exclude_seen=exclude_seen, allow=allow, deny=deny, exclude_untrained=exclude_untrained
+            users,
+            k,
+            exclude_seen=exclude_seen,
+            allow=allow,
+            deny=deny,
+            exclude_untrained=exclude_untrained,
+            exclude_disliked=exclude_disliked,
         )
         table = joined(blocks)
         warn(self._remarks(table, names))
@@ -124,6 +145,7 @@ class Recommender:
         allow: Iterable[Any] | None = None,
         deny: Iterable[Any] | None = None,
         exclude_untrained: bool = False,
+        exclude_disliked: bool = True,
     ) -> Iterator[pl.DataFrame]:
         """Yields tables of up to 1,024 users each, so that memory does not grow with their number.
 
@@ -134,12 +156,13 @@ class Recommender:
             allow: raw ids of the only items that may be listed; all by default.
             deny: raw ids of items that may not, even where they are allowed.
             exclude_untrained: whether items without a training pair are left out, whose points nobody has moved.
+            exclude_disliked: whether the user's dislikes are left out, where the data had any.
 
         Raises:
             UserError: an id is unknown, k is no count, or no item may be listed.
         """
         rows = np.arange(len(self.user_ids)) if users is None else self.user_ids.rows(users)
-        seen = self.seen if exclude_seen else nothing(len(self.user_ids), len(self.item_ids))
+        seen = self._left_out(exclude_seen, exclude_disliked)
         names, allowed = self.user_ids.series(rows, "user"), self._allowed(allow, deny, exclude_untrained)
         return self._tables(names, self.ranking, rows, seen, k, allowed)
 

@@ -86,6 +86,7 @@ def recommender_of(
         valid=dataset.valid,
         item_features=dataset.item_features,
         user_features=dataset.user_features,
+        dislikes=dataset.dislikes,
         step=step,
         notes=notes,
         metrics=metrics or {},
@@ -160,6 +161,7 @@ def save(model: Recommender, folder: str | os.PathLike[str]) -> None:
         model.item_ids.values,
         item_features=model.item_features,
         user_features=model.user_features,
+        dislikes=model.dislikes,
     )
     sha256 = dataset.sha256()
     with new_folder(Path(folder)) as beside:

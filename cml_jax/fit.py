@@ -16,7 +16,7 @@ from cml_jax.errors import ConfigError, UserError
 from cml_jax.keys import option_name
 from cml_jax.options import field_names
 from cml_jax.runs import config as config_lib
-from cml_jax.runs import preemption, trackers, validation
+from cml_jax.runs import preemption, starting, trackers, validation
 from cml_jax.runs import progress as progress_lib
 from cml_jax.runs.config import KEYS
 from cml_jax.runs.loop import train_alone
@@ -33,6 +33,7 @@ LEFT_OUT = (
     "dataset.format",
     *(f"dataset.{name}" for name in _FEATURES),
     "eval.compare",
+    "init_from",
     "seed",
 )
 """Keys that are arguments of their own, or of the commands."""
@@ -62,6 +63,7 @@ def fit(
     valid: Any = None,
     item_features: Any = None,
     user_features: Any = None,
+    init: Recommender | str | os.PathLike[str] | None = None,
     workdir: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -93,6 +95,8 @@ def fit(
         item_features: what else is known of the items, which the model keeps: a data frame, an Arrow table, a dict of
             columns or a path, with the raw ids in the column `item`; see `item_feature_columns` for kinds.
         user_features: likewise of the users, with the column `user`.
+        init: a trained model to go on from, or its folder, which may be a workdir: users and items that it knows keep
+            their points, new ones start among those that they go with.
         workdir: folder for checkpoints, reports and the result, as of `experiments.main`; called again, an unfinished
             run in it goes on, and a finished one is read.
         seed: of every random draw; equal seeds, data and options give equal models.
@@ -115,8 +119,11 @@ def fit(
     with _by_keyword():
         features = dict(zip(_FEATURES, (item_features, user_features), strict=True))
         config = _config(data, columns, features, seed, options)
+        config["init_from"] = starting.name_of(init)
         trackers.check(config, has_workdir=workdir is not None)
+        starting.check(config, workdir)
         setup = make_setup(config, lambda **of_data: _load(data, valid, of_data | features))
+        setup = setup._replace(init=init if isinstance(init, Recommender) else None)
         for line in (*setup.notes, size_note(setup.config, setup.dataset)):
             say(line)
         with _stoppable(workdir) as watch:
@@ -193,7 +200,7 @@ def _stoppable(workdir: Any) -> Iterator[preemption.Watch]:
 def _by_keyword() -> Iterator[None]:
     """Puts keywords in the place of a config's keys in what an error says."""
     keyword_of = {key: name for name, key in KEYWORDS.items()}
-    keyword_of |= {f"dataset.{kind}_column": kind for kind in _COLUMNS} | {"seed": "seed"}
+    keyword_of |= {f"dataset.{kind}_column": kind for kind in _COLUMNS} | {"seed": "seed", "init_from": "init"}
     keyword_of |= {f"dataset.{name}": name for name in _FEATURES}
 
     def keyword(found: re.Match[str]) -> str:

@@ -28,12 +28,16 @@ class TableOptimizer(NamedTuple):
         write: (grads[n, ...], rows[n], read, opt_state, table) -> (table, opt_state), with what was read of the same
             rows. Gradients of equal rows are summed; entries whose row is now R or more are left out.
         flush: (opt_state, table) -> table; applies the pending updates of rows not touched since their last step.
+        moments: (opt_state, table) -> the state of the optax optimizer, flushed; the same for all modes of rows.
+        with_moments: (such a state, table) -> opt_state.
     """
 
     init: Callable[[Array], PyTree]
     read: Callable[[Array, PyTree, Array], Read]
     write: Callable[[Array, Array, Read, PyTree, Array], tuple[Array, PyTree]]
     flush: Callable[[PyTree, Array], Array]
+    moments: Callable[[PyTree, Array], PyTree] = lambda opt_state, table: opt_state
+    with_moments: Callable[[PyTree, Array], PyTree] = lambda moments, table: moments
 
 
 def merge_rows(grads: Array, rows: Array, num_rows: int) -> tuple[Array, Array]:
@@ -175,10 +179,18 @@ def catch_up(
     def flush(opt_state, table):
         return project(bring(table, opt_state.adam, opt_state.done).values)
 
-    def init(table):
-        return CatchUpState(inner.init(table), jnp.zeros(table.shape[0], jnp.int32))
+    def moments(opt_state, table):
+        return bring(table, opt_state.adam, opt_state.done).state
 
-    return TableOptimizer(init, read, write, flush)
+    def with_moments(moments, table):
+        return CatchUpState(
+            moments, jnp.full(table.shape[0], optax.tree_utils.tree_get(moments, "count"), dtype=jnp.int32)
+        )
+
+    def init(table):
+        return with_moments(inner.init(table), table)
+
+    return TableOptimizer(init, read, write, flush, moments, with_moments)
 
 
 _B1, _B2, _EPSILON = 0.9, 0.999, 1e-8  # the defaults of optax.adam

@@ -71,7 +71,7 @@ def split(optimizer: TableOptimizer) -> TableOptimizer:
         place, is_local = _place(rows, table)
         return optimizer.write(grads, jnp.where(is_local, place, table.shape[0]), read.state, opt_state, table)
 
-    return TableOptimizer(optimizer.init, read, write, optimizer.flush)
+    return optimizer._replace(read=read, write=write)
 
 
 def local_slice(batch: PyTree) -> PyTree:

@@ -12,6 +12,7 @@ from experiments.results.baselines import run_baseline
 
 FOLDER = "compared"  # of the workdir; each has a workdir of its own in it, which a report finds
 _UNIFORM = {"model.loss": "triplet", "sampler.name": "uniform", "eval.compare": ()}
+_AT_RANDOM = {"init_from": None, "init_moments": True}
 _TITLES = {"popular": "most popular items", "uniform": "triplet loss, uniform negatives"}
 
 TrainIn = Callable[[Setup, Path], Summary]
@@ -43,7 +44,7 @@ def compared(setup: Setup, workdir: str | os.PathLike[str], watch: Watch, train:
 
 def _uniform(setup: Setup) -> Setup:
     """The same run with the triplet loss and uniform negatives."""
-    return make_setup({**setup.config, **_UNIFORM}, lambda **options: (setup.dataset, setup.data_sha256))
+    return make_setup({**setup.config, **_UNIFORM, **_AT_RANDOM}, lambda **options: (setup.dataset, setup.data_sha256))
 
 
 def format_comparison(own: Summary, others: dict[str, Summary], metric: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from cml_jax.runs import display, preemption, processes
+from cml_jax.runs import display, preemption, processes, starting
 from cml_jax.runs.loop import train_alone
 from cml_jax.runs.setup import Setup, make_setup, size_note
 from cml_jax.runs.summary import Summary
@@ -34,7 +34,9 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
     """
     with preemption.watch(alone=jax.process_count() == 1) as watch:
         with preemption.stoppable(watch, "Stopped by {by} before anything was trained; start again to go on."):
-            setup = make_setup(to_values(config))
+            values = to_values(config)
+            starting.check(values, workdir)
+            setup = make_setup(values)
             processes.check_same_data(setup.data_sha256)
         for line in (*setup.notes, size_note(setup.config, setup.dataset)):
             say(line)

@@ -36,6 +36,10 @@ class RunOptions:
     """Options of a run as a whole."""
 
     seed: int = static(0, "seed of every random draw of the training", _SEED)
+    init_from: str | None = static(
+        None, "workdir of a run, or folder of a saved model, to go on from with grown data; none: start at random"
+    )
+    init_moments: bool = static(True, "whether the optimizer goes on with the moments of init_from, if it has them")
 
 
 @options

@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 
 from cml_jax import batches, checkpoint, sharding, training
 from cml_jax.errors import ConfigError
-from cml_jax.runs import checks, display, processes, scoring, versions
+from cml_jax.runs import checks, display, processes, scoring, starting, versions
 from cml_jax.runs import config as config_lib
 from cml_jax.runs.setup import Setup
 from cml_jax.runs.summary import FILE, Summary, from_json, make_summary
@@ -198,6 +198,7 @@ def open_run(
     options, data = sharding.replicate((setup.options, data), setup.options.num_shards)
     progress = checkpoint.start(training.init_state(options, data, setup.seed))
     if workdir is None:
+        progress = _start(setup, progress, say)
         state, best = progress
         del progress
         run = Run(setup, options, data, None, None, say, state, best)
@@ -217,7 +218,7 @@ def open_run(
         restored = checkpoint.restore(manager, progress)
         for line in restored.damaged:
             say(f"Warning: {line}")
-        progress = restored.progress or progress
+        progress = restored.progress or _start(setup, progress, say)
         run = Run(
             setup=setup,
             options=options,
@@ -245,6 +246,14 @@ def open_run(
         _begin(run)
         _track(run, stack, trackers)
         yield run
+
+
+def _start(setup: Setup, progress: checkpoint.Progress, say: Callable[[str], None]) -> checkpoint.Progress:
+    """Progress at the first step, of a run that goes on from no checkpoint of its own."""
+    state, lines = starting.started(setup, progress.state)
+    for line in lines:
+        say(line)
+    return checkpoint.start(state) if lines else progress
 
 
 def _finished(run: Run) -> bool:

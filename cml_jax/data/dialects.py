@@ -168,17 +168,15 @@ def _quote(lines: Sequence[str], separator: str, usual: TextLayout, text: TextOp
 def _needs_quotes(lines: Sequence[str]) -> bool:
     """Whether quotes of a tab file mean something.
 
-    Tab files usually have no quotes with a meaning, and titles may begin or end with one. They have one if each stands
-    in its place, and either some value needs it, since it holds a tab or a quote, or whole columns are quoted.
+    Tab files usually have no quotes with a meaning, and titles may begin and end with one. They have one if each stands
+    in its place and the lines cannot be read without: some value holds a tab, or all names of columns are quoted.
     """
     if not any('"' in line for line in lines) or not all(_QUOTED_LINE.fullmatch(line) for line in lines):
         return False
     values = [re.findall(f"(?:^|\t)({_QUOTED_VALUE})(?=\t|$)", line) for line in lines]
-    quoted = [[value.startswith('"') and len(value) > 1 for value in row] for row in values]
-    if any('"' in value and ("\t" in value or '""' in value[1:-1]) for row in values for value in row):
-        return True
-    body = quoted[1:] or quoted
-    return len({len(row) for row in quoted}) == 1 and all(len(set(column)) == 1 for column in zip(*body, strict=True))
+    return any("\t" in value for row in values for value in row) or all(
+        value.startswith('"') and len(value) > 1 for value in values[0]
+    )
 
 
 def _has_header(rows: list[list[str]], usual: TextLayout, wanted: Columns, label: str) -> bool:

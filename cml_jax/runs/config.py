@@ -48,8 +48,8 @@ class SourceOptions:
 
     name: str | None = static(
         None,
-        "synthetic | checkerboard (generated), movielens-100k | -1m | -20m (downloaded), echonest, or a label for "
-        "path; none: the path's last part, synthetic without one",
+        "synthetic | checkerboard (generated), a public data set such as movielens-1m (downloaded, see docs/data.md), "
+        "echonest, or a label for path; none: the path's last part, synthetic without one",
     )
     path: str | None = static(None, "file or folder")
     format: str | None = static(

@@ -8,12 +8,15 @@ python -m experiments.recommend --workdir=DIR --export=FOLDER
 
 Tables have the columns user, rank, item and score, in most models the negative squared distance; csv, jsonl or parquet
 by the name of --output. Items of a user's training and validation pairs are left out, and so are dislikes. --history
-names a csv, tsv or parquet file with columns user and item: new users, who are folded in.
+names a file of new users and their items, who are folded in; its columns are named as those of the training data, or
+user and item, or as --user_column and --item_column say. --users_file, --allow and --deny take what --output wrote.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,13 +25,12 @@ from tqdm import tqdm
 
 import cml_jax
 from cml_jax.data.interactions import Interactions, from_pairs, keep_users, nothing
-from cml_jax.data.readers import Columns, read_columns
-from cml_jax.data.text_lines import TextLayout
 from cml_jax.errors import DataError, UserError
 from cml_jax.serving import ann, export, feature_columns
+from cml_jax.serving.list_tables import Remarks
 from cml_jax.serving.raw_ids import RawIds
 from cml_jax.serving.recommender import Recommender
-from experiments import cli, table_files
+from experiments import cli, history_files, id_files, table_files
 
 FLAGS = flags.FlagValues()  # its own, since commands share names
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a run; it is only read.", required=True, flag_values=FLAGS)
@@ -36,11 +38,21 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "FILE.csv, .jsonl or .parquet; without it a few rows are printed.", flag_values=FLAGS
 )
 _K = flags.DEFINE_integer("k", 20, "Length of a list.", lower_bound=1, flag_values=FLAGS)
-_USERS = flags.DEFINE_list("users", None, "Raw ids of users; default: all.", flag_values=FLAGS)
-_USERS_FILE = flags.DEFINE_string("users_file", None, "File of raw ids of users, one a line.", flag_values=FLAGS)
-_HISTORY = flags.DEFINE_string(
-    "history", None, "File with columns user and item: new users, who are folded in.", flag_values=FLAGS
+_USERS = flags.DEFINE(
+    id_files.CommaSeparated(),
+    "users",
+    None,
+    "Raw ids of users, a comma between them, one that holds a comma in quotes; default: all.",
+    flag_values=FLAGS,
+    serializer=flags.CsvListSerializer(","),
 )
+_USERS_FILE = flags.DEFINE_string(
+    "users_file", None, "File of raw ids of users, one a line, or a table with a column user.", flag_values=FLAGS
+)
+_HISTORY = flags.DEFINE_string(
+    "history", None, "File with columns of users and items: new users, who are folded in.", flag_values=FLAGS
+)
+history_files.define_flags(FLAGS)
 _SIMILAR_ITEMS = flags.DEFINE_string(
     "similar_items", None, "Raw id of an item, whose neighbours are listed.", flag_values=FLAGS
 )
@@ -54,8 +66,18 @@ _EXCLUDE_SEEN = flags.DEFINE_boolean(
 _EXCLUDE_DISLIKED = flags.DEFINE_boolean(
     "exclude_disliked", True, "Leave out items that the user dislikes in the training data.", flag_values=FLAGS
 )
-_ALLOW = flags.DEFINE_string("allow", None, "File of raw ids of the only items to list, one a line.", flag_values=FLAGS)
-_DENY = flags.DEFINE_string("deny", None, "File of raw ids of items not to list, one a line.", flag_values=FLAGS)
+_EXCLUDE_UNTRAINED = flags.DEFINE_boolean(
+    "exclude_untrained", False, "Leave out items that nobody was trained on.", flag_values=FLAGS
+)
+_ALLOW = flags.DEFINE_string(
+    "allow",
+    None,
+    "File of raw ids of the only items to list: one a line, or a table with a column item.",
+    flag_values=FLAGS,
+)
+_DENY = flags.DEFINE_string(
+    "deny", None, "File of raw ids of items not to list, allowed or not, as for --allow.", flag_values=FLAGS
+)
 _WITH_FEATURES = flags.DEFINE_list(
     "with_features", None, "Features of the listed items, or users, as more columns.", flag_values=FLAGS
 )
@@ -86,24 +108,28 @@ def main() -> None:
         how = ann.Hnsw(_M.value, _CONSTRUCTION.value, _SEARCH.value)
         print(export.export(model, Path(_EXPORT.value), how))
     elif _SIMILAR_ITEMS.value is not None:
-        _hand_out(_shown(model, iter([model.similar_items(_SIMILAR_ITEMS.value, _K.value)])), 1)
+        with warnings.catch_warnings(record=True) as caught:
+            table = model.similar_items(_SIMILAR_ITEMS.value, _K.value)
+        for warning in caught:
+            _say(f"Warning: {warning.message}")
+        _hand_out(_shown(model, iter([table])), 1)
     elif _SIMILAR_USERS.value is not None:
         _hand_out(_shown(model, iter([model.similar_users(_SIMILAR_USERS.value, _K.value)]), "user"), 1)
     elif _HISTORY.value is not None:
-        names, histories = _read_history(Path(_HISTORY.value), model.item_ids)
+        names, histories = _read_history(model, Path(_HISTORY.value))
         _check_printable(len(names))
-        _hand_out(_shown(model, _new_users(model, names, histories)), len(names))
+        _hand_out(_shown(model, _with_remarks(model, _new_users(model, names, histories), names)), len(names))
     else:
-        users = _chosen_users(model.user_ids)
+        users = _chosen_users(model)
         _check_printable(len(users))
         lists = model.recommend_in_blocks(
             users,
             _K.value,
             exclude_seen=_EXCLUDE_SEEN.value,
             exclude_disliked=_EXCLUDE_DISLIKED.value,
-            **_limits(model.item_ids),
+            **_limits(model),
         )
-        _hand_out(_shown(model, lists), len(users))
+        _hand_out(_shown(model, _with_remarks(model, lists, users)), len(users))
 
 
 def _check_flags() -> None:
@@ -116,18 +142,25 @@ def _check_flags() -> None:
         ["hnsw_m", "hnsw_ef_construction", "hnsw_ef_search"] if task != "export" else ["k", "with_features"]
     )
     if task in _NO_LISTS:
-        without_effect += ["allow", "deny", "exclude_seen", "unknown"]
+        without_effect += ["allow", "deny", "exclude_seen", "exclude_untrained", "unknown"]
+    if task != "history":
+        without_effect += history_files.NAMES
     if task in (*_NO_LISTS, "history"):  # nobody knows what new users dislike
         without_effect.append("exclude_disliked")
     for name in without_effect:
         if FLAGS[name].value != FLAGS[name].default:
             raise UserError(
-                f"--{name} has no effect {f'with --{task}' if given else 'without --export'}; leave it out."
+                f"--{name} has no effect {f'with --{task}' if given else f'without --{_needed(name)}'}; leave it out."
             )
     if _EXPORT.value is not None and _OUTPUT.value is not None:
         raise UserError("--export names the folder that is written; leave out --output.")
     if _OUTPUT.value is not None:
         table_files.check_output(Path(_OUTPUT.value))
+
+
+def _needed(name: str) -> str:
+    """The flag without which another has no effect."""
+    return "history" if name in history_files.NAMES else "export"
 
 
 def _check_printable(num_users: int) -> None:
@@ -138,12 +171,13 @@ def _check_printable(num_users: int) -> None:
         )
 
 
-def _chosen_users(ids: RawIds) -> list[str]:
+def _chosen_users(model: Recommender) -> list[str]:
     """Raw ids of the users asked for, each once."""
+    ids = model.user_ids
     if _USERS.value is not None:
-        names = _USERS.value
+        names = id_files.as_known(ids, _USERS.value)
     elif _USERS_FILE.value is not None:
-        names = _read_lines(_USERS_FILE.value)
+        names = id_files.read_ids(Path(_USERS_FILE.value), ids, ("user", model.columns[0]))
     else:
         return [str(value) for value in ids.values.tolist()]
     names = _known(ids, list(dict.fromkeys(names)))
@@ -152,10 +186,14 @@ def _chosen_users(ids: RawIds) -> list[str]:
     return names
 
 
-def _limits(ids: RawIds) -> dict[str, list[str]]:
-    """The lists of --allow and --deny."""
-    given = {"allow": _ALLOW.value, "deny": _DENY.value}
-    return {name: _known(ids, _read_lines(path)) for name, path in given.items() if path is not None}
+def _limits(model: Recommender) -> dict[str, Any]:
+    """The lists of --allow and --deny, and what else may not be listed."""
+    limits: dict[str, Any] = {"exclude_untrained": _EXCLUDE_UNTRAINED.value}
+    for name, path in (("allow", _ALLOW.value), ("deny", _DENY.value)):
+        if path is not None:
+            found = id_files.read_ids(Path(path), model.item_ids, ("item", model.columns[1]))
+            limits[name] = _known(model.item_ids, found)
+    return limits
 
 
 def _known(ids: RawIds, names: list[str]) -> list[str]:
@@ -173,26 +211,9 @@ def _known(ids: RawIds, names: list[str]) -> list[str]:
     return [name for name in names if name not in left_out]
 
 
-def _read_lines(path: str) -> list[str]:
-    """Raw ids, one a line; blank lines are skipped."""
-    try:
-        text = Path(path).read_text("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a file of raw ids, one a line.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text; give a file of raw ids, one a line.") from error
-    lines = [line.strip() for line in text.split("\n")]
-    if not any(lines):
-        raise DataError(f"{path}: the file is empty; give raw ids, one a line.")
-    return [line for line in lines if line]
-
-
-def _read_history(path: Path, ids: RawIds) -> tuple[list[str], Interactions]:
+def _read_history(model: Recommender, path: Path) -> tuple[list[str], Interactions]:
     """Names of new users, ascending, and the known items of each."""
-    layouts = {".csv": TextLayout(","), ".tsv": TextLayout("\t"), ".parquet": None}
-    if path.suffix not in layouts or not path.is_file():
-        raise DataError(f"--history={path}: give a csv, tsv or parquet file with the columns user and item.")
-    table = read_columns(path, Columns(), suffix=path.suffix[1:], layout=layouts[path.suffix])
+    ids, table = model.item_ids, history_files.read_history(path, FLAGS, model.columns)
     for note in table.notes:
         _say(note)
     item_names = [str(value) for value in table.item_ids.tolist()]
@@ -213,7 +234,7 @@ def _read_history(path: Path, ids: RawIds) -> tuple[list[str], Interactions]:
 
 def _new_users(model: Recommender, names: list[str], histories: Interactions) -> Iterator[pl.DataFrame]:
     """Lists of folded-in users, 1,024 at a time."""
-    limits, blocks = _limits(model.item_ids), range(0, len(names), 1024)
+    limits, blocks = _limits(model), range(0, len(names), 1024)
     for start in blocks:
         here = np.arange(start, min(start + 1024, len(names)))
         some = keep_users(histories, here)
@@ -231,11 +252,21 @@ def _shown(model: Recommender, tables: Iterator[pl.DataFrame], kind: str = "item
     return (model.with_features(table, *names) for table in tables)
 
 
+def _with_remarks(model: Recommender, tables: Iterator[pl.DataFrame], users: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """The tables; after the last one it is said what of them nobody was trained on, and who has no list."""
+    remarks = Remarks(model.untrained_items, "--exclude_untrained")
+    for table in tables:
+        remarks.add(table)
+        yield table
+    for sentence in remarks.sentences(users):
+        _say(sentence)
+
+
 def _hand_out(tables: Iterator[pl.DataFrame], num_users: int) -> None:
     """Writes the tables to --output, or prints them."""
     if _OUTPUT.value is None:
         with pl.Config(tbl_rows=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=60):
-            print(pl.concat(list(tables)))
+            print(id_files.quoted(pl.concat(list(tables))))
         return
     with tqdm(total=num_users, unit="user", mininterval=0.5) as bar:
         table_files.write_tables(_counted(tables, bar), Path(_OUTPUT.value))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
+from cml_jax.data.counting import blocks, count_rows, refuse_beyond_32_bits
 from cml_jax.data.features import Features, digest_of
 from cml_jax.data.overlap import Overlap
 from cml_jax.types import DeviceInteractions, Shares
@@ -51,7 +52,7 @@ class Interactions(NamedTuple):
     @property
     def popularity(self) -> np.ndarray:
         """ndarray[I] int64; number of users of each item."""
-        return np.bincount(self.items, minlength=self.num_items)
+        return count_rows(self.items, self.num_items)
 
     def row(self, user: int) -> np.ndarray:
         """Items of one user, ascending."""
@@ -63,7 +64,11 @@ class Interactions(NamedTuple):
         Args:
             draw_by_weight: whether the weights, if there are any, decide how often pairs are drawn, instead of how much
                 their losses count.
+
+        Raises:
+            DataError: there are more pairs, users or items than 32-bit integers can number.
         """
+        refuse_beyond_32_bits({"training pairs": self.num_pairs, "users": self.num_users, "items": self.num_items})
         by_loss = None if draw_by_weight else self.weights
         by_draw = self.weights if draw_by_weight else None
         return DeviceInteractions(
@@ -107,10 +112,11 @@ class Dataset(NamedTuple):
         digest = hashlib.sha256()
         for part in (self.train, self.valid, self.test):
             digest.update(np.asarray([part.num_users, part.num_items, part.num_pairs], "<i8").tobytes())
-            digest.update(part.indptr.astype("<i8").tobytes())
-            digest.update(part.items.astype("<i4").tobytes())
+            digest.update(np.ascontiguousarray(part.indptr, "<i8"))
+            digest.update(np.ascontiguousarray(part.items, "<i4"))
             if part.weights is not None:
-                digest.update(b"weights" + part.weights.astype("<f4").tobytes())
+                digest.update(b"weights")
+                digest.update(np.ascontiguousarray(part.weights, "<f4"))
         for ids in (self.user_ids, self.item_ids):
             digest.update("\n".join(map(str, ids.tolist())).encode() + b"\0")
         if self.dislikes is not None:
@@ -153,6 +159,14 @@ def keep_users(interactions: Interactions, users: np.ndarray) -> Interactions:
     return Interactions(indptr, interactions.items[place], interactions.num_items, weights)
 
 
+def keep_pairs(interactions: Interactions, kept: np.ndarray) -> Interactions:
+    """The pairs chosen by ndarray[nnz] bool."""
+    degrees = count_rows(interactions.users[kept], interactions.num_users)
+    weights = None if interactions.weights is None else interactions.weights[kept]
+    indptr = np.concatenate([[0], np.cumsum(degrees)])
+    return Interactions(indptr, interactions.items[kept], interactions.num_items, weights)
+
+
 def keep_items(interactions: Interactions, items: np.ndarray) -> Interactions:
     """The pairs of these items, ndarray[n] of ascending numbers, which are numbered anew in their order."""
     number = np.full(interactions.num_items, -1, np.int32)
@@ -175,19 +189,22 @@ def from_pairs(
         num_items: I.
         weights: ndarray[n] of positive numbers, or None.
     """
-    values = np.ones(len(users), bool) if weights is None else weights.astype(np.float64)
+    values = np.ones(len(users), bool) if weights is None else weights.astype(np.float64, copy=False)
     matrix = scipy.sparse.coo_array((values, (users, items)), shape=(num_users, num_items)).tocsr()
     matrix.sum_duplicates()  # also sorts each row
     summed = None if weights is None else matrix.data.astype(np.float32)
-    return Interactions(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), num_items, summed)
+    return Interactions(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False), num_items, summed)
 
 
 def difference(a: Interactions, b: Interactions) -> tuple[Interactions, int]:
     """Pairs of a that are not in b, which has the same users and items, and how many were left out."""
-    keys = [x.users.astype(np.int64) * a.num_items + x.items for x in (a, b)]
-    kept = ~np.isin(keys[0], keys[1])
-    left = from_pairs(a.users[kept], a.items[kept], a.num_users, a.num_items)
-    return left, int(np.sum(~kept))
+    kept = np.ones(a.num_pairs, bool)
+    if b.num_pairs:
+        known, users = np.sort(b.users.astype(np.int64) * a.num_items + b.items), a.users
+        for block in blocks(a.num_pairs):
+            keys = users[block].astype(np.int64) * a.num_items + a.items[block]
+            kept[block] = known[np.searchsorted(known, keys).clip(max=len(known) - 1)] != keys
+    return keep_pairs(a, kept)._replace(weights=None), int(np.sum(~kept))
 
 
 def union(a: Interactions, b: Interactions) -> Interactions:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cml_jax.data.counting import count_rows, repeated
 from cml_jax.data.tables import PARTS, Table
 from cml_jax.data.times import written
 
@@ -73,16 +74,33 @@ def measure(table: Table, parts: np.ndarray) -> Overlap:
         parts: ndarray[n] of places in PARTS; pairs of other numbers are left out.
     """
     held_out = [place for place in (1, 2) if np.any(parts == place)]
-    keys = table.pair_keys()
-    in_train = [np.unique(of[parts == 0]) for of in (table.users, table.items, keys)]
+    again = repeated(table.pair_keys)  # most tables have no pair twice
     found = []
     for place in held_out:
-        distinct = [np.unique(of[parts == place]) for of in (table.users, table.items, keys)]
-        known = [int(np.isin(of, train).sum()) for of, train in zip(distinct, in_train, strict=True)]
-        found.append(PartOverlap(PARTS[place], Counts(*map(len, distinct)), Counts(*known)))
+        users, items = (
+            _distinct(rows, parts, place, len(ids))
+            for rows, ids in ((table.users, table.user_ids), (table.items, table.item_ids))
+        )
+        pairs = _pairs(table, parts, place, again)
+        counts = zip(users, items, pairs, strict=True)
+        found.append(PartOverlap(PARTS[place], *(Counts(*each) for each in counts)))
     if table.times is None or 2 not in held_out or not np.any(parts == 0):
         return Overlap(tuple(found), None)
     return Overlap(tuple(found), _of_times(table, table.times, parts))
+
+
+def _distinct(rows: np.ndarray, parts: np.ndarray, place: int, num_rows: int) -> tuple[int, int]:
+    """How many distinct rows a part has, and how many of these training has."""
+    here, in_train = (count_rows(rows[parts == of], num_rows) > 0 for of in (place, 0))
+    return int(np.sum(here)), int(np.sum(here & in_train))
+
+
+def _pairs(table: Table, parts: np.ndarray, place: int, again: np.ndarray) -> tuple[int, int]:
+    """Likewise of pairs, those that are there several times being at `again`."""
+    keys = table.users[again].astype(np.int64) * len(table.item_ids) + table.items[again]
+    here, in_train = (np.unique(keys[parts[again] == of]) for of in (place, 0))
+    once = np.count_nonzero(parts == place) - np.count_nonzero(parts[again] == place)
+    return once + len(here), len(np.intersect1d(here, in_train, assume_unique=True))
 
 
 def _of_times(table: Table, times: np.ndarray, parts: np.ndarray) -> TimeOverlap:
@@ -92,8 +110,8 @@ def _of_times(table: Table, times: np.ndarray, parts: np.ndarray) -> TimeOverlap
     np.maximum.at(newest, table.users[train], times[train])
     oldest = np.full(len(table.user_ids), times.max(), times.dtype)
     np.minimum.at(oldest, table.users[test], times[test])
-    trained = np.bincount(table.users[train], minlength=len(newest)) > 0
-    tested = np.bincount(table.users[test], minlength=len(newest)) > 0
+    trained = count_rows(table.users[train], len(newest)) > 0
+    tested = count_rows(table.users[test], len(newest)) > 0
     return TimeOverlap(
         newest_train=newest_train.item(),
         oldest_test=oldest_test.item(),

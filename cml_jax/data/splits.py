@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cml_jax.data import overlap
-from cml_jax.data.interactions import Dataset, Interactions, from_pairs
+from cml_jax.data.counting import blocks, count_rows
+from cml_jax.data.interactions import Dataset, from_pairs, keep_pairs
 from cml_jax.data.tables import PARTS, Table
 from cml_jax.errors import DataError
 
@@ -23,14 +24,15 @@ def per_user_ratio(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
     Returns:
         ndarray[n] int8, place in PARTS of each pair's part; len(PARTS) for pairs that are left out.
     """
-    return _by_ratio(*_places(table, _chances(table, seed)), ratio)
+    return _by_ratio(table.users, *_places(table.users, _chances(table, seed)), ratio)
 
 
 def _chances(table: Table, seed: int) -> np.ndarray:
     """A random number for each pair, whatever the order of the rows."""
-    chances = np.empty(table.num_pairs)
+    rng, chances = np.random.default_rng(seed), np.empty(table.num_pairs)
     order = np.argsort(table.pair_keys(), kind="stable")
-    chances[order] = np.random.default_rng(seed).random(table.num_pairs)
+    for block in blocks(table.num_pairs):
+        chances[order[block]] = rng.random(block.stop - block.start)
     return chances
 
 
@@ -38,7 +40,7 @@ def temporal_user(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
     """Each user's items by time, the newest to test, in the same proportions; ties keep the order of the file."""
     del seed
     assert table.times is not None
-    return _by_ratio(*_places(table, table.times), ratio)
+    return _by_ratio(table.users, *_places(table.users, table.times), ratio)
 
 
 def temporal_global(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
@@ -60,9 +62,12 @@ def leave_one_out(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
     """
     del ratio
     keys = _chances(table, seed) if table.times is None else table.times
-    place, degree = _places(table, keys)
-    part = np.clip(place - degree + 3, 0, 2)
-    return np.where(degree >= 3, part, _DROPPED).astype(np.int8)
+    place, degrees = _places(table.users, keys)
+    place += 3
+    place -= degrees.astype(np.int32)[table.users]
+    parts = np.clip(place, 0, 2, out=place).astype(np.int8)
+    parts[(degrees < 3)[table.users]] = _DROPPED
+    return parts
 
 
 def all_train(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
@@ -71,21 +76,35 @@ def all_train(table: Table, ratio: Sequence[int], seed: int) -> np.ndarray:
     return np.zeros(table.num_pairs, np.int8)
 
 
-def _places(table: Table, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Place of each pair among its user's pairs in ascending order of the keys, and how many the user has."""
-    degrees = np.bincount(table.users)
-    order = np.lexsort((keys, table.users))
-    place = np.empty(table.num_pairs, np.int64)
-    place[order] = np.arange(table.num_pairs) - (np.cumsum(degrees) - degrees)[table.users[order]]
-    return place, degrees[table.users]
+def _places(users: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Place of each pair among its user's pairs in ascending order of the keys, and how many each user has.
+
+    Args:
+        users: ndarray[n] int32; the user of each pair.
+        keys: ndarray[n] of numbers.
+
+    Returns:
+        ndarray[n] int32 and ndarray[U] int64.
+    """
+    degrees = count_rows(users, int(users.max(initial=-1)) + 1)
+    order = np.lexsort((keys, users))
+    del keys  # the caller may have no other use for them
+    starts, place = np.cumsum(degrees) - degrees, np.empty(len(users), np.int32)
+    for block in blocks(len(users)):
+        rows = order[block]
+        place[rows] = np.arange(block.start, block.stop) - starts[users[rows]]
+    return place, degrees
 
 
-def _by_ratio(place: np.ndarray, degree: np.ndarray, ratio: Sequence[int]) -> np.ndarray:
+def _by_ratio(users: np.ndarray, place: np.ndarray, degrees: np.ndarray, ratio: Sequence[int]) -> np.ndarray:
     train, valid, test = _lowest_terms(ratio)
     total = train + valid + test
-    to_train = degree * train // total
-    part = (place >= to_train).astype(np.int8) + (place >= to_train + degree * valid // total)
-    return np.where(degree >= total, part, _DROPPED).astype(np.int8)
+    to_train = degrees * train // total
+    to_valid = to_train + degrees * valid // total
+    parts = (place >= to_train.astype(np.int32)[users]).astype(np.int8)
+    parts += place >= to_valid.astype(np.int32)[users]
+    parts[(degrees < total)[users]] = _DROPPED
+    return parts
 
 
 def _lowest_terms(ratio: Sequence[int]) -> tuple[int, ...]:
@@ -150,19 +169,19 @@ def to_dataset(table: Table, parts: np.ndarray, *, with_test: bool = True, rank_
     found = overlap.measure(table, parts)
     if found.times is not None:
         table = table.note(overlap.times_sentence(found.times))
-    has_train = np.bincount(table.users[parts == 0], minlength=len(table.user_ids)) > 0
+    has_train = count_rows(table.users[parts == 0], len(table.user_ids)) > 0
     strangers = ~has_train[table.users]
     if strangers.any():
         count = len(np.unique(table.users[strangers]))
         table, parts = table.where(~strangers), parts[~strangers]
         table = table.note(f"Dropped {count:,} users ({strangers.sum():,} pairs) without training items.")
     num_users, num_items = len(table.user_ids), len(table.item_ids)
-    interactions = [
-        from_pairs(table.users[parts == p], table.items[parts == p], num_users, num_items) for p in (0, 1, 2)
-    ]
-    if table.weights is not None:  # held-out pairs count alike
-        users, items, weights = table.users[parts == 0], table.items[parts == 0], table.weights[parts == 0]
-        interactions[0] = from_pairs(users, items, num_users, num_items, weights)
+    interactions = []
+    for place in range(len(PARTS)):
+        here = parts == place
+        weighted = table.weights is not None and place == 0  # held-out pairs count alike
+        weights = table.weights[here] if weighted else None
+        interactions.append(from_pairs(table.users[here], table.items[here], num_users, num_items, weights))
     for name, part in zip(PARTS, interactions, strict=True):
         if part.num_pairs == 0 and (name == "train" or (name == "test" and with_test)):
             raise DataError(
@@ -190,15 +209,11 @@ def carve_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
         The data set with train and valid replaced, and a note that says so.
     """
     whole = dataset.train
-    table = Table(whole.users, whole.items, dataset.user_ids, dataset.item_ids)
-    place, degree = _places(table, np.random.default_rng(seed).random(table.num_pairs))
-    to_valid = np.minimum(np.floor(fraction * degree + 0.5).astype(np.int64), degree - 1)
-    moved = place >= degree - to_valid
-
-    def part(chosen: np.ndarray, weights: np.ndarray | None) -> Interactions:
-        return from_pairs(table.users[chosen], table.items[chosen], whole.num_users, whole.num_items, weights)
-
-    train, valid = part(~moved, None if whole.weights is None else whole.weights[~moved]), part(moved, None)
+    users = whole.users
+    place, degrees = _places(users, np.random.default_rng(seed).random(len(users)))
+    to_valid = np.minimum(np.floor(fraction * degrees + 0.5).astype(np.int64), degrees - 1)
+    moved = place >= (degrees - to_valid).astype(np.int32)[users]
+    train, valid = keep_pairs(whole, ~moved), keep_pairs(whole, moved)._replace(weights=None)
     note = (
         f"There is no validation split: carved {valid.num_pairs:,} of {whole.num_pairs:,} training pairs "
         f"({fraction:.0%} of each user's, split seed {seed}) for it."

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from cml_jax.data.counting import count_rows, refuse_beyond_32_bits, repeated
 from cml_jax.errors import DataError
 
 PARTS = ("train", "valid", "test")
@@ -119,7 +120,7 @@ class Table(NamedTuple):
 
 def _compact(rows: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Renumbers rows such that the ids that are not in use are left out."""
-    used = np.bincount(rows, minlength=len(ids)) > 0
+    used = count_rows(rows, len(ids)) > 0
     return (np.cumsum(used, dtype=np.int32) - 1)[rows], ids[used]
 
 
@@ -135,6 +136,7 @@ def encode(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
         rows ndarray[n] int32 and ids ndarray[distinct], so that ids[rows] is the column.
     """
     distinct = column.unique()
+    refuse_beyond_32_bits({"distinct ids of one kind": len(distinct)})
     names = distinct.cast(pl.String)
     numbers = names.cast(pl.Int64, strict=False)
     ids = numbers if (numbers.cast(pl.String) == names).fill_null(False).all() else names
@@ -172,12 +174,14 @@ def without_repeats(table: Table) -> Table:
     Raises:
         DataError: a pair stands in two parts.
     """
-    key = table.pair_keys()
-    order = np.argsort(key, kind="stable") if table.times is None else np.lexsort((table.times, key))
-    in_order = key[order]
-    again = np.concatenate([[False], in_order[1:] == in_order[:-1]])
-    if not again.any():
+    rows = repeated(table.pair_keys)
+    if len(rows) == 0:
         return table
+    key = table.users[rows].astype(np.int64) * len(table.item_ids) + table.items[rows]
+    times = None if table.times is None else table.times[rows]
+    order = np.argsort(key, kind="stable") if times is None else np.lexsort((times, key))
+    in_order, order = key[order], rows[order]
+    again = np.concatenate([[False], in_order[1:] == in_order[:-1]])
     if table.parts is not None:
         parts = table.parts[order]
         torn = again & np.concatenate([[False], parts[1:] != parts[:-1]])
@@ -191,7 +195,7 @@ def without_repeats(table: Table) -> Table:
     kept[order[again]] = False
     if table.weights is None:
         return table.where(kept).note(f"Dropped {again.sum():,} repeated pairs.")
-    summed = np.zeros(table.num_pairs)
+    summed = table.weights.copy()
     summed[order[~again]] = np.add.reduceat(table.weights[order], np.flatnonzero(~again))
     return (
         table._replace(weights=summed)
@@ -239,7 +243,7 @@ def keep_min_degrees(
 
 def _degrees(table: Table, rows: np.ndarray, training_only: bool) -> np.ndarray:
     """Number of pairs, or of training pairs, of each of the rows of one kind of id."""
-    return np.bincount(rows[table.parts == 0] if training_only else rows, minlength=rows.max(initial=0) + 1)
+    return count_rows(rows[table.parts == 0] if training_only else rows, int(rows.max(initial=0)) + 1)
 
 
 def rows_among(known: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -48,9 +48,9 @@ def positives(key: Array, step: Array, data: DeviceInteractions, batch_size: int
     """The batch of training pairs of a step; every pass has n slots in an order of its own, one for each of n pairs.
 
     Where pairs have shares by weight, systematic sampling (Madow 1949) fills the slots: of one uniform number U a pass,
-    slot k goes to the pair whose share holds the point k + U. A pass then sees a pair of weight w n w / W times, W being
-    the sum of all weights, rounded up or down such that the mean is exact. Pairs of equal weight have a slot each, as
-    without.
+    slot k goes to the pair whose share holds the point k + U. A pass then sees a pair of weight w n w / W times, where
+    W is the sum of all weights, rounded up or down such that the mean is exact. Pairs of equal weight have a slot each,
+    as without.
 
     Args:
         key: PRNG key of the run, the same at every step.

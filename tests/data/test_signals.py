@@ -337,6 +337,9 @@ def test_splits_by_time_know_no_dislike_of_later():
         dataset = dataset_of(frame, split=split, **options)
         assert dislikes_of(dataset) == [(1, 6), (2, 8)], split
         assert any("left out 1 newer than training" in note for note in dataset.notes)
+    dated = dataset_of(frame, split="temporal_date", test_from="40", **options)
+    assert dislikes_of(dated) == [(1, 6), (2, 8)]
+    assert any("left out 1 of held-out parts" in note for note in dated.notes)
     random = dataset_of(frame, split="ratio", **options)
     assert len(dislikes_of(random)) == 3
 

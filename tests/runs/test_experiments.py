@@ -228,7 +228,7 @@ def test_released_config_runs_on_other_data_by_overrides(command_lines):
     summary = json.loads((folder / "run" / "summary.json").read_text())
     assert summary["test"] == {} and summary["dataset"]["train"] == 240 and summary["dataset"]["valid"] == 30
     resolved = json.loads((folder / "run" / "config.json").read_text())["dataset"]
-    assert (resolved["format"], resolved["min_rating"], resolved["min_user_items"]) == ("adjacency", 0.0, 0)
+    assert (resolved["format"], resolved["min_rating"], resolved["min_user_items"]) == ("adjacency", None, 0)
 
 
 def test_command_line_trains_and_prints_the_table(command_lines):

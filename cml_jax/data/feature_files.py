@@ -9,24 +9,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from cml_jax.data import frames
+from cml_jax.data import dialects, encodings, frames, packing
 from cml_jax.data.feature_options import Wanted
 from cml_jax.data.scanned_files import ScannedFile
+from cml_jax.data.tables import Columns
 from cml_jax.data.text_lines import TextLayout
+from cml_jax.data.text_options import TextOptions
 from cml_jax.errors import DataError
 
 ROW = "\0row"  # number of the row in the source; a name that no column has
 _EMPTY = "\0empty"
+_START = 2**18  # bytes by which a header is told
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error)
-# Without quotes a value of RecBole's files is what stands between two tabs.
 _LAYOUTS = {
     ".csv": TextLayout(","),
     ".tsv": TextLayout("\t"),
-    ".item": TextLayout("\t", quote=None),
-    ".user": TextLayout("\t", quote=None),
+    **dict.fromkeys((".txt", ".dat", ".item", ".user"), TextLayout("")),
 }
 _OTHERS = (".parquet", ".pq", ".jsonl", ".ndjson", ".npy", ".npz")
-_PACKED = (".gz",)
+USUAL = {"item": ("item", "item_id", "movieId"), "user": ("user", "user_id", "userId")}
+"""Columns of raw ids, if none is named."""
+_FIRST = "1"  # the column where columns have no names
 _RECBOLE = {"token": "categorical", "token_seq": "multi_hot", "float": "numeric", "float_seq": "vector"}
 _KINDS = "a data frame, an Arrow table, a dict of columns or a path"
 
@@ -39,26 +42,41 @@ class Source(NamedTuple):
         label: what messages call it.
         place: number of a row -> where it stands.
         typed: column -> what its header says of it, of files that say it.
+        notes: sentences about what was guessed.
     """
 
     rows: pl.DataFrame
     label: str
     place: Callable[[int], str]
     typed: Mapping[str, Wanted]
+    notes: tuple[str, ...] = ()
+
+    def id_column(self, kind: str, chosen: str | None) -> str:
+        """The column of raw ids; DataError where there is none."""
+        usual = (chosen,) if chosen else (*USUAL[kind], _FIRST)
+        for name in usual:
+            if name in self.rows.columns:
+                return name
+        names = ", ".join(name for name in self.rows.columns if name != ROW)
+        raise DataError(
+            f"{self.label}: has no column '{usual[0]}' of raw ids; its columns are {names[:200]!r}, name it by "
+            f"dataset.{kind}_feature_id."
+        )
 
 
-def source_of(data: Any, kind: str) -> Source:
+def source_of(data: Any, kind: str, id_column: str | None = None) -> Source:
     """All columns of features that stand at a path or are held in memory.
 
     Args:
         data: a path; a data frame, an Arrow table, or a dict of columns, of which one with two axes is a vector.
         kind: 'item' or 'user'.
+        id_column: of raw ids, by which a header is told; None for the usual ones.
 
     Raises:
         DataError: it cannot be read.
     """
     if isinstance(data, str | os.PathLike):
-        return _of_path(Path(data).expanduser(), kind)
+        return _of_path(Path(data).expanduser(), kind, id_column)
     label = f"{kind}_features"
     if not frames.is_frame(data) or isinstance(data, tuple):
         raise DataError(f"{label}: is of type {type(data).__name__}; give {_KINDS}.")
@@ -98,10 +116,10 @@ def _column(values: Any, name: str, label: str) -> pl.Series:
     return frames.series_of(values, name, label)
 
 
-def _of_path(path: Path, kind: str) -> Source:
-    plain = path.with_suffix("") if path.suffix in _PACKED else path
-    suffix = plain.suffix.lower()
-    if suffix not in _LAYOUTS and (suffix not in _OTHERS or plain != path):
+def _of_path(path: Path, kind: str, id_column: str | None) -> Source:
+    plain = packing.plain_name(path.name)
+    suffix = Path(plain).suffix.lower()
+    if suffix not in _LAYOUTS and (suffix not in _OTHERS or plain != path.name):
         known = ", ".join((*_LAYOUTS, *_OTHERS))
         raise DataError(f"{path}: its name does not tell the format of features; name it {known}.")
     if not path.is_file():
@@ -111,10 +129,25 @@ def _of_path(path: Path, kind: str) -> Source:
             return _source(_of_numpy(path, kind), str(path))
         if suffix in (".jsonl", ".ndjson"):
             return _source(_of_json_lines(path), str(path))
-        file = _File(path, _LAYOUTS.get(suffix))
+        file = _file(path, _LAYOUTS.get(suffix), id_column, USUAL[kind])
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    return _untyped(Source(file.all_rows(), str(path), file.place, {}))
+    rows = file.all_rows()
+    return _untyped(Source(rows, str(path), file.place, {}, file.notes()))
+
+
+def _file(path: Path, layout: TextLayout | None, id_column: str | None, usual: tuple[str, ...]) -> "_File":
+    """A file whose dialect is told by its first lines, unless its header is of RecBole's kind."""
+    if layout is None:
+        return _File(path, None)
+    start = packing.start_of(path, _START)
+    header = next(iter(dialects.first_lines(start.decode("utf-8", "replace"), None, whole=len(start) < _START)), "")
+    if any(name.rpartition(":")[2] in _RECBOLE for name in header.split("\t")):
+        return _File(path, TextLayout("\t", quote=None))
+    # A name that is there, else one by which nothing is told.
+    name = id_column or next((name for name in usual if name in header), usual[1])
+    text = TextOptions(header=False) if name.isdigit() and name not in header.split(layout.separator or None) else None
+    return _File(path, layout, text or TextOptions(), Columns(name, name))
 
 
 class _File(ScannedFile):
@@ -122,6 +155,16 @@ class _File(ScannedFile):
 
     def all_rows(self) -> pl.DataFrame:
         """Every row that is not empty, with its number as ROW."""
+        try:
+            return self._all_rows()
+        except DataError:  # perhaps a later line shows that the text is not UTF-8
+            self._guess = None if self._layout is None or self._guess else encodings.guess(self.path)
+            if self._guess is None:
+                raise
+        self._open(self._text)
+        return self._all_rows()
+
+    def _all_rows(self) -> pl.DataFrame:
         try:
             num_rows = self._rows.select(pl.len()).collect().item()
             self._check_whole(num_rows)
@@ -133,6 +176,10 @@ class _File(ScannedFile):
     def place(self, row: int) -> str:
         """Where a row, counted from 0, stands."""
         return self._place(row)
+
+    def notes(self) -> tuple[str, ...]:
+        """What was guessed, as a sentence."""
+        return (f"{self.label}: {', '.join(self.said)}.",) if self.said else ()
 
 
 def _untyped(source: Source) -> Source:

@@ -11,8 +11,6 @@ from cml_jax.data.features import KINDS, Features
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import DataError
 
-_USUAL = {"item": ("item", "item_id", "movieId"), "user": ("user", "user_id", "userId")}
-
 
 def with_features(dataset: Dataset, options: FeatureOptions, columns: tuple[str | None, str | None]) -> Dataset:
     """The data set with the features that the options name, and notes about them.
@@ -31,7 +29,7 @@ def with_features(dataset: Dataset, options: FeatureOptions, columns: tuple[str 
             continue
         id_column = getattr(options, f"{kind}_feature_id") or column
         wanted = wanted_columns(getattr(options, f"{kind}_feature_columns"), f"{kind}_feature_columns")
-        found, notes = _features_of(source_of(data, kind), kind, id_column, wanted, ids)
+        found, notes = _features_of(source_of(data, kind, id_column), kind, id_column, wanted, ids)
         dataset = dataset._replace(notes=(*dataset.notes, *notes), **{f"{kind}_features": found})
     return dataset
 
@@ -41,7 +39,7 @@ def _features_of(
 ) -> tuple[Features, list[str]]:
     """Columns in the order of the raw ids, and sentences about what was read."""
     label, names = source.label, [name for name in source.rows.columns if name != ROW]
-    id_name = _id_column(source, kind, id_column, names)
+    id_name = source.id_column(kind, id_column)
     wanted = wanted or tuple(Wanted(name) for name in names if name != id_name)
     _check_names(source, kind, wanted, id_name, names)
     place_of, notes = _rows_of_ids(source, kind, id_name, [column.name for column in wanted], ids)
@@ -60,18 +58,7 @@ def _features_of(
         features.append(feature)
         said.append(about if column.kind or typed else f"{about[:-1]}; kind guessed)")
     notes.insert(0, f"{label}: features of {kind}s by column '{id_name}': {', '.join(said)}.")
-    return Features(tuple(features)), notes
-
-
-def _id_column(source: Source, kind: str, chosen: str | None, names: list[str]) -> str:
-    usual = (chosen,) if chosen else _USUAL[kind]
-    found = [name for name in usual if name in names]
-    if not found:
-        raise DataError(
-            f"{source.label}: has no column '{usual[0]}' of raw ids; its columns are {', '.join(names)[:200]!r}, name "
-            f"it by dataset.{kind}_feature_id."
-        )
-    return found[0]
+    return Features(tuple(features)), [*source.notes, *notes]
 
 
 def _check_names(source: Source, kind: str, wanted: tuple[Wanted, ...], id_name: str, names: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Files of features: formats, headers that name kinds, and the line of what cannot be used."""
 
+import bz2
 import gzip
 
 import numpy as np
@@ -29,7 +30,9 @@ def write_npz(path):
 
 WRITERS = {
     "f.csv": FRAME.write_csv,
-    "f.tsv": lambda path: FRAME.write_csv(path, separator="\t"),
+    "f.tsv": lambda path: FRAME.write_csv(path, separator="\t", quote_style="never"),
+    "f.txt": lambda path: FRAME.write_csv(path, separator=";"),
+    "f.csv.bz2": lambda path: path.write_bytes(bz2.compress(FRAME.write_csv(separator=";").encode())),
     "f.CSV.gz": lambda path: path.write_bytes(gzip.compress(FRAME.write_csv().encode())),
     "f.parquet": FRAME.write_parquet,
     "f.jsonl": FRAME.write_ndjson,
@@ -64,6 +67,28 @@ def test_files_of_recbole_name_kinds_in_their_header(tmp_path):
     chosen = read(path, item_feature_columns=("year:numeric", "title:categorical", "point:vector")).columns
     assert chosen[0].values[:2].tolist() == [1991, 1990] and chosen[1].vocabulary.tolist() == ['A "Big" Big Day']
     assert chosen[2].values[1].tolist() == [0.5, 1]
+
+
+def test_text_without_a_header_and_in_another_encoding_has_numbered_columns(tmp_path):
+    path = tmp_path / "u.item"
+    path.write_bytes("1|Café (1995)|01-Jan-1995|0|1\n2|Rouge|02-Feb-1996|1|0\n".encode("latin-1"))
+    dataset = dataset_of({"user": [0, 1], "item": [2, 1]}, valid_fraction=0, item_features=path)
+    assert dataset.item_features is not None
+    assert dataset.item_features.names == ("2", "3", "4", "5")
+    title = dataset.item_features.column("2")
+    assert title.vocabulary[title.values].tolist() == ["Café (1995)", "Rouge"]
+    assert dataset.item_features.column("4").values.tolist() == [0, 1]
+    assert any("u.item: separator '|', no header, encoding latin-1" in note for note in dataset.notes)
+    swapped = dataset_of({"user": [0], "item": ["Rouge"]}, valid_fraction=0, item_features=path, item_feature_id="2")
+    assert swapped.item_features is not None and swapped.item_features.column("1").values.tolist() == [2]
+
+
+def test_text_that_is_not_utf8_far_from_its_beginning(tmp_path):
+    path = tmp_path / "f.csv"
+    lines = ["item,y", *(f"x{number},plain" for number in range(40_000)), "a,Café", ""]
+    path.write_bytes("\n".join(lines).encode("latin-1"))
+    (column,) = read(path).columns
+    assert column.vocabulary.tolist() == ["Café"]
 
 
 def test_users_of_recbole(tmp_path):
@@ -103,14 +128,13 @@ def test_vectors_of_npy_belong_to_row_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("f.txt", b"item,a\n", "does not tell the format of features; name it .csv, .tsv"),
+        ("f.doc", b"item,a\n", "does not tell the format of features; name it .csv, .tsv"),
         ("f.parquet.gz", b"x", "does not tell the format"),
         ("f.csv", b"", "the file is empty"),
         ("f.csv", b"item,y\na,1\nb,1,2\n", "f.csv, line 3: has 3 fields, not 2"),
         ("f.csv", b'item,y\na,"1\nb,2\n', "f.csv, line 2: a quote opens"),
         ("f.csv", b"item,y\n\na,1\n,2\n", "f.csv, line 4: column 'item' is empty"),
         ("f.csv", b"item,y\n\na,1\na,2\n", "f.csv, line 4: item a has other features than on line 3"),
-        ("f.csv", "item,y\na,ä\n".encode("latin-1"), "f.csv, line 2: not UTF-8|encoding"),
         ("f.parquet", b"PAR1 but damaged", "f.parquet: cannot be read as Parquet"),
         ("f.jsonl", b"item\n", "f.jsonl: cannot be read as JSON lines"),
         ("f.npz", b"PK\x03\x04", "f.npz: cannot be read"),

@@ -130,8 +130,10 @@ def _separator(lines: Sequence[str], usual: TextLayout, text: TextOptions, wante
     quote = None if text.quote == "none" else text.quote or usual.quote
 
     def rows(separator: str) -> list[list[str]]:
-        quoting = quote if len(separator) == 1 and separator.isascii() and separator != "\t" else None
-        return _split(lines, separator, quoting)
+        if len(separator) > 1 or not separator.isascii():
+            return _split(lines, separator, None)
+        needed = separator != "\t" or text.quote is not None or _needs_quotes(lines)
+        return _split(lines, separator, quote if needed else None)
 
     if usual.separator:
         found = rows(usual.separator)
@@ -193,13 +195,16 @@ def _has_header(rows: list[list[str]], usual: TextLayout, wanted: Columns, label
     ambiguous = (
         f"{label}: its first line is {numbered(first)}, which may be names of columns or data; set dataset.header."
     )
+    by_number = bool(chosen) and all(name.isdigit() and 1 <= int(name) <= len(first) for name in chosen)
+    if by_number and like_data and not _counts_up(first):
+        return False
     if there:
         if any(_recurs(first, rest, first.index(name)) for name in there) or (
             like_data and all(any(map(str.isdigit, name)) for name in there)
         ):
             raise DataError(ambiguous)
         return True
-    if not like_data and chosen and all(name.isdigit() and 1 <= int(name) <= len(first) for name in chosen):
+    if not like_data and by_number:
         raise DataError(ambiguous)
     return not like_data
 
@@ -211,6 +216,11 @@ def _is_like_data(first: list[str], rest: list[list[str]]) -> bool:
         if _is_value(value) and (not below or sum(map(_is_value, below)) * 2 > len(below)):
             return True
     return any(value and _recurs(first, rest, place) for place, value in enumerate(first))
+
+
+def _counts_up(first: list[str]) -> bool:
+    """Whether the first row is 0, 1, 2 ... or 1, 2, 3 ..., which are names of columns that had none."""
+    return any(first == [str(number) for number in range(start, start + len(first))] for start in (0, 1))
 
 
 def _recurs(first: list[str], rest: list[list[str]], place: int) -> bool:

@@ -125,7 +125,8 @@ def _of_array(array: np.ndarray, name: str, label: str) -> pl.Series:
     if array.dtype.kind == "f":
         return pl.Series(name, array.astype(np.float64), nan_to_null=True)
     if array.dtype.kind == "M":
-        return pl.Series(name, array.astype("datetime64[us]"))
+        unit = "ns" if np.datetime_data(array.dtype)[0] == "ns" else "us"  # of finer digits a note is made
+        return pl.Series(name, array.astype(f"datetime64[{unit}]"))
     return _of_objects(array.tolist(), name, label)
 
 
@@ -136,12 +137,17 @@ def _of_pandas(values: Any, name: str, label: str) -> pl.Series:
     missing = np.asarray(values.isna())
     there = values[~missing]
     # A date-time with a zone becomes the moment in UTC.
-    array = there.to_numpy(dtype="datetime64[us]") if values.dtype.kind == "M" else there.to_numpy()
+    array = there.to_numpy(dtype=f"datetime64[{_unit(values.dtype)}]") if values.dtype.kind == "M" else there.to_numpy()
     there = _of_array(array, name, label)
     if not missing.any():
         return there
     places = pl.Series(np.cumsum(~missing) - 1)
     return there.gather(places.set(pl.Series(missing), None))
+
+
+def _unit(dtype: Any) -> str:
+    """Of date-times of pandas, with a zone or without."""
+    return getattr(dtype, "unit", None) or np.datetime_data(dtype)[0]
 
 
 def _of_objects(values: list[Any], name: str, label: str) -> pl.Series:

@@ -188,8 +188,9 @@ class _Copying:
         return rest
 
     def _checked(self, number: int, record: list[str], ahead: deque[str]) -> Iterator[str]:
-        """The row's lines, or a blank one in the place of its first where it is bad; the others are then read anew."""
-        values = self._values("".join(record))
+        """The row's lines, or blank ones where it is bad; of a row whose end cannot be told the first, and no other."""
+        whole = "".join(record)
+        values = None if not whole.isascii() and _UNDECODED.search(whole) else self._values(whole)
         reason = None
         if values is None:
             reason = "a quote opens or closes in the wrong place"
@@ -203,9 +204,11 @@ class _Copying:
                 yield self._replaced(value) + end if self.separator != self.between else line
             return
         self._bad(number, reason or "")
-        ahead.extendleft(reversed(record[1:]))
-        del record[1:]
-        yield "\n" if record[0].endswith("\n") else ""
+        if values is None:  # the others are read anew
+            ahead.extendleft(reversed(record[1:]))
+            del record[1:]
+        self.num_blanked += (len(record) - 1) * (self.num_values > 0)
+        yield from ("\n" if line.endswith("\n") else "" for line in record)
 
     def _values(self, record: str) -> list[str] | None:
         """The values of a row, None where its quotes are out of place."""

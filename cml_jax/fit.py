@@ -117,7 +117,7 @@ def fit(
     columns = {"user": user, "item": item, "rating": rating, "time": time, "weight": weight, "kind": kind}
     say = progress_lib.write if progress else _silent
     with _by_keyword():
-        features = dict(zip(_FEATURES, (item_features, user_features), strict=True))
+        features: dict[str, Any] = {"item_features": item_features, "user_features": user_features}
         config = _config(data, columns, features, seed, options)
         config["init_from"] = starting.name_of(init)
         trackers.check(config, has_workdir=workdir is not None)

@@ -112,11 +112,11 @@ class Dataset(NamedTuple):
         digest = hashlib.sha256()
         for part in (self.train, self.valid, self.test):
             digest.update(np.asarray([part.num_users, part.num_items, part.num_pairs], "<i8").tobytes())
-            digest.update(np.ascontiguousarray(part.indptr, "<i8"))
-            digest.update(np.ascontiguousarray(part.items, "<i4"))
+            digest.update(np.ascontiguousarray(part.indptr, "<i8").data)
+            digest.update(np.ascontiguousarray(part.items, "<i4").data)
             if part.weights is not None:
                 digest.update(b"weights")
-                digest.update(np.ascontiguousarray(part.weights, "<f4"))
+                digest.update(np.ascontiguousarray(part.weights, "<f4").data)
         for ids in (self.user_ids, self.item_ids):
             digest.update("\n".join(map(str, ids.tolist())).encode() + b"\0")
         if self.dislikes is not None:

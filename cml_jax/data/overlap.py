@@ -99,7 +99,7 @@ def _pairs(table: Table, parts: np.ndarray, place: int, again: np.ndarray) -> tu
     """Likewise of pairs, those that are there several times being at `again`."""
     keys = table.users[again].astype(np.int64) * len(table.item_ids) + table.items[again]
     here, in_train = (np.unique(keys[parts[again] == of]) for of in (place, 0))
-    once = np.count_nonzero(parts == place) - np.count_nonzero(parts[again] == place)
+    once = int(np.sum(parts == place)) - int(np.sum(parts[again] == place))
     return once + len(here), len(np.intersect1d(here, in_train, assume_unique=True))
 
 

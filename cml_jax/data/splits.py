@@ -179,8 +179,7 @@ def to_dataset(table: Table, parts: np.ndarray, *, with_test: bool = True, rank_
     interactions = []
     for place in range(len(PARTS)):
         here = parts == place
-        weighted = table.weights is not None and place == 0  # held-out pairs count alike
-        weights = table.weights[here] if weighted else None
+        weights = None if table.weights is None or place else table.weights[here]  # held-out pairs count alike
         interactions.append(from_pairs(table.users[here], table.items[here], num_users, num_items, weights))
     for name, part in zip(PARTS, interactions, strict=True):
         if part.num_pairs == 0 and (name == "train" or (name == "test" and with_test)):

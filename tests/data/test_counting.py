@@ -86,7 +86,9 @@ def test_pairs_chosen_and_left_over():
     part = keep_pairs(whole, chosen)
     again = from_pairs(whole.users[chosen], whole.items[chosen], 6, 9)
     assert np.array_equal(part.indptr, again.indptr) and np.array_equal(part.items, again.items)
-    assert whole.weights is not None and np.array_equal(part.weights, whole.weights[chosen])
+    assert (
+        whole.weights is not None and part.weights is not None and np.array_equal(part.weights, whole.weights[chosen])
+    )
     left, num_known = difference(whole, part)
     assert num_known == part.num_pairs and left.weights is None
     rest = keep_pairs(whole, ~chosen)

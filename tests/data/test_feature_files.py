@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,7 +25,7 @@ def read(path, **options) -> Features:
 
 
 def write_npz(path):
-    columns = {name: np.array(FRAME[name].to_list()) for name in FRAME.columns}
+    columns: dict[str, Any] = {name: np.array(FRAME[name].to_list()) for name in FRAME.columns}
     np.savez(path, **columns)
 
 
@@ -106,6 +107,7 @@ def test_the_column_of_raw_ids_is_that_of_the_interactions_or_a_chosen_one(tmp_p
 
     def years(**options):
         dataset = dataset_of(pairs, valid_fraction=0, item_column="sku", item_features=tmp_path / "f.csv", **options)
+        assert dataset.item_features is not None
         return dataset.item_features.column("year").values.tolist()[1:]
 
     np.testing.assert_array_equal(years(), [1990, np.nan])

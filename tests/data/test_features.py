@@ -1,5 +1,7 @@
 """Features of items and users: values by kind, rows in the order of raw ids, and what reaches the device."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +31,7 @@ ITEMS = pl.DataFrame(
 )
 
 
-def read(features=ITEMS, **options) -> Features:
+def read(features: Any = ITEMS, **options) -> Features:
     found = dataset_of(PAIRS, valid_fraction=0, item_features=features, **options).item_features
     assert found is not None
     return found
@@ -46,7 +48,9 @@ def test_values_by_kind_in_the_order_of_raw_ids():
     assert title.kind == "categorical" and title.values.tolist() == [0, -1, 1]
     assert title.values.dtype == np.int32 and title.vocabulary.tolist() == ["Ann", "Cid"]
     assert genres.kind == "multi_hot" and sets(genres) == [["war", "drama"], [], ["drama", "war"]]
-    assert genres.vocabulary.tolist() == ["drama", "war"] and genres.indptr.dtype == np.int64
+    assert (
+        genres.vocabulary.tolist() == ["drama", "war"] and genres.indptr is not None and genres.indptr.dtype == np.int64
+    )
     assert year.kind == "numeric" and np.array_equal(year.values, [2000, np.nan, 1990], equal_nan=True)
     assert seen.kind == "categorical" and seen.vocabulary[seen.values].tolist() == ["false", "true", "true"]
     assert point.kind == "vector" and point.values.dtype == np.float32

@@ -59,7 +59,8 @@ def test_saved_and_loaded(model, tmp_path):
 def test_a_run_keeps_them_in_its_workdir_and_goes_on_only_with_the_same(tmp_path):
     options = {"valid_fraction": 0, "num_steps": 2, "progress": False, "workdir": tmp_path / "run"}
     cml_jax.fit(PAIRS, item_features=ITEMS, **options)
-    assert cml_jax.load(tmp_path / "run").item_features.names == ("title", "tags", "year", "shelf", "point")
+    kept = cml_jax.load(tmp_path / "run").item_features
+    assert kept is not None and kept.names == ("title", "tags", "year", "shelf", "point")
     with pytest.raises(UserError, match="other data"):
         cml_jax.fit(PAIRS, item_features=ITEMS | {"year": [1990, 2001]}, **options)
     pl.DataFrame(ITEMS).write_parquet(tmp_path / "items.parquet")

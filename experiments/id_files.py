@@ -60,8 +60,8 @@ def read_ids(path: Path, ids: RawIds, columns: Sequence[str]) -> list[str]:
     """Raw ids of a file: one a line, or a column of a csv, tsv, jsonl or parquet file; packed or not.
 
     Args:
-        path: its name tells whether it may be a table. A csv or tsv file whose first line names no such column holds
-            ids, one a line. Lines that are blank are skipped, blanks around an id are part of it.
+        path: its name tells whether it may be a table. A csv or tsv file whose first line names no such column, or is
+            an id, holds ids, one a line. Lines that are blank are skipped, blanks around an id are part of it.
         ids: of the model.
         columns: names that the column may have, the most wanted first.
 
@@ -74,7 +74,7 @@ def read_ids(path: Path, ids: RawIds, columns: Sequence[str]) -> list[str]:
             found = _of_parquet(path, columns)
         else:
             with unpacked(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
-                found = _of_text(text.read(), suffix, path, columns)
+                found = _of_text(text.read(), suffix, path, columns, ids)
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())[:150]
         raise DataError(f"{path}: cannot be read ({reason}); give a file of raw ids, one a line.") from error
@@ -90,7 +90,8 @@ def read_ids(path: Path, ids: RawIds, columns: Sequence[str]) -> list[str]:
     return names
 
 
-def _of_text(text: str, suffix: str, path: Path, columns: Sequence[str]) -> list[Any]:
+def _of_text(text: str, suffix: str, path: Path, columns: Sequence[str], ids: RawIds) -> list[Any]:
+    first_line = text.split("\n", 1)[0].removesuffix("\r")
     if suffix in _OBJECTS:
         rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         there = {name: None for row in rows if isinstance(row, dict) for name in row}
@@ -98,7 +99,7 @@ def _of_text(text: str, suffix: str, path: Path, columns: Sequence[str]) -> list
         if any(not isinstance(row, dict) or row.get(name) is None for row in rows):
             raise DataError(f"{path}: a line has no {name!r}; give one to each.")
         return [row[name] for row in rows]
-    if suffix in _SEPARATORS:
+    if suffix in _SEPARATORS and first_line not in ids:
         rows = _rows(text, _SEPARATORS[suffix])
         header = next(rows, [])
         if any(name in header for name in columns):

@@ -53,7 +53,9 @@ class SourceOptions:
     )
     path: str | None = static(None, "file or folder")
     format: str | None = static(
-        None, "adjacency | csv | echonest | movielens | npz | parquet | tsv; none: as the name says, else adjacency"
+        None,
+        "adjacency | csv | echonest | inter | jsonl | movielens | npz | parquet | text | tsv; none: as the name says, "
+        "else as the path does",
     )
 
 

@@ -30,6 +30,8 @@ def as_markdown(sections: Sequence[Section], failures: Sequence[tuple[str, str]]
     lines = []
     for section in sections:
         lines += [*_heading(section.rows), *_table(section.rows)]
+        if section.notes:
+            lines += [*(f"- {sentence}" for sentence in section.notes), ""]
         if section.comparison is not None:
             lines += _comparison(section.comparison, note)
         for name, drawing in section.drawings.items():

@@ -22,7 +22,7 @@ def as_text(sections: Sequence[Section], workdir: Path, failed: Sequence[tuple[s
     """
     lines = []
     for section in sections:
-        lines += [_heading(section), *table(section.rows, section.comparison), ""]
+        lines += [_heading(section), *table(section.rows, section.comparison), *section.notes, ""]
     lines += [note, ""] if note else []
     if failed:
         lines += [f"{len(failed)} runs failed, such as {failed[0][0]}: {failed[0][1]}", ""]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from experiments.reports import learning_curves, plots
+from experiments.reports import cutoffs, learning_curves, plots
 from experiments.reports import rows as rows_lib
 from experiments.reports.comparison import Comparison, compare
 from experiments.reports.drawing import Drawing
@@ -18,23 +18,28 @@ class Section(NamedTuple):
         rows: that can be compared.
         comparison: of the rows with a baseline; none where there is one row.
         drawings: file name without its ending -> figure.
+        notes: sentences about rows that are left out.
     """
 
     rows: list[Row]
     comparison: Comparison | None
     drawings: dict[str, Drawing]
+    notes: Sequence[str] = ()
 
 
 def make_sections(rows: Sequence[Row], baseline: str | None = None) -> list[Section]:
     """A section a data set and part, with tests against the baseline and the figures that its rows allow.
 
+    Rows without a cut-off in common with most of the others are left out.
+
     Raises:
-        UserError: rows have no cut-off in common, or a file of a run is damaged.
+        UserError: a file of a run is damaged.
     """
     groups = rows_lib.comparable(rows)
     suffixes = _suffixes(groups)
     sections = []
-    for group, suffix in zip(groups, suffixes, strict=True):
+    for everyone, suffix in zip(groups, suffixes, strict=True):
+        group, notes = cutoffs.with_a_common_one(everyone, baseline)
         drawings = [
             plots.bars(group),
             plots.batch_size(group),
@@ -47,6 +52,7 @@ def make_sections(rows: Sequence[Row], baseline: str | None = None) -> list[Sect
                 rows=group,
                 comparison=compare(group, baseline) if len(group) > 1 else None,
                 drawings={f"{drawing.name}{suffix}": drawing for drawing in drawings if drawing is not None},
+                notes=notes,
             )
         )
     return sections

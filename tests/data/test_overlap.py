@@ -21,15 +21,24 @@ def test_users_items_and_pairs_of_held_out_parts_are_counted():
 
 def test_times_that_overlap_are_counted_by_pair_and_by_user():
     """User 0 trains after the own test pair, user 1 after the one of user 0, user 2 before all, user 3 does not train."""
-    rows = [(0, 0, 30, 0), (0, 1, 20, 2), (1, 0, 25, 0), (1, 1, 40, 2), (2, 0, 5, 0), (2, 1, 29, 2), (3, 1, 21, 2)]
+    rows = [
+        (0, 0, 30, 0),
+        (0, 1, 20, 2),
+        (1, 0, 25, 0),
+        (1, 1, 40, 2),
+        (2, 0, 5, 0),
+        (2, 1, 29, 2),
+        (3, 1, 21, 2),
+        (2, 2, 30, 2),
+    ]
     table = make_table([row[:2] for row in rows], times=[row[2] for row in rows])._replace(time_unit="steps")
     found = overlap.measure(table, np.array([row[3] for row in rows])).times
     assert found is not None
     assert (found.newest_train, found.oldest_test) == (30, 20)
-    assert (found.older_pairs, found.num_pairs) == (3, 4), "those at 20, 29 and 21"
+    assert (found.older_pairs, found.num_pairs) == (3, 5), "those at 20, 29 and 21, but not the one at 30"
     assert (found.ahead_of_own, found.ahead_of_any, found.num_users) == (1, 2, 3)
     assert overlap.times_sentence(found) == (
-        "Newest training pair 30, oldest test pair 20: 3 of 4 test pairs are older than the newest training pair; of 3 "
+        "Newest training pair 30, oldest test pair 20: 3 of 5 test pairs are older than the newest training pair; of 3 "
         "users, 1 have a training pair newer than a test pair of their own, 2 one newer than a test pair of anyone."
     )
 

@@ -96,6 +96,14 @@ def test_times_in_every_unit_are_split_alike(of_day, options):
         assert by_date.sha256() == found.sha256()
 
 
+def test_a_date_between_two_numbers_cuts_between_them():
+    """Times are whole seconds, the date is half a second after that of day 10."""
+    seconds = [int((START + day * DAY).replace(tzinfo=datetime.UTC).timestamp()) for _, _, day in every_day()]
+    data = frame(every_day()).with_columns(time=pl.Series(seconds))
+    found = load(data, split="temporal_date", test_from="2020-01-11 00:00:00.5")
+    assert days(found, "test") == list(range(11, 20))
+
+
 def test_numbers_cut_in_the_unit_of_the_times():
     data = frame(every_day()).with_columns(time=pl.Series([day for _, _, day in every_day()]))
     found = load(data, split="temporal_date", valid_from="9.5", test_from="12")
@@ -238,6 +246,12 @@ def test_filters_count_what_was_known_at_the_time(rule):
     assert pairs(found, "train") == {row[:2] for row in kept if row[2] < 15}
     assert pairs(found, "test") == {row[:2] for row in kept if row[2] >= 15 and row[0] in known}
     assert any("users an item in training" in note for note in found.notes)
+
+
+def test_one_user_of_an_item_is_one_in_training():
+    rows = [*every_day(10), (0, 0, 9), (1, 50, 9), (0, 8, 3), (1, 9, 3)]
+    found = load(rows, split="temporal_days", test_days=1, min_item_users=1)
+    assert "i50" not in found.item_ids.tolist() and pairs(found, "test") == {(0, 9)}
 
 
 def test_popularity_and_seen_items_are_of_the_past():

@@ -20,7 +20,7 @@ def test_users_items_and_pairs_of_held_out_parts_are_counted():
 
 
 def test_times_that_overlap_are_counted_by_pair_and_by_user():
-    """User 0 trains after the own test pair, user 1 after the one of user 0, user 2 before all, user 3 does not train."""
+    """User 0 trains after the own test pair, user 1 after that of user 0, user 2 before all, user 3 does not train."""
     rows = [
         (0, 0, 30, 0),
         (0, 1, 20, 2),

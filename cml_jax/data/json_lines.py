@@ -47,6 +47,8 @@ class ScannedJsonLines(ScannedRows):
                 self._copy = copy_of(path, encoding, None, None, self._skipped, check)
                 self._file = Path(self._copy.file.name)
             self._keys = self._first_keys()
+            if not self._keys:
+                raise self._no_object() or DataError(f"{path}: the file is empty; write one object of JSON a line.")
             names = dict.fromkeys(name for name in wanted.names() if name is not None and name in self._keys)
             self._rows = pl.scan_ndjson(self._file, schema=dict.fromkeys(names, pl.String))
             self._dtypes = dict(self._rows.collect_schema())
@@ -119,17 +121,21 @@ class ScannedJsonLines(ScannedRows):
                 lines[row] = number
         return [f"line {lines.get(row, 0)}" for row in rows]
 
-    def _unreadable(self, error: BaseException) -> DataError:
-        reason = reason_of(error)
-        if isinstance(error, OSError):
-            return DataError(f"{self.path}: cannot be read ({error.strerror or reason}).")
+    def _no_object(self) -> DataError | None:
+        """The sentence for the first line that is no object, if there is one."""
         for number, line in self._lines():
             if _object_of(line) is None:
                 return DataError(
                     f"{self.path}, line {number}: not an object of JSON; write one object a line, or set "
                     f"dataset.bad_rows=skip."
                 )
-        return DataError(f"{self.path}: cannot be read as JSON lines ({reason}).")
+        return None
+
+    def _unreadable(self, error: BaseException) -> DataError:
+        reason = reason_of(error)
+        if isinstance(error, OSError):
+            return DataError(f"{self.path}: cannot be read ({error.strerror or reason}).")
+        return self._no_object() or DataError(f"{self.path}: cannot be read as JSON lines ({reason}).")
 
 
 def _object_of(line: str) -> dict[str, Any] | None:

@@ -172,3 +172,63 @@ def test_load_refuses_what_it_cannot_find(tmp_path):
     few = write(tmp_path, train_txt="1 1\n2 2\n", valid_txt=None, test_txt="1 2\n")
     with pytest.raises(DataError, match="no user has enough training items"):
         datasets.load("x", str(few))
+
+
+COUNTED = {"train.txt": "3 3 5 900\n1 5\n0\n4 3 4 5 6\n", "test.txt": "1 4\n0\n0\n2 900 7\n"}
+
+
+def test_lines_that_begin_with_a_count_are_of_the_user_of_their_number(tmp_path):
+    folder = write(tmp_path, valid_txt=None, **{name.replace(".", "_"): text for name, text in COUNTED.items()})
+    dataset = datasets.load("x", str(folder), valid_fraction=0, first_number="count")
+    assert raw_pairs(dataset, "train") == [(1, 3), (1, 5), (1, 900), (2, 5), (4, 3), (4, 4), (4, 5), (4, 6)]
+    assert raw_pairs(dataset, "test") == [(1, 4), (4, 7), (4, 900)]
+    write(tmp_path, train_txt=COUNTED["train.txt"].replace("1 5", "2 5"))
+    with pytest.raises(DataError, match=r"train\.txt, line 2: begins with 2, but has 1 items; correct it or set"):
+        datasets.load("x", str(folder), valid_fraction=0, first_number="count")
+
+
+def test_lines_of_items_alone_are_of_the_user_of_their_number(tmp_path):
+    write(tmp_path, train_txt="3 5\n\n4 3\n", valid_txt=None, test_txt="9\n\n5\n")
+    dataset = datasets.load("x", str(tmp_path), valid_fraction=0, first_number="none")
+    assert raw_pairs(dataset, "train") == [(1, 3), (1, 5), (3, 3), (3, 4)]
+    assert raw_pairs(dataset, "test") == [(1, 9), (3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "warns"),
+    [
+        ("2 8 9\n1 9\n3 7 8 9\n2 4 5\n1 8\n", True),
+        ("2 8 9\n1 9\n3 7 8 9\n2 4 5\n7 8\n", False),
+        ("2 8 9\n1 9\n3 7 8 9\n2 4 5\n", False),
+    ],
+    ids=["all", "but one", "few lines"],
+)
+def test_lines_that_all_begin_with_the_count_of_the_rest_are_warned_of(tmp_path, text, warns):
+    (tmp_path / "users.dat").write_text(text)
+    options: dict = {"split": "all", "valid_fraction": 0}
+    notes = [note for note in datasets.load("x", str(tmp_path / "users.dat"), **options).notes if "Warning" in note]
+    assert len(notes) == warns and all("5 lines" in note and "dataset.first_number=count" in note for note in notes)
+    user = datasets.load("x", str(tmp_path / "users.dat"), first_number="user", **options)
+    assert not any("Warning" in note for note in user.notes)
+
+
+def test_one_file_is_split_like_any_other_and_told_by_its_lines(tmp_path):
+    path = tmp_path / "pairs.txt"
+    path.write_text("10 3 5 900\n7 5\n22 3 4 5 6\n")
+    dataset = datasets.load("x", str(path), split="leave_one_out", valid_fraction=0)
+    assert dataset.test.num_pairs == dataset.valid.num_pairs == 2
+    assert any("pairs.txt: read as adjacency, since its lines are integers" in note for note in dataset.notes)
+    path.write_text("10 3\n7 5\n22 3\n")
+    assert any("read as text" in note for note in datasets.load("x", str(path), split="all", valid_fraction=0).notes)
+
+
+def test_adjacency_in_other_encodings_and_with_comments(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    plain = read(write(tmp_path / "a"))
+    for text in (GOOD["train.txt"].encode("utf-16"), GOOD["train.txt"].encode("utf-16-le")):
+        assert read(write(tmp_path / "b", train_txt=text)).sha256() == plain.sha256()
+    write(tmp_path / "b", train_txt="# 1 2\n" + GOOD["train.txt"])
+    dataset = datasets.load("x", str(tmp_path / "b"), comment="#")
+    assert dataset.sha256() == datasets.load("x", str(tmp_path / "a")).sha256()
+    assert any("train.txt: skipped 1 lines of comment." in note for note in dataset.notes)

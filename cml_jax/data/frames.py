@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cml_jax.data.tables import KEYS, Columns
+from cml_jax.data.tables import KEYS, RATING, Columns
 from cml_jax.errors import DataError
 
 POSITIONS = ("user", "item", "rating", "time")  # what the arrays of a tuple are
@@ -38,7 +38,7 @@ def is_frame(data: object) -> bool:
 
 
 def frame_of(data: Any, columns: Columns, label: str) -> pl.DataFrame:
-    """The columns that are asked for, with their names, of data for which `is_frame` holds.
+    """The columns that are asked for, with their names, of data for which `is_frame` holds; and numbers named RATING.
 
     Raises:
         DataError: a column is not there, or cannot be one of ids, numbers or times.
@@ -50,17 +50,27 @@ def frame_of(data: Any, columns: Columns, label: str) -> pl.DataFrame:
     elif not isinstance(data, pl.DataFrame | pl.LazyFrame | Mapping) and not is_pandas(data, "DataFrame"):
         data = _of_arrow(data, label)
     wanted = {key: name for key, name in zip(KEYS, columns.names(), strict=True) if name is not None}
-    found = _found(wanted, _names(data), label)
+    names = _names(data)
+    found = _found(wanted, names, label)
+    unread = [RATING] if RATING not in found and names.count(RATING) == 1 else []
     if isinstance(data, pl.LazyFrame):
         try:
-            data = data.select(list(found)).collect()
+            data = data.select([*found, *unread]).collect()
         except pl.exceptions.PolarsError as error:
             raise DataError(f"{label}: cannot be collected ({_first_line(error)}).") from error
     series = [series_of(data[there], name, label) for name, there in found.items()]
     if len({len(column) for column in series}) > 1:
         sizes = ", ".join(f"'{column.name}' has {len(column):,}" for column in series)
         raise DataError(f"{label}: columns must be equally long, but {sizes} values.")
-    return pl.DataFrame(series)
+    frame = pl.DataFrame(series)
+    if unread:
+        try:
+            ratings = series_of(data[RATING], RATING, label)
+        except DataError:  # nobody asked for them
+            return frame
+        if ratings.dtype.is_numeric() and len(ratings) == len(frame):
+            return frame.with_columns(ratings)
+    return frame
 
 
 def _of_arrow(data: Any, label: str) -> pl.DataFrame:

@@ -8,7 +8,7 @@ import polars as pl
 
 from cml_jax.data import time_forms
 from cml_jax.data.skipped import SHOWN, Skipped
-from cml_jax.data.tables import KEYS, WEIGHT_SENTENCE, WEIGHTS, Columns, refuse_negative
+from cml_jax.data.tables import KEYS, RATING, WEIGHT_SENTENCE, WEIGHTS, Columns, refuse_negative
 from cml_jax.data.text_options import PLAIN, SKIP, TextOptions
 from cml_jax.data.time_forms import TimeForm
 from cml_jax.errors import DataError
@@ -94,9 +94,7 @@ class ScannedRows:
             notes = list(self._notes(counts))
             if form is not None and form.fractional is not None and counts["fractional"]:
                 columns["time"] = form.fractional
-            if wanted.rating is not None and not wanted.by_rating:
-                negative = self._rows.select((columns["rating"] < 0).sum()).collect(engine="streaming").item()
-                refuse_negative(self.label, negative, wanted.rating)
+            self._refuse_negative_ratings(wanted)
             # Rows that cannot be used stay in, to be found and named below.
             usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
             kept = ~usable | self._by_rating(wanted, columns)
@@ -142,6 +140,17 @@ class ScannedRows:
         """Further numbers that `_notes` needs."""
         del wanted
         return {}
+
+    def _refuse_negative_ratings(self, wanted: Columns) -> None:
+        """Raises DataError where negative ratings, named by an option or not, would become likes."""
+        if wanted.rating is not None and wanted.by_rating:
+            return
+        name = wanted.rating or (RATING if RATING in self._dtypes and RATING not in wanted.names() else None)
+        if name is None or not (self._dtypes[name].is_numeric() or self._dtypes[name] == pl.String):
+            return
+        is_negative = self._number("rating", name) < 0
+        count = self._rows.select(is_negative.sum()).collect(engine="streaming").item()
+        refuse_negative(self.label, count, name)
 
     def _by_rating(self, wanted: Columns, columns: dict[str, pl.Expr]) -> pl.Expr:
         """Whether rows are likes or dislikes; all are where there are no ratings, or they do not decide."""

@@ -10,6 +10,7 @@ from cml_jax.errors import DataError
 
 PARTS = ("train", "valid", "test")
 KEYS = ("user", "item", "rating", "time", "weight", "kind")  # of the columns that can be named
+RATING = "rating"  # a column of this name is looked at for negative numbers, also where no option names it
 WEIGHTS = (1e-30, 1e30)  # least and largest weight of a row: sums and quotients are float32 numbers then
 WEIGHT_SENTENCE = "a weight, which is a positive number from 1e-30 to 1e30"
 

@@ -1,6 +1,7 @@
 """Kinds, transforms, decay and dislikes: from rows to weights of pairs, and what is liked and what is not."""
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse
@@ -399,3 +400,35 @@ def test_play_counts_keep_all_rows_at_0(tmp_path):
     dataset = datasets.load("echonest", str(path), min_rating=0, min_user_items=0, split="all", valid_fraction=0.0)
     assert dataset.train.num_pairs == 4
     assert "Kept 4 of 4 pairs with a play count of at least 0." in dataset.notes
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl", "polars", "lazy", "pandas", "dict", "tuple"])
+def test_negative_ratings_that_no_option_names_are_no_likes_either(tmp_path, form):
+    frame = pl.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "rating": [1.0, -1.0, -1.0]})
+    path = tmp_path / f"rows.{form}"
+    if form in ("csv", "parquet", "jsonl"):
+        {"csv": frame.write_csv, "parquet": frame.write_parquet, "jsonl": frame.write_ndjson}[form](path)
+    columns = frame.to_dict(as_series=False)
+    held = {"polars": frame, "lazy": frame.lazy(), "pandas": pd.DataFrame(columns), "dict": columns}
+    data = held.get(form, tuple(columns.values()) if form == "tuple" else path)
+    sentence = r"2 pairs have a negative rating, which is no like; set dataset\.min_rating, the least rating of a like"
+    for options in ({}, {"min_rating": 0}):
+        with pytest.raises(DataError, match=sentence):
+            dataset_of(data, **options)
+    named = dataset_of(data, rating_column="rating", dislike_rating=-1, valid_fraction=0.0)
+    assert pairs_of(named.train, named) == [(1, 1)]
+    everything = dataset_of(data, rating_column="rating", min_rating=-1, valid_fraction=0.0)
+    assert everything.train.num_pairs == 3
+
+
+def test_a_column_named_rating_that_is_not_asked_for_may_hold_anything_else(tmp_path):
+    for ratings in ([0.5, 1.0, 0.0], ["good", "bad", ""], [{"a": 1}, None, 3], [None, None, None], [[1], [2], [-3]]):
+        columns = {"user": [1, 1, 2], "item": [1, 2, 1], "rating": ratings}
+        assert dataset_of(columns, valid_fraction=0.0).train.num_pairs == 3
+    (tmp_path / "a.csv").write_text("user,item,rating\n1,1,good\n1,2,\n2,1,3\n")
+    assert dataset_of(tmp_path / "a.csv", valid_fraction=0.0).train.num_pairs == 3
+    (tmp_path / "a.jsonl").write_text(
+        '{"user": 1, "item": 1, "rating": {"n": -1}}\n{"user": 1, "item": 2, "rating": [3]}\n{"user": 2, "item": 1}\n'
+        '{"user": 2, "item": 2, "rating": null}\n{"user": 2, "item": 3, "rating": true}\n'
+    )
+    assert dataset_of(tmp_path / "a.jsonl", valid_fraction=0.0).train.num_pairs == 5

@@ -266,7 +266,7 @@ def test_damaged_files_give_a_data_set_or_one_sentence(kind, data):
         (name, content), path = next(iter(files.items())), Path(folder)
         dataset = load_or_refuse(path if len(files) > 1 else path / name, format, **options)
     if dataset is not None and kind in FILE_OF:
-        layout = {"csv": (",", True), "ratings.csv": (",", True), "tsv": ("\t", True), "ratings.dat": (":", False)}
+        layout = {"csv": (",", True), "ratings.csv": (",", True), "tsv": ("\t", False), "ratings.dat": (":", False)}
         lines = num_records(content, *layout.get(kind, ("\t", False))) - (kind in ("csv", "tsv", "ratings.csv"))
         assert len(raw_pairs(dataset)) + written_files.num_dropped(dataset.notes) == lines
 

@@ -99,8 +99,8 @@ def resolved(wanted: Columns, layout: TextLayout, names: Sequence[str]) -> Colum
 
 def numbered(values: Sequence[str], limit: int = 12) -> str:
     """Values of a line with the numbers of their columns, for messages."""
-    shown = ", ".join(f"{place} {value[:20]!r}" for place, value in enumerate(values[:limit], start=1))
-    return shown[:220] + (" ..." if len(values) > limit else "")
+    shown = ", ".join(f"{place} {value[:20]!r:.24}" for place, value in enumerate(values[:limit], start=1))
+    return shown[:150] + (" ..." if len(values) > limit else "")
 
 
 def _columns_said(wanted: Columns) -> str:

@@ -166,7 +166,7 @@ class ScannedFile(ScannedRows):
                 f"columns by number"
             )
         return (
-            f"its columns are {', '.join(names)[:200]!r}: set dataset.user_column and dataset.item_column, or if that "
+            f"its columns are {', '.join(names)!r:.100}: set dataset.user_column and dataset.item_column, or if that "
             f"line ({dialects.numbered(list(names), 4)}) is no header, dataset.header=False and columns by number"
         )
 

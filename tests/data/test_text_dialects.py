@@ -231,7 +231,7 @@ def test_a_decimal_comma_is_read_where_it_is_said_and_named_where_not(tmp_path):
 
 
 def test_recboles_headers_have_names_and_types(tmp_path):
-    content = 'user_id:token\titem_id:token\trating:float\ttimestamp:float\na\tx"\t5\t1.5e9\nb\t"y\t-1\t2\nb\tz\t3\t1\n'
+    content = 'user_id:token\titem_id:token\trating:float\ttimestamp:float\na\tx"\t5\t1.5e9\nb\t"y\t1\t2\nb\tz\t3\t1\n'
     columns = Columns(rating="rating", min_rating=3.0, time="timestamp")
     for columns_ in (columns, columns._replace(user="user_id", item="item_id:token")):
         table = readers.read("inter", write(tmp_path / "a.inter", content), columns_, DataOptions())

@@ -16,7 +16,7 @@ import requests
 
 from cml_jax.data.named import SOURCES, Remote, Source
 from cml_jax.errors import DataError
-from cml_jax.files import replacing
+from cml_jax.files import home_path, replacing
 
 __all__ = ["PINS", "SOURCES", "cache_folder", "fetch", "pinned"]
 
@@ -27,7 +27,7 @@ _AT_FOLDER = ("adjacency", "echonest", "movielens")  # formats whose path may be
 
 def cache_folder() -> Path:
     """$CML_JAX_CACHE, or the operating system's folder for caches."""
-    return Path(os.environ.get("CML_JAX_CACHE") or pooch.os_cache("cml_jax"))
+    return home_path(os.environ.get("CML_JAX_CACHE") or pooch.os_cache("cml_jax"))
 
 
 def fetch(name: str, source: Source, cache: Path) -> Path:
@@ -112,8 +112,6 @@ def _by_hand(source: Source, remote: Remote) -> str:
 def _download(url: str, path: Path, known: str | None) -> None:
     """Downloads a file unless it is there already; ValueError where its checksum is not the known one."""
     by_git = known is not None and known.startswith("git:")
-    if by_git and path.is_file() and _git_id(path) != known:
-        path.unlink()
     with _without_advice():
         pooch.retrieve(url, None if by_git else known, fname=path.name, path=path.parent, progressbar=True)
     if by_git and _git_id(path) != known:

@@ -9,6 +9,11 @@ from pathlib import Path
 from cml_jax.errors import UserError
 
 
+def home_path(path: str | os.PathLike[str]) -> Path:
+    """The path that a person gave; a ~ at its start is the home folder."""
+    return Path(os.path.expanduser(path))
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A place beside `path` to write to; renamed to it at the end, removed where anything fails.

@@ -13,6 +13,7 @@ from cml_jax.data.formats import format_of
 from cml_jax.data.interactions import Dataset
 from cml_jax.data.options import DataOptions
 from cml_jax.errors import ConfigError, UserError
+from cml_jax.files import home_path
 from cml_jax.keys import option_name
 from cml_jax.options import field_names
 from cml_jax.runs import config as config_lib
@@ -154,7 +155,7 @@ def _config(
         config["dataset.name"] = Path(data).name
         named = any(columns[kind] != kind for kind in ("user", "item"))
         config["dataset.format"], _ = format_of(
-            Path(data), named=named, lists=config["dataset.first_number"] is not None
+            home_path(data), named=named, lists=config["dataset.first_number"] is not None
         )
     return config
 

@@ -13,6 +13,7 @@ import jax
 from absl import app, flags, logging
 
 from cml_jax.errors import UserError
+from cml_jax.files import home_path
 from cml_jax.runs import preemption, validation
 from cml_jax.runs.preemption import Preempted
 from experiments import config
@@ -63,6 +64,7 @@ def run(main: Callable[[], None], own: flags.FlagValues | None = None, example: 
     app.run(wrapped, flags_parser=functools.partial(_parse, own=own, example=example))
 
 
+_PATHS = ("workdir", "output", "users_file", "history", "allow", "deny", "export", "folder")  # flags of any command
 _HELP = ("--help", "-help", "--helpshort", "-helpshort", "--helpfull", "-helpfull")
 
 
@@ -70,6 +72,7 @@ def _parse(argv: Sequence[str], own: flags.FlagValues | None, example: str) -> l
     if any(argument in _HELP for argument in argv):
         _print_help(own)
         sys.exit(0)
+    argv = [re.sub(r"^(--?config=)(~.*)", lambda found: found[1] + str(home_path(found[2])), value) for value in argv]
     if len(argv) == 1 and example:
         fail(f"flags are needed, such as in {example}; --help lists them.")
     for i, argument in enumerate(argv):
@@ -79,7 +82,12 @@ def _parse(argv: Sequence[str], own: flags.FlagValues | None, example: str) -> l
             if not Path(path).is_file():
                 fail(f"--config={path}: no such file; give a config file such as experiments/configs/quickstart.py.")
     try:
-        return flags.FLAGS(list(argv))
+        rest = flags.FLAGS(list(argv))
+        for name in _PATHS:
+            path = flags.FLAGS[name].value if name in flags.FLAGS else None
+            if path:
+                flags.FLAGS[name].value = str(home_path(path))
+        return rest
     except flags.Error as error:
         fail(_one_sentence(error))
     except (AttributeError, KeyError) as error:  # raised where an override's key is looked up in the config

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cml_jax.data import download, synthetic
@@ -12,6 +11,7 @@ from cml_jax.data.options import FILTERS, SPLITS, DataOptions, unknown_choice
 from cml_jax.data.preparation import prepare
 from cml_jax.data.readers import NAMED_COLUMNS, READERS, TEXT_OF, WEIGHT_OF, read
 from cml_jax.errors import ConfigError
+from cml_jax.files import home_path
 from cml_jax.options import declared
 
 __all__ = ["FILTERS", "GENERATED", "READERS", "RECIPES", "SPLITS", "check_format", "load", "resolve"]
@@ -42,7 +42,7 @@ def _recipe(name: str | None, path: str | None) -> Mapping[str, Any]:
     if name not in download.SOURCES:
         return RECIPES.get(name or "", {})
     source = download.SOURCES[name]
-    return source.recipe if path is None or not Path(path).exists() or source.at(Path(path)) else {}
+    return source.recipe if path is None or not home_path(path).exists() or source.at(home_path(path)) else {}
 
 
 def guessed_format(options: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -54,10 +54,10 @@ def guessed_format(options: Mapping[str, Any]) -> tuple[str, str] | None:
     path = options.get("path")
     if path is None or options.get("format") is not None or _recipe(options["name"], path):
         return None
-    if not Path(path).exists():
+    if not home_path(path).exists():
         return None  # reading says so
     named = bool(options.get("user_column") or options.get("item_column"))
-    return format_of(Path(path), named=named, lists=options.get("first_number") is not None)
+    return format_of(home_path(path), named=named, lists=options.get("first_number") is not None)
 
 
 def load(name: str, path: str | None = None, format: str | None = None, **options: Any) -> Dataset:
@@ -86,8 +86,8 @@ def load(name: str, path: str | None = None, format: str | None = None, **option
     check_text(kind, how)
     how.check()
     if path is not None:
-        own = download.SOURCES[name].at(Path(path)) if name in download.SOURCES else None
-        file = own if own is not None and kind == download.SOURCES[name].format else Path(path)
+        own = download.SOURCES[name].at(home_path(path)) if name in download.SOURCES else None
+        file = own if own is not None and kind == download.SOURCES[name].format else home_path(path)
         dataset = prepare(read(kind, file, how.columns(), how), how, str(file), whole="ratio")
         said = (format_note(path, *guessed),) if guessed else ()
         return dataset._replace(notes=(*dataset.notes, *said))
@@ -137,4 +137,4 @@ def check_text(format: str, options: DataOptions) -> None:
 
 def format_note(path: Any, format: str, why: str) -> str:
     """Sentence about a format that was guessed."""
-    return f"{Path(path)}: read as {format}, {why}."
+    return f"{home_path(path)}: read as {format}, {why}."

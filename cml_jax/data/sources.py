@@ -19,6 +19,7 @@ from cml_jax.data.scanning import ScannedRows
 from cml_jax.data.tables import Table
 from cml_jax.data.text_options import OF_VALUES
 from cml_jax.errors import ConfigError, DataError
+from cml_jax.files import home_path
 
 _KINDS = (
     "a pandas or Polars DataFrame, an Arrow table, a sparse matrix of SciPy, a tuple (users, items), a dict of "
@@ -95,13 +96,13 @@ def _format_of(path: Path, options: DataOptions) -> tuple[str, str]:
 def _check_text(data: Any, options: DataOptions) -> None:
     """Raises ConfigError for options of text that have no effect."""
     if isinstance(data, str | os.PathLike):
-        check_text(_format_of(Path(data), options)[0], options)
+        check_text(_format_of(home_path(data), options)[0], options)
     else:
         options.check_text_of("data in memory", OF_VALUES if frames.is_frame(data) else ())
 
 
 def _label(data: Any, label: str) -> str:
-    return str(Path(data)) if isinstance(data, str | os.PathLike) else label
+    return str(home_path(data)) if isinstance(data, str | os.PathLike) else label
 
 
 def _held_out(data: Any, options: DataOptions, label: str) -> Table:
@@ -115,7 +116,7 @@ def _held_out(data: Any, options: DataOptions, label: str) -> Table:
 def _table(data: Any, options: DataOptions, label: str) -> Table:
     """All pairs of data of any kind."""
     if isinstance(data, str | os.PathLike):
-        return _of_path(Path(data), options)
+        return _of_path(home_path(data), options)
     if isinstance(data, Interactions) or scipy.sparse.issparse(data):
         table = _of_matrix(data, options, label)
     elif frames.is_frame(data):

@@ -15,6 +15,7 @@ from cml_jax import growing, training
 from cml_jax.checkpoint import check_format, fingerprint
 from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
+from cml_jax.files import home_path
 from cml_jax.growing import Moments, Old
 from cml_jax.runs.config import Config
 from cml_jax.runs.setup import Setup
@@ -56,7 +57,7 @@ def check(config: Config, workdir: str | os.PathLike[str] | None) -> None:
         raise ConfigError("config.init_moments = False has an effect only with config.init_from; leave it out.")
     if name is None or name.startswith(IN_MEMORY) or _has_begun(workdir):
         return
-    path = Path(name).expanduser() / "config.json"
+    path = home_path(name) / "config.json"
     if not path.is_file():
         raise ConfigError(
             f"config.init_from = '{name}': {path.parent} holds no config.json; give the workdir of a run, or a folder "
@@ -65,7 +66,7 @@ def check(config: Config, workdir: str | os.PathLike[str] | None) -> None:
 
 
 def _has_begun(workdir: str | os.PathLike[str] | None) -> bool:
-    return workdir is not None and Workdir(Path(workdir), [], writes=False).newest_step() > 0
+    return workdir is not None and Workdir(home_path(workdir), [], writes=False).newest_step() > 0
 
 
 def started(setup: Setup, state: TrainState) -> tuple[TrainState, tuple[str, ...]]:
@@ -92,7 +93,7 @@ def _old(setup: Setup) -> Old:
         name = "the model"
     else:
         check(setup.config, None)
-        folder = Path(name).expanduser()
+        folder = home_path(name)
         model = load(folder)
         growing.check_same_model(setup.options, model.options, name)
         moments, why_not = None, "init_moments is False"

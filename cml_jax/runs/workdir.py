@@ -15,7 +15,7 @@ from cml_jax.data.interactions import Dataset
 from cml_jax.data.saved import save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.evaluation import Evaluation
-from cml_jax.files import replacing
+from cml_jax.files import home_path, replacing
 from cml_jax.runs.config import KEYS, Config, section_of, to_json
 
 # What may differ between a run and its continuation, because the steps done so far do not depend on it.
@@ -174,7 +174,7 @@ def locked(workdir: str | os.PathLike[str], wanted: bool = True) -> Iterator[Pat
     Raises:
         UserError: it cannot be written, or another process keeps it.
     """
-    folder = Path(workdir)
+    folder = home_path(workdir)
     with _errors_named(folder), contextlib.ExitStack() as on_exit:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)

@@ -14,7 +14,7 @@ from cml_jax import checkpoint
 from cml_jax.data.interactions import Dataset, Interactions, nothing
 from cml_jax.data.saved import SavedDataset, load_dataset, save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
-from cml_jax.files import new_folder
+from cml_jax.files import home_path, new_folder
 from cml_jax.keys import OPTION_NAMES, SECTIONS
 from cml_jax.serving.best_params import read_best
 from cml_jax.serving.raw_ids import RawIds
@@ -37,7 +37,7 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
     """
     if not memory_budget_mb > 0 or math.isinf(memory_budget_mb):
         raise UserError(f"memory_budget_mb = {memory_budget_mb} must be a finite number above 0.")
-    folder = Path(workdir)
+    folder = home_path(workdir)
     options, sha256, columns = _read_config(folder / "config.json")
     dataset = load_dataset(folder / "dataset.npz")
     if dataset.sha256 != sha256:
@@ -164,7 +164,7 @@ def save(model: Recommender, folder: str | os.PathLike[str]) -> None:
         dislikes=model.dislikes,
     )
     sha256 = dataset.sha256()
-    with new_folder(Path(folder)) as beside:
+    with new_folder(home_path(folder)) as beside:
         of_data = {f"{kind}_column": name for kind, name in zip(COLUMNS, model.columns, strict=True)}
         config = _as_config(model.options) | {"dataset": of_data, "data_sha256": sha256}
         (beside / "config.json").write_text(json.dumps(config, indent=2))

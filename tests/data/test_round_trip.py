@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cml_jax.data import readers
 from cml_jax.data.options import DataOptions
 from cml_jax.data.tables import Columns
+from cml_jax.options import construct
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
 round_trips = hypothesis.settings(
@@ -105,7 +106,9 @@ def test_rows_survive_every_format(format, rows, form, threshold):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"rows.{format}"
         write(path, format, [(*row[:3], write_time(row[3]), *row[4:]) for row in rows])
-        table = readers.read(format, path, columns, DataOptions(time_column="t", time_format=pattern))
+        table = readers.read(
+            format, path, columns, construct(DataOptions, {"time_column": "t", "time_format": pattern})
+        )
     assert table.times is not None and table.weights is not None
     found = [
         (str(table.user_ids[user]), str(table.item_ids[item]), int(time), weight)

@@ -3,7 +3,6 @@
 import pytest
 
 from cml_jax.data import datasets, readers
-from cml_jax.data.options import DataOptions
 from cml_jax.data.tables import Columns
 from cml_jax.errors import ConfigError, DataError
 from tests.data.test_readers import raw_pairs, write
@@ -234,7 +233,7 @@ def test_recboles_headers_have_names_and_types(tmp_path):
     content = 'user_id:token\titem_id:token\trating:float\ttimestamp:float\na\tx"\t5\t1.5e9\nb\t"y\t1\t2\nb\tz\t3\t1\n'
     columns = Columns(rating="rating", min_rating=3.0, time="timestamp")
     for columns_ in (columns, columns._replace(user="user_id", item="item_id:token")):
-        table = readers.read("inter", write(tmp_path / "a.inter", content), columns_, DataOptions())
+        table = readers.read("inter", write(tmp_path / "a.inter", content), columns_)
         assert [table.item_ids[item] for item in table.items] == ['x"', "z"] and table.times is not None
         assert table.times.tolist() == [1_500_000_000, 1]
     assert pairs(load(tmp_path / "a.inter")) == [("a", 'x"'), ("b", '"y'), ("b", "z")]

@@ -12,6 +12,7 @@ from cml_jax.data.options import DataOptions
 from cml_jax.data.sources import dataset_of
 from cml_jax.data.tables import Columns
 from cml_jax.errors import ConfigError, DataError
+from cml_jax.options import construct
 from cml_jax.runs import config
 from tests.data.test_readers import raw_pairs, write
 
@@ -26,7 +27,12 @@ def read(tmp_path, values, **options):
     """The table of a file of one user whose items have the times."""
     lines = [f'u,i{place},"{value}"' for place, value in enumerate(values)]
     path = write(tmp_path / "t.csv", "\n".join(["user,item,t", *lines]) + "\n")
-    return readers.read("csv", path, COLUMNS, DataOptions(time_column="t", **options))
+    return readers.read("csv", path, COLUMNS, construct(DataOptions, {"time_column": "t", **options}))
+
+
+def times_of(table):
+    assert table.times is not None
+    return table.times
 
 
 DATES = [
@@ -54,9 +60,9 @@ ZONED = [
 @pytest.mark.parametrize("forms", [DATES, ZONED], ids=["local", "zoned"])
 def test_dates_of_all_forms_are_read_beside_each_other(tmp_path, forms):
     table = read(tmp_path, [text for text, _ in forms])
-    assert table.times.tolist() == [micros(moment) for _, moment in forms] and table.time_unit == "us"
+    assert times_of(table).tolist() == [micros(moment) for _, moment in forms] and table.time_unit == "us"
     for text, moment in forms:
-        assert read(tmp_path, [text, text]).times.tolist() == [micros(moment)] * 2
+        assert times_of(read(tmp_path, [text, text])).tolist() == [micros(moment)] * 2
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,7 @@ PATTERNS = [
 
 @pytest.mark.parametrize(("pattern", "text", "moment"), PATTERNS, ids=[pattern for pattern, *_ in PATTERNS])
 def test_patterns_are_those_of_strptime(tmp_path, pattern, text, moment):
-    assert read(tmp_path, [text], time_format=pattern).times.tolist() == [micros(moment)]
+    assert times_of(read(tmp_path, [text], time_format=pattern)).tolist() == [micros(moment)]
     python = datetime.datetime.strptime(text, pattern).replace(tzinfo=None)
     assert python == datetime.datetime.fromisoformat(moment)
     with pytest.raises(DataError, match=r"line 3: column 't' = 'x' is not a time of dataset\.time_format"):
@@ -115,9 +121,9 @@ def test_patterns_are_those_of_strptime(tmp_path, pattern, text, moment):
 def test_a_pattern_of_numbers_is_for_columns_of_integers_too(tmp_path):
     frame = pl.DataFrame({"user": ["u", "u"], "item": ["a", "b"], "t": [20200201, 20191231]})
     frame.write_parquet(tmp_path / "t.parquet")
-    options = DataOptions(time_column="t", time_format="%Y%m%d")
+    options = construct(DataOptions, {"time_column": "t", "time_format": "%Y%m%d"})
     table = readers.read("parquet", tmp_path / "t.parquet", COLUMNS, options)
-    assert table.times.tolist() == [micros("2020-02-01"), micros("2019-12-31")]
+    assert times_of(table).tolist() == [micros("2020-02-01"), micros("2019-12-31")]
     with pytest.raises(DataError, match=r"dataset\.time_format has no effect on column 't', which is of type Date"):
         dataset_of(frame.with_columns(t=pl.Series([1, 2]).cast(pl.Date)), time_column="t", time_format="%Y")
 
@@ -139,8 +145,8 @@ NUMBERS = [
 @pytest.mark.parametrize(("texts", "numbers"), NUMBERS)
 def test_numbers_keep_sign_fraction_and_digits(tmp_path, texts, numbers):
     table = read(tmp_path, texts)
-    assert table.times.tolist() == numbers and not any("rounded" in note for note in table.notes)
-    assert table.times.dtype == (np.int64 if all(isinstance(number, int) for number in numbers) else np.float64)
+    assert times_of(table).tolist() == numbers and not any("rounded" in note for note in table.notes)
+    assert times_of(table).dtype == (np.int64 if all(isinstance(number, int) for number in numbers) else np.float64)
 
 
 def test_digits_that_are_lost_are_counted_and_too_many_refused(tmp_path):

@@ -14,7 +14,7 @@ from cml_jax.data.features import Features
 from cml_jax.data.interactions import Interactions, from_pairs, nothing, union
 from cml_jax.errors import DataError
 from cml_jax.models import Model
-from cml_jax.serving import feature_columns, fold_in
+from cml_jax.serving import feature_columns, fold_in, new_items
 from cml_jax.serving.list_tables import Remarks, allowed_items, count, joined, neighbours, table_of, warn
 from cml_jax.serving.lists import ranked_lists
 from cml_jax.serving.raw_ids import RawIds, listed
@@ -183,6 +183,27 @@ class Recommender:
         if histories.num_users == 0 or histories.degrees.min() == 0:
             raise DataError("a new user has no item; give at least one that the model knows.")
         return fold_in.fold_in(self.options, self.params, self.data, histories, memory_budget_mb=self.memory_budget_mb)
+
+    def fold_in_item(self, users: Any) -> np.ndarray:
+        """The point of a new item that these users have, as a row of the items' table: ndarray[D].
+
+        Raises:
+            DataError: a user is unknown, or there is none.
+        """
+        return new_items.fold_in_item(self, users)
+
+    def with_items(self, items: Mapping[Any, Any]) -> "Recommender":
+        """The model with new items, folded in from their users: lists hold them, and the users' own leave them out.
+
+        Users stay where they are. New items follow the others in the order of the catalogue.
+
+        Args:
+            items: raw id of each new item -> raw ids of its users, of which there is at least one.
+
+        Raises:
+            DataError: an item is known already, a user is not, or an item has none.
+        """
+        return new_items.with_items(self, items)
 
     def recommend_for(
         self,

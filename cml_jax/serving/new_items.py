@@ -1,0 +1,188 @@
+"""Points of items that training has not seen, from their users alone, and a model that lists them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cml_jax.data.interactions import Interactions, from_pairs
+from cml_jax.errors import DataError
+from cml_jax.geometry import Constraint
+from cml_jax.growing import kinds_of_tables
+from cml_jax.serving.fold_in import history_loss, negative_weights
+from cml_jax.serving.raw_ids import RawIds, written
+from cml_jax.strategies import Options
+from cml_jax.types import Array, DeviceInteractions, Factors, Params
+
+_NUM_STEPS = 50
+_STEP_SIZE = 0.1  # in units of the users' root mean square norm
+_TEMPERATURE = 0.5  # in units of the loss's scale
+_BYTES_PER_SCORE = 20  # scores, exponentials and their gradients
+_MAX_CHUNK = 256
+
+
+def fold_in_items(
+    options: Options,
+    params: Params,
+    data: DeviceInteractions,
+    histories: Interactions,
+    *,
+    memory_budget_mb: float = 512.0,
+) -> np.ndarray:
+    """Rows of new items, by the mirror image of `fold_in.fold_in`: the softmax is over users, who stay where they are.
+
+    Args:
+        options: of the model, whose norm constraint and scores hold for new items too.
+        params: of the model; only the table of the items is not used.
+        data: training interactions; users of many items weigh more as those who do not have the item.
+        histories: users of each new item, at least one; a row an item.
+        memory_budget_mb: bound on the scores of the items solved at once, in MiB; at least one item is.
+
+    Returns:
+        ndarray[n, ...] float32, as the rows of the table 'items'.
+    """
+    bytes_per_item = _BYTES_PER_SCORE * _numbers_a_score(options, params, data) * data.num_users
+    at_once = int(memory_budget_mb * 2**20 / bytes_per_item)
+    size = max(1, min(at_once, _MAX_CHUNK, histories.num_users))
+    degrees = (data.indptr[1:] - data.indptr[:-1]).astype(jnp.float32)
+    log_weights = jax.jit(negative_weights)(degrees)
+    found = np.empty((histories.num_users, *params.tables["items"].shape[1:]), np.float32)
+    for start in range(0, len(found), size):
+        items = np.arange(start, start + size) % len(found)  # the last chunk repeats items, to keep the shape
+        here = np.zeros((size, histories.num_items), bool)
+        for place, item in enumerate(items.tolist()):
+            here[place, histories.row(item)] = True
+        solved = _solve(options, params, data, log_weights, jnp.asarray(here))
+        found[start : start + size] = np.asarray(solved)[: len(found) - start]
+    return found
+
+
+def _numbers_a_score(options: Options, params: Params, data: DeviceInteractions) -> int:
+    """Numbers that a score of one user and one item takes while it is computed."""
+    ranking = jax.eval_shape(lambda params: options.make_model().ranking(params, data), params)
+    if isinstance(ranking, Factors):
+        return ranking.queries.shape[1] if ranking.queries.ndim == 3 else 1
+    return 1 + ranking.row_numbers
+
+
+def _scores_of_new(options: Options, data: DeviceInteractions) -> Callable[[Params, Array], Array]:
+    """A function from the parameters and a table of one item to the scores Array[U] of all users."""
+    model = options.make_model()
+
+    def scores(params, item):
+        ranking = model.ranking(params._replace(tables=params.tables | {"items": item}), data)
+        if not isinstance(ranking, Factors):
+            return ranking.score(ranking.users, ranking.items, ranking.shared)[:, 0]
+        products = jnp.matmul(ranking.queries, ranking.keys[0], precision=jax.lax.Precision.HIGHEST)
+        products = jnp.max(products, axis=1) if products.ndim == 2 else products
+        # Scores of users are compared, so that a term of the user alone counts.
+        return products if ranking.offsets is None else products + ranking.offsets
+
+    return scores
+
+
+def starts(options: Options, params: Params, histories: Array) -> tuple[Array, Array]:
+    """Means of the users' points within the constraint, for histories Array[c, U] bool, and the users' scale."""
+    constraints = options.make_model().constraints
+    users = constraints.get("users", Constraint()).embed(params.tables["users"])
+    users = jnp.mean(users, axis=1) if users.ndim == 3 else users
+    scale = jnp.sqrt(jnp.mean(jnp.sum(jnp.square(users), axis=1)))
+    total = jnp.matmul(histories.astype(users.dtype), users, precision=jax.lax.Precision.HIGHEST)
+    means = total / jnp.sum(histories, axis=1, keepdims=True)
+    return constraints.get("items", Constraint()).parametrize(means, scale), scale
+
+
+@jax.jit
+def _solve(options: Options, params: Params, data: DeviceInteractions, log_weights: Array, histories: Array) -> Array:
+    """Rows of the items with histories Array[c, U] bool, from the means of their users' points."""
+    parametrize = options.make_model().constraints.get("items", Constraint()).parametrize
+    start, scale = starts(options, params, histories)
+    scores = _scores_of_new(options, data)
+    temperature = _TEMPERATURE * options.make_loss().scale
+
+    def loss(row, history):
+        return history_loss(scores(params, parametrize(row, scale)[None]), history, log_weights, temperature)
+
+    optimizer = optax.adam(_STEP_SIZE * scale)
+
+    def step(carry, _):
+        rows, state = carry
+        updates, state = optimizer.update(jax.vmap(jax.grad(loss))(rows, histories), state)
+        return (rows + jnp.asarray(updates), state), None
+
+    (rows, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=_NUM_STEPS)
+    return parametrize(rows, scale)
+
+
+def with_items(model: Any, items: Mapping[Any, Any]) -> Any:
+    """A `Recommender` that lists new items too; see `Recommender.with_items`."""
+    if not items:
+        raise DataError("no item is given; give a dict of raw ids of new items and the users of each.")
+    ids = _extended_ids(model.item_ids, list(items))
+    histories = _histories(model, list(items.values()))
+    first, after = len(model.item_ids), len(ids)
+    rows = fold_in_items(model.options, model.params, model.data, histories, memory_budget_mb=model.memory_budget_mb)
+    tables = dict(model.params.tables)
+    for table, kind in kinds_of_tables(model.model).items():
+        if kind == "item":
+            old = np.asarray(tables[table])
+            new = rows if table == "items" else np.broadcast_to(old.mean(axis=0), (len(items), *old.shape[1:]))
+            tables[table] = jnp.asarray(np.concatenate([old, new]))
+    train = model.train
+    grown = from_pairs(
+        np.concatenate([train.users, histories.items]),
+        np.concatenate([train.items, first + histories.users]),
+        train.num_users,
+        after,
+        None
+        if train.weights is None
+        else np.concatenate([train.weights, np.full(histories.num_pairs, train.weights.mean())]),
+    )
+    notes = (f"{len(items):,} new items were folded in from their users; nothing was trained on them.",)
+    if model.item_features is not None:
+        notes += ("The features of the items were left out, since the new ones have none.",)
+    return dataclasses.replace(
+        model,
+        params=model.params._replace(tables=tables),
+        item_ids=ids,
+        train=grown,
+        valid=model.valid._replace(num_items=after),
+        dislikes=None if model.dislikes is None else model.dislikes._replace(num_items=after),
+        item_features=None,
+        notes=(*model.notes, *notes),
+    )
+
+
+def fold_in_item(model: Any, users: Any) -> np.ndarray:
+    """See `Recommender.fold_in_item`."""
+    histories, budget = _histories(model, [users]), model.memory_budget_mb
+    return fold_in_items(model.options, model.params, model.data, histories, memory_budget_mb=budget)[0]
+
+
+def _histories(model: Any, users: list[Any]) -> Interactions:
+    """A row for each new item: the numbers of its users."""
+    rows = [np.unique(model.user_ids.rows(of)) for of in users]
+    if min(map(len, rows)) == 0:
+        raise DataError("a new item has no user; give at least one that the model knows.")
+    which = np.repeat(np.arange(len(rows)), [len(of) for of in rows])
+    return from_pairs(which, np.concatenate(rows), len(rows), len(model.user_ids))
+
+
+def _extended_ids(ids: RawIds, names: list[Any]) -> RawIds:
+    """Raw ids with new ones at their end."""
+    texts = [written(name, ids.kind) for name in names]
+    for number, text in enumerate(texts):
+        if text in ids or text in texts[:number]:
+            raise DataError(f"{ids.kind} {text[:60]!r} is there already; give only new ones, each once.")
+    if ids.values.dtype.kind not in "iu":
+        values = np.empty(len(texts), object)
+        values[:] = texts
+        return RawIds(np.concatenate([ids.values.astype(object), values]), ids.kind)
+    for text in texts:
+        if not text.lstrip("-").isdecimal() or str(int(text)) != text:
+            raise DataError(f"{ids.kind} {text[:60]!r} is no whole number, as the others are; give it a number.")
+    return RawIds(np.concatenate([ids.values, np.array([int(text) for text in texts], ids.values.dtype)]), ids.kind)

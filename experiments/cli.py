@@ -19,13 +19,16 @@ from cml_jax.runs.preemption import Preempted
 from experiments import config
 
 
-def run(main: Callable[[], None], own: flags.FlagValues | None = None, example: str = "") -> None:
+def run(
+    main: Callable[[], None], own: flags.FlagValues | None = None, example: str = "", default_config: str | None = None
+) -> None:
     """Parses the flags and calls main; a user's error is printed without a traceback, and the exit status is 1.
 
     Args:
         main: the command.
         own: its flags, where it keeps them apart from those of other commands.
         example: a command line, shown where no flags are given; needed where the command cannot do without.
+        default_config: the config file where the flags name none.
     """
     if own is not None:
         flags.FLAGS.append_flag_values(own)
@@ -61,20 +64,24 @@ def run(main: Callable[[], None], own: flags.FlagValues | None = None, example: 
     sys.unraisablehook = lambda failure: logging.info("Not raised: %s", failure.exc_value)
     logging.set_verbosity(logging.FATAL)
     preemption.exit_on_second_interrupt()
-    app.run(wrapped, flags_parser=functools.partial(_parse, own=own, example=example))
+    app.run(wrapped, flags_parser=functools.partial(_parse, own=own, example=example, default_config=default_config))
 
 
 _PATHS = ("workdir", "output", "users_file", "history", "allow", "deny", "export", "folder")  # flags of any command
 _HELP = ("--help", "-help", "--helpshort", "-helpshort", "--helpfull", "-helpfull")
 
 
-def _parse(argv: Sequence[str], own: flags.FlagValues | None, example: str) -> list[str]:
+def _parse(
+    argv: Sequence[str], own: flags.FlagValues | None, example: str, default_config: str | None = None
+) -> list[str]:
     if any(argument in _HELP for argument in argv):
         _print_help(own)
         sys.exit(0)
     argv = [re.sub(r"^(--?config=)(~.*)", lambda found: found[1] + str(home_path(found[2])), value) for value in argv]
     if len(argv) == 1 and example:
         fail(f"flags are needed, such as in {example}; --help lists them.")
+    if default_config is not None and not any(re.fullmatch(r"--?config(=.*)?", argument) for argument in argv):
+        argv = [argv[0], f"--config={default_config}", *argv[1:]]  # before the keys that change it
     for i, argument in enumerate(argv):
         value = re.fullmatch(r"--?config(?:=(.*))?", argument)
         if value:

@@ -45,12 +45,14 @@ def check_value(key, text):
     KEYS[key].check(None if none else value, key)
 
 
-def _parse(arguments, strict, own):
+def _parse(arguments, strict, own, default_config):
     if own is not None:
         flags.FLAGS.append_flag_values(own)
         own.mark_as_parsed()
     given = [with_values(argument) for argument in arguments if argument != "--help"]
     names = {argument.lstrip("-").split("=")[0] for argument in given}
+    if default_config is not None and "config" not in names:
+        given = [f"--config={default_config}", *given]
     if not strict:
         missing = [name for name in _REQUIRED if name in flags.FLAGS and name not in names]
         given = [f"--{name}={_REQUIRED[name]}" for name in missing] + given
@@ -75,9 +77,9 @@ def _parse(arguments, strict, own):
 def _child(module, arguments, strict, said):
     """Writes what is wrong to a file; does not return."""
 
-    def parse_only(main, own=None, **more):
+    def parse_only(main, own=None, default_config=None, **more):
         del main, more
-        _parse(arguments, strict, own)
+        _parse(arguments, strict, own, default_config)
 
     cli.run = parse_only
     try:

@@ -1,9 +1,10 @@
-"""A data set at a glance, as text: sizes, density, and histograms of the pairs of users and items."""
+"""A data set at a glance, as text: sizes, density, what test shares with training, and histograms of pairs."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from cml_jax.data import overlap
 from cml_jax.data.interactions import Dataset, Interactions, union
 from cml_jax.data.tables import PARTS
 
@@ -11,7 +12,7 @@ _BAR = 40  # characters of the longest bar
 
 
 def describe(dataset: Dataset) -> str:
-    """Sizes, density and histograms of a data set, without what was done to it, which its notes say.
+    """Describes a data set: sizes, density, overlap of the parts, features and histograms; its notes say the rest.
 
     Args:
         dataset: after filters and split.
@@ -29,6 +30,14 @@ def describe(dataset: Dataset) -> str:
     if weights is not None:
         low, middle, high = np.quantile(weights, (0, 0.5, 1))
         lines.append(f"  weights of training pairs: {low:.4g} to {high:.4g}, median {middle:.4g}")
+    if dataset.dislikes is not None:
+        lines.append(f"  dislikes {dataset.dislikes.num_pairs:,} of {_num_users(dataset.dislikes):,} users")
+    for kind, features in (("items", dataset.item_features), ("users", dataset.user_features)):
+        for feature in features.columns if features is not None else ():
+            distinct = f", {len(feature.vocabulary):,} values" if len(feature.vocabulary) else ""
+            lines.append(f"  {kind}' {feature.name}: {feature.kind}{distinct}, {feature.missing.sum():,} missing")
+    if dataset.overlap is not None:
+        lines += ["", *overlap.report(dataset.overlap)]
     lines += ["", "Pairs of a user:", *histogram(whole.degrees), "", "Pairs of an item:", *histogram(whole.popularity)]
     return "\n".join(lines)
 

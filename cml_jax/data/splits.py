@@ -183,9 +183,8 @@ def to_dataset(table: Table, parts: np.ndarray, *, with_test: bool = True, rank_
         interactions.append(from_pairs(table.users[here], table.items[here], num_users, num_items, weights))
     for name, part in zip(PARTS, interactions, strict=True):
         if part.num_pairs == 0 and (name == "train" or (name == "test" and with_test)):
-            raise DataError(
-                f"the split leaves no {name} pairs of users with training pairs; check dataset.split and its options."
-            )
+            whose = "training pairs" if name == "train" else "test pairs of users with training pairs"
+            raise DataError(f"the split leaves no {whose}; check dataset.split and its options.")
     new = int(np.sum(interactions[0].popularity == 0))
     if new and rank_cold_items:
         table = table.note(

@@ -5,6 +5,7 @@ import pytest
 
 from cml_jax.data import inspection
 from cml_jax.data.interactions import Dataset, from_pairs, nothing
+from cml_jax.data.sources import dataset_of
 
 RNG = np.random.default_rng(3)
 
@@ -68,3 +69,29 @@ def test_describe_counts_the_parts():
 def test_describe_shows_the_range_of_weights():
     text = inspection.describe(dataset(np.array([0.5, 4.0, 1.0, 20.0])))
     assert "weights of training pairs: 0.5 to 20, median 2.5" in text
+
+
+def test_describe_shows_dislikes_features_and_what_test_shares_with_training():
+    rows = {
+        "user": ["a", "a", "b", "b", "c", "c", "a"],
+        "item": ["x", "y", "x", "z", "y", "x", "z"],
+        "rating": [5, 5, 4, 5, 4, 5, 1],
+        "time": [1e9, 1.1e9, 1e9, 1.1e9, 1e9, 1.1e9, 1e9],
+        "genre": ["p", "q", "p", None, "q", "p", None],
+    }
+    made = dataset_of(
+        rows,
+        rating_column="rating",
+        time_column="time",
+        min_rating=4,
+        dislike_rating=2,
+        split="temporal_global",
+        split_ratio=(1, 0, 1),
+        valid_fraction=0,
+        item_features={name: rows[name] for name in ("item", "genre")},
+    )
+    text = inspection.describe(made)
+    assert "  dislikes 1 of 1 users" in text
+    assert "  items' genre: categorical, 2 values, 1 missing" in text
+    assert "Of test, 3 of 3 users (100.0%), 2 of 3 items (66.7%), 0 of 3 pairs (0.0%) are in training." in text
+    assert "Newest training pair 2001-09-09 01:46:40, oldest test pair 2004-11-09 11:33:20" in text

@@ -142,10 +142,10 @@ def test_given_parts_are_kept_and_users_without_training_dropped():
         ("given", random_table(), r"dataset\.split = 'given' needs files for each part; choose one of ratio"),
         ("temporal_user", random_table(with_times=False), r"'temporal_user' needs times.* name dataset\.time_column"),
         ("temporal_global", random_table(with_times=False), r"'temporal_global' needs times"),
-        ("leave_one_out", make_table([(0, 0), (0, 1)]), r"leaves no train pairs"),
-        ("ratio", make_table([(0, i) for i in range(4)]), r"leaves no train pairs"),
+        ("leave_one_out", make_table([(0, 0), (0, 1)]), r"leaves no training pairs"),
+        ("ratio", make_table([(0, i) for i in range(4)]), r"leaves no training pairs"),
         ("given", make_table([(0, 0), (0, 1)], parts=[0, 1]), r"leaves no test pairs"),
-        ("temporal_global", make_table([(0, 0), (0, 1)], times=[4, 4]), r"leaves no train pairs"),
+        ("temporal_global", make_table([(0, 0), (0, 1)], times=[4, 4]), r"leaves no training pairs"),
     ],
 )
 def test_split_that_cannot_be_made_is_refused(name, table, sentence):

@@ -5,8 +5,8 @@ python -m experiments.results.warm_start --data=FOLDER --workdir=runs/warm_start
 FOLDER is an adjacency data set with a validation part, such as Last.fm. It has no times, so an order of arrival is
 drawn, by a fixed seed. `pairs`: the newest tenth of the training pairs is held back from the old model, at random.
 `ids`: a twentieth of the users and a twentieth of the items, at random, are new with all their pairs. Validation and
-test of the new runs are those of the whole data set. A new run has a fifth of the steps of training anew; its learning
-rate, and that the moments start anew, were chosen on validation.
+test of the new runs are those of the whole data set. A new run has a fifth of the steps of training anew; the learning
+rate, its fall and the window of the average, and that the moments start anew, were chosen on validation.
 """
 
 import json
@@ -28,7 +28,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the runs and warm_st
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds of the runs.")
 
 _PART = 5  # of the steps of training anew
-_FRESH = {"init_moments": False, "optimizer.learning_rate": 0.002}
+_FRESH = {
+    "init_moments": False,
+    "optimizer.learning_rate": 0.003,
+    "optimizer.schedule": "linear",
+    "optimizer.average_passes": 1.0,
+}
 _NEWEST, _NEW_IDS = 0.1, 0.05
 
 

@@ -3,10 +3,8 @@
 import numpy as np
 
 from cml_jax.data.interactions import Dataset, from_pairs
+from cml_jax.data.splits import CUT_BY_USER, CUT_FOR_ALL
 from cml_jax.data.tables import Table, rows_among
-
-_BY_USER = ("leave_one_out", "temporal_user")
-_BY_TIME = (*_BY_USER, "temporal_global")  # where there are times; splits at dates have given each row its part
 
 
 def parted(table: Table) -> tuple[Table, Table | None]:
@@ -63,9 +61,9 @@ def with_dislikes(dataset: Dataset, dislikes: Table, likes: Table, split: str) -
         dislikes = without(dislikes, dislikes.parts != 0, "of held-out parts")
     users, items = _rows(dislikes, dataset)
     dislikes = without(dislikes, (users < 0) | (items < 0), "of users or items without a like in the data")
-    if split in _BY_TIME and dislikes.times is not None and dislikes.num_pairs:
+    if split in (*CUT_BY_USER, *CUT_FOR_ALL) and dislikes.times is not None and dislikes.num_pairs:
         newest = _newest_training(dataset, likes)
-        newest = newest if split in _BY_USER else np.full(len(newest), newest.max())
+        newest = newest if split in CUT_BY_USER else np.full(len(newest), newest.max())
         users, _ = _rows(dislikes, dataset)
         dislikes = without(dislikes, dislikes.times > newest[users], "newer than training")
     users, items = _rows(dislikes, dataset)

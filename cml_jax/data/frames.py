@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cml_jax.data.tables import KEYS, RATING, Columns
+from cml_jax.data.tables import KEYS, Columns, unread_ratings
 from cml_jax.errors import DataError
 
 POSITIONS = ("user", "item", "rating", "time")  # what the arrays of a tuple are
@@ -38,7 +38,7 @@ def is_frame(data: object) -> bool:
 
 
 def frame_of(data: Any, columns: Columns, label: str) -> pl.DataFrame:
-    """The columns that are asked for, with their names, of data for which `is_frame` holds; and numbers named RATING.
+    """The columns that are asked for, with their names, of data for which `is_frame` holds; and unread ratings.
 
     Raises:
         DataError: a column is not there, or cannot be one of ids, numbers or times.
@@ -52,10 +52,11 @@ def frame_of(data: Any, columns: Columns, label: str) -> pl.DataFrame:
     wanted = {key: name for key, name in zip(KEYS, columns.names(), strict=True) if name is not None}
     names = _names(data)
     found = _found(wanted, names, label)
-    unread = [RATING] if RATING not in found and names.count(RATING) == 1 else []
+    unread = {str(name): name for name in names if names.count(name) == 1}
+    unread = {name: unread[name] for name in unread_ratings(unread, found)}
     if isinstance(data, pl.LazyFrame):
         try:
-            data = data.select([*found, *unread]).collect()
+            data = data.select([*found.values(), *unread.values()]).collect()
         except pl.exceptions.PolarsError as error:
             raise DataError(f"{label}: cannot be collected ({_first_line(error)}).") from error
     series = [series_of(data[there], name, label) for name, there in found.items()]
@@ -63,14 +64,21 @@ def frame_of(data: Any, columns: Columns, label: str) -> pl.DataFrame:
         sizes = ", ".join(f"'{column.name}' has {len(column):,}" for column in series)
         raise DataError(f"{label}: columns must be equally long, but {sizes} values.")
     frame = pl.DataFrame(series)
-    if unread:
-        try:
-            ratings = series_of(data[RATING], RATING, label)
-        except DataError:  # nobody asked for them
-            return frame
-        if ratings.dtype.is_numeric() and len(ratings) == len(frame):
-            return frame.with_columns(ratings)
-    return frame
+    ratings = [_numbers_or_text(data[there], name, label) for name, there in unread.items()]
+    return frame.with_columns(*(column for column in ratings if column is not None and len(column) == len(frame)))
+
+
+def _numbers_or_text(values: Any, name: str, label: str) -> pl.Series | None:
+    """A column that nobody asked for, None where it holds neither numbers nor text."""
+    try:
+        series = series_of(values, name, label)
+        return series if series.dtype.is_numeric() or series.dtype == pl.String else None
+    except DataError:
+        pass
+    try:  # such as numbers of the module decimal
+        return pl.Series(name, [None if value is None else float(value) for value in values], pl.Float64)
+    except (TypeError, ValueError):
+        return None
 
 
 def _of_arrow(data: Any, label: str) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 
 from cml_jax.data import encodings, packing
 from cml_jax.data.scanning import UNREADABLE, Rows, ScannedRows, reason_of
-from cml_jax.data.tables import RATING, Columns
+from cml_jax.data.tables import LIKE_RATINGS, RATING, Columns, unread_ratings
 from cml_jax.data.text_copies import copy_of
 from cml_jax.data.text_options import TextOptions
 from cml_jax.errors import DataError
@@ -49,7 +49,9 @@ class ScannedJsonLines(ScannedRows):
             self._keys = self._first_keys()
             if not self._keys:
                 raise self._no_object() or DataError(f"{path}: the file is empty; write one object of JSON a line.")
-            names = dict.fromkeys(name for name in (*wanted.names(), RATING) if name is not None and name in self._keys)
+            names = dict.fromkeys(name for name in wanted.names() if name is not None and name in self._keys)
+            # Ratings that come later, for which there is a look as well.
+            names |= dict.fromkeys(unread_ratings([*self._keys, RATING, *LIKE_RATINGS], wanted.names()))
             self._rows = pl.scan_ndjson(self._file, schema=dict.fromkeys(names, pl.String))
             self._dtypes = dict(self._rows.collect_schema())
         except UNREADABLE as error:

@@ -5,6 +5,7 @@ import numpy as np
 from cml_jax.data import dislikes, signals, splits, tables, time_splits, times
 from cml_jax.data.feature_tables import with_features
 from cml_jax.data.interactions import Dataset, Interactions, from_pairs, keep_items
+from cml_jax.data.known_rows import known_rows
 from cml_jax.data.options import VALID_FRACTION, DataOptions
 from cml_jax.data.tables import Table, rows_among
 from cml_jax.errors import ConfigError, DataError
@@ -30,15 +31,12 @@ def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid
         table = signals.of_kinds(table, options.kinds())
         if by_cut:
             table, name = time_splits.cut(table, name, options), "given"
-        table, disliked = signals.apply(table, options)
-        table = tables.without_repeats(table)
-        table = tables.keep_min_degrees(
-            table,
-            options.min_user_items or 0,
-            options.min_item_users,
-            repeat=options.filter == "k_core",
-            training_only=by_cut,
-        )
+        table, disliked = signals.likes_and_dislikes(table)
+        if signals.has_weights(table, options):
+            pairs = _pairs(table._replace(weights=None), options, training_only=by_cut)
+            table, newest = known_rows(table, pairs, name, options)
+            table = signals.weighted(table, options, newest)
+        table = _pairs(table, options, training_only=by_cut)
         ranked = options.cold_items == "rank"
         dataset = splits.split(table, name, options.split_ratio, options.split_seed, rank_cold_items=ranked)
         if by_cut and dataset.valid.num_pairs == 0 and (options.valid_from or options.valid_days):
@@ -60,6 +58,17 @@ def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid
     if disliked is not None:
         dataset = dislikes.with_dislikes(dataset, disliked, table, name)
     return with_features(dataset, options, (options.user_column, options.item_column))
+
+
+def _pairs(rows: Table, options: DataOptions, *, training_only: bool) -> Table:
+    """The rows without repeated pairs, and without rare users and items."""
+    return tables.keep_min_degrees(
+        tables.without_repeats(rows),
+        options.min_user_items or 0,
+        options.min_item_users,
+        repeat=options.filter == "k_core",
+        training_only=training_only,
+    )
 
 
 def _without_cold_items(dataset: Dataset, label: str) -> Dataset:

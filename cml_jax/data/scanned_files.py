@@ -155,6 +155,11 @@ class ScannedFile(ScannedRows):
     def _option(self, key: str) -> str:
         return f"dataset.{key}_column"
 
+    def _unread_ratings(self, wanted: Columns) -> list[str]:
+        if self._layout is not None and self._layout.is_numbered:  # where they mostly stand
+            return [name for name in ("3",) if name in self._dtypes and name not in wanted.names()]
+        return super()._unread_ratings(wanted)
+
     def _columns(self) -> str:
         if self._layout is None:
             return super()._columns()

@@ -8,12 +8,14 @@ import polars as pl
 
 from cml_jax.data import time_forms
 from cml_jax.data.skipped import SHOWN, Skipped
-from cml_jax.data.tables import KEYS, RATING, WEIGHT_SENTENCE, WEIGHTS, Columns, refuse_negative
+from cml_jax.data.tables import KEYS, RATING, WEIGHT_SENTENCE, WEIGHTS, Columns, refuse_negative, unread_ratings
 from cml_jax.data.text_options import PLAIN, SKIP, TextOptions
 from cml_jax.data.time_forms import TimeForm
 from cml_jax.errors import DataError
 
 _ROW, _BAD = "\0row", "\0bad"  # names that no column has
+# Text of a negative number, also with a comma before its fraction, and with a dash for the sign.
+_NEGATIVE = r"^\s*[-\u2212\u2013]\s*[0.,]*[1-9][\d.,]*([eE][-+]?\d+)?\s*$"
 _SAMPLE = 1000  # values by which the form of times is told
 # What reading can raise; for some damaged Parquet files Polars panics, which is no Exception.
 UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error)
@@ -94,7 +96,7 @@ class ScannedRows:
             notes = list(self._notes(counts))
             if form is not None and form.fractional is not None and counts["fractional"]:
                 columns["time"] = form.fractional
-            self._refuse_negative_ratings(wanted)
+            notes += self._negative_ratings(wanted)
             # Rows that cannot be used stay in, to be found and named below.
             usable = pl.all_horizontal(expression.is_not_null() for expression in columns.values())
             kept = ~usable | self._by_rating(wanted, columns)
@@ -141,16 +143,36 @@ class ScannedRows:
         del wanted
         return {}
 
-    def _refuse_negative_ratings(self, wanted: Columns) -> None:
-        """Raises DataError where negative ratings, named by an option or not, would become likes."""
+    def _negative_ratings(self, wanted: Columns) -> list[str]:
+        """Sentences about negative numbers that no option reads; DataError where they are ratings."""
         if wanted.rating is not None and wanted.by_rating:
-            return
-        name = wanted.rating or (RATING if RATING in self._dtypes and RATING not in wanted.names() else None)
-        if name is None or not (self._dtypes[name].is_numeric() or self._dtypes[name] == pl.String):
-            return
-        is_negative = self._number("rating", name) < 0
-        count = self._rows.select(is_negative.sum()).collect(engine="streaming").item()
-        refuse_negative(self.label, count, name)
+            return []
+        names = [wanted.rating] if wanted.rating is not None else self._unread_ratings(wanted)
+        counted = {name: self._is_negative(name).sum() for name in names if self._may_be_negative(name)}
+        counts = self._rows.select(**counted).collect(engine="streaming").row(0, named=True) if counted else {}
+        notes = []
+        for name, count in counts.items():
+            if name == wanted.rating or name.strip().lower() == RATING:
+                refuse_negative(self.label, count, name)
+            elif count:
+                notes.append(
+                    f"{self.label}: {count:,} rows have a negative number in column '{name}', which is not read, so "
+                    f"they are likes as all others; if it is a rating, set {self._option('rating')} and "
+                    f"dataset.min_rating."
+                )
+        return notes
+
+    def _unread_ratings(self, wanted: Columns) -> list[str]:
+        """Columns that may hold ratings and that no option names."""
+        return unread_ratings(self._dtypes, wanted.names())
+
+    def _may_be_negative(self, name: str) -> bool:
+        return self._dtypes[name].is_numeric() or self._dtypes[name] == pl.String
+
+    def _is_negative(self, name: str) -> pl.Expr:
+        """Whether numbers are negative, however text writes their fraction and their sign."""
+        column = pl.col(name)
+        return column.str.contains(_NEGATIVE) if self._dtypes[name] == pl.String else column < 0
 
     def _by_rating(self, wanted: Columns, columns: dict[str, pl.Expr]) -> pl.Expr:
         """Whether rows are likes or dislikes; all are where there are no ratings, or they do not decide."""

@@ -121,23 +121,19 @@ def written_kind_weights(weights: Any) -> Any:
     return json.dumps({str(name): weight for name, weight in parse_kind_weights(weights).items()}, ensure_ascii=False)
 
 
-def apply(table: Table, options: Any) -> tuple[Table, Table | None]:
-    """Tells likes from dislikes and weights the likes.
+def likes_and_dislikes(table: Table) -> tuple[Table, Table | None]:
+    """Tells likes from dislikes, of which there may be none.
 
     Args:
         table: with repeated pairs, see `of_kinds`.
-        options: `DataOptions`.
-
-    Returns:
-        The likes, with a weight each where one is asked for, and the dislikes, None where there are none.
 
     Raises:
-        DataError: times are missing, or no like is left.
+        DataError: no like is left.
     """
     likes, dislikes = parted(table)
     if likes.num_pairs == 0:
         raise DataError("every pair is a dislike or left out; lower dataset.min_rating or change dataset.kind_weights.")
-    return _weighted(likes, options), dislikes
+    return likes, dislikes
 
 
 def likes_of(table: Table, options: Any, label: str) -> Table:
@@ -183,12 +179,28 @@ def of_kinds(table: Table, weights: dict[str, float]) -> Table:
     return table if np.all(of_row) else table.where(of_row != 0)
 
 
-def _weighted(table: Table, options: Any) -> Table:
-    """The rows with a weight each such that those of one pair add up to what it counts."""
-    if options.half_life_days is None and options.weight_transform == "none":
+def has_weights(table: Table, options: Any) -> bool:
+    """Whether rows do not count alike."""
+    return table.weights is not None or options.half_life_days is not None or options.weight_transform != "none"
+
+
+def weighted(table: Table, options: Any, newest: float | int | None) -> Table:
+    """The likes with a weight each such that those of one pair add up to what it counts.
+
+    Args:
+        table: with repeated pairs.
+        options: `DataOptions`.
+        newest: of the times that training knows, from which ages are counted.
+
+    Raises:
+        DataError: ages are asked for, and times or their unit are not known.
+    """
+    if not has_weights(table, options):
         return table
     weights = np.ones(table.num_pairs) if table.weights is None else table.weights
-    decayed = weights * _decay(table, options.half_life_days) if options.half_life_days is not None else weights
+    decayed = weights
+    if options.half_life_days is not None:
+        decayed = weights * _decay(table, options.half_life_days, newest)
     if options.weight_transform != "none":
         _, pair_of = np.unique(table.pair_keys(), return_inverse=True)
         totals = np.bincount(pair_of, weights)
@@ -202,13 +214,13 @@ def _weighted(table: Table, options: Any) -> Table:
     return table._replace(weights=np.clip(decayed, *WEIGHTS))
 
 
-def _decay(table: Table, half_life_days: float) -> np.ndarray:
-    """0.5^(age / half-life) of each row, of which the newest has age 0."""
-    if table.times is None:
+def _decay(table: Table, half_life_days: float, newest: float | int | None) -> np.ndarray:
+    """0.5^(age / half-life) of each row; those that are newer than training, which are held out, have age 0."""
+    if table.times is None or newest is None:
         raise DataError("dataset.half_life_days needs times, which the data do not have; name dataset.time_column.")
     if table.time_unit not in PER_SECOND:
         raise DataError(
             f"dataset.half_life_days needs times in a known unit; set dataset.time_unit = {' | '.join(PER_SECOND)}."
         )
-    ages = (table.times.max() - table.times) / (DAY * PER_SECOND[table.time_unit])
+    ages = np.maximum(newest - table.times, 0) / (DAY * PER_SECOND[table.time_unit])
     return np.exp2(-ages / half_life_days)

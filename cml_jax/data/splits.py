@@ -120,6 +120,8 @@ SPLITS = {
     "all": all_train,
 }
 BY_TIME = ("temporal_user", "temporal_global")
+CUT_BY_USER = ("leave_one_out", "temporal_user")  # where there are times, at one of each user's
+CUT_FOR_ALL = ("temporal_global",)  # at one time for all users
 
 
 def split(

@@ -1,5 +1,6 @@
 """Interactions as a table, one row a pair, between the readers and the split; and the filters that work on it."""
 
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,9 @@ from cml_jax.errors import DataError
 
 PARTS = ("train", "valid", "test")
 KEYS = ("user", "item", "rating", "time", "weight", "kind")  # of the columns that can be named
-RATING = "rating"  # a column of this name is looked at for negative numbers, also where no option names it
+RATING = "rating"  # a column of this name, in any case, may hold no negative numbers where no option names it
+# Of columns of these names negative numbers are counted, where no option names them.
+LIKE_RATINGS = ("feedback", "label", "preference", "ratings", "score", "stars", "value", "vote")
 WEIGHTS = (1e-30, 1e30)  # least and largest weight of a row: sums and quotients are float32 numbers then
 WEIGHT_SENTENCE = "a weight, which is a positive number from 1e-30 to 1e30"
 
@@ -158,6 +161,11 @@ def rating_note(table: Table, total: int, rating: str | None, columns: Columns) 
         f"{dislikes:,} with one of {columns.dislike_rating:g} or less as dislikes; left out "
         f"{total - table.num_pairs:,} between."
     )
+
+
+def unread_ratings(names: Iterable[str], read: Collection[str | None]) -> list[str]:
+    """Names among those of columns that are mostly ratings' and that no option names."""
+    return [name for name in names if name.strip().lower() in (RATING, *LIKE_RATINGS) and name not in read]
 
 
 def refuse_negative(label: str, count: int, rating: str) -> None:

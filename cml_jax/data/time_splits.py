@@ -14,6 +14,7 @@ from cml_jax.options import AT_LEAST_0, POSITIVE, Range, one_of, options, static
 BY_CUT = ("temporal_date", "temporal_days")
 COLD_ITEMS = ("rank", "drop")
 _LEFT_OUT = len(PARTS)
+_FARTHEST = 2**63 - 2
 _MOMENT = Range(
     lambda v: micros_of(v) is not None or number_of(v) is not None,
     "is no moment; write a date such as 2020-01-31 or '2020-01-31 10:00' (UTC), or a number in the unit of the times",
@@ -126,7 +127,7 @@ def _moment(key: str, text: str, table: Table) -> float | int:
     unit, whole = table.time_unit, table.times.dtype.kind in "iu"
     number, micros = number_of(text), micros_of(text)
     if number is not None and (micros is None or unit not in PER_SECOND):  # 20200131 is a date where there are dates
-        return min(max(math.ceil(number), -(2**62)), 2**62) if whole else float(number)
+        return _in_range(math.ceil(number)) if whole else float(number)
     assert micros is not None
     if unit not in PER_SECOND:
         raise DataError(
@@ -134,7 +135,7 @@ def _moment(key: str, text: str, table: Table) -> float | int:
             f"dataset.time_unit, or give a number."
         )
     scaled, rest = divmod(micros * PER_SECOND[unit], 10**6)
-    return scaled + (rest > 0) if whole else micros / 10**6 * PER_SECOND[unit]
+    return _in_range(scaled + (rest > 0)) if whole else micros / 10**6 * PER_SECOND[unit]
 
 
 def _by_days(times: np.ndarray, unit: str | None, options: TimeOptions) -> _Cuts:
@@ -148,9 +149,17 @@ def _by_days(times: np.ndarray, unit: str | None, options: TimeOptions) -> _Cuts
     newest = times.max()
     back = np.array([0, options.test_days, options.valid_days or 0.0]).cumsum() + options.window * options.test_days
     in_unit = [days * DAY * PER_SECOND[unit] for days in back.tolist()]
-    exact = [newest.item() - (round(units) if times.dtype.kind in "iu" else units) for units in in_unit]
+    if times.dtype.kind == "f":
+        exact = [newest.item() - units for units in in_unit]
+    else:
+        exact = [_in_range(newest.item() - round(min(units, 2.0**65))) for units in in_unit]
     end, test, valid = (_after(times.dtype.type(moment)) for moment in exact)
     return _Cuts(valid, test, end)
+
+
+def _in_range(moment: int) -> int:
+    """The nearest int64 number that has one after it."""
+    return min(max(moment, -_FARTHEST), _FARTHEST)
 
 
 def _after(moment: np.number) -> float | int:

@@ -1,5 +1,8 @@
 """Kinds, transforms, decay and dislikes: from rows to weights of pairs, and what is liked and what is not."""
 
+import decimal
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -165,6 +168,17 @@ def test_a_newer_row_of_another_user_does_not_change_relative_weights():
     ratios = [found[1][pair] / weight for pair, weight in found[0].items()]
     np.testing.assert_allclose(ratios, ratios[0], rtol=1e-5)
     assert ratios[0] < 1e-6
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1e30, 1e30), (1e-30, 1e-30)])
+def test_products_of_extreme_weights_stay_numbers(size, kept):
+    frame = pl.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "what": ["a", "b", "b"], "w": [size, 1.0, 1.0]})
+    dataset = dataset_of(
+        frame, kind_column="what", kind_weights=f"a={size},b=1", weight_column="w", split="all", valid_fraction=0.0
+    )
+    assert weights_of(dataset) == {(1, 1): pytest.approx(kept), (1, 2): 1.0, (2, 1): 1.0}
+    assert any(note.startswith("Set 1 weights to the nearest of 1e-30 and 1e30") for note in dataset.notes)
+    assert np.all(np.isfinite(dataset.train.to_device().weights))
 
 
 def test_ages_need_times_in_a_known_unit_and_are_never_lost():
@@ -432,3 +446,31 @@ def test_a_column_named_rating_that_is_not_asked_for_may_hold_anything_else(tmp_
         '{"user": 2, "item": 2, "rating": null}\n{"user": 2, "item": 3, "rating": true}\n'
     )
     assert dataset_of(tmp_path / "a.jsonl", valid_fraction=0.0).train.num_pairs == 5
+
+
+@pytest.mark.parametrize("written", ["-1", "-0,5", " -2.5e1", "\u22121", "\u20132"])
+def test_negative_ratings_are_seen_however_they_are_written(tmp_path, written):
+    (tmp_path / "a.csv").write_text(f"user;item;Rating\na;x;{written}\nb;y;-0.0\n", encoding="utf-8")
+    with pytest.raises(DataError, match="1 pairs have a negative Rating"):
+        dataset_of(tmp_path / "a.csv", valid_fraction=0.0)
+    with pytest.raises(DataError, match="1 pairs have a negative rating"):
+        dataset_of({"user": ["a", "b"], "item": ["x", "y"], "rating": [written, "0"]}, valid_fraction=0.0)
+
+
+def test_negative_numbers_of_columns_that_may_be_ratings_are_counted(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2,-1\n1,3,1\n1,4,-1\n")
+    said = r"a\.csv: 2 rows have a negative number in column '3', which is not read, so they are likes"
+    assert any(re.search(said, note) for note in dataset_of(tmp_path / "a.csv", valid_fraction=0.0).notes)
+    decimals = [decimal.Decimal(-1), decimal.Decimal(1)]
+    for data in ({"Score": [-1.5, 1.0]}, {"stars": decimals}):
+        notes = dataset_of({"user": [1, 2], "item": [3, 4], **data}, valid_fraction=0.0).notes
+        assert any("1 rows have a negative number in column" in note for note in notes)
+    place = {"user": [1, 2], "item": [3, 4], "longitude": [-73.9, 2.0], "score": [[1], [2]]}
+    assert not any("negative" in note for note in dataset_of(place, valid_fraction=0.0).notes)
+
+
+def test_negative_ratings_behind_the_first_objects_are_seen(tmp_path):
+    lines = ['{"user": 1, "item": 2}\n'] * 150 + ['{"user": 1, "item": 3, "rating": -1}\n']
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    with pytest.raises(DataError, match="1 pairs have a negative rating"):
+        dataset_of(tmp_path / "a.jsonl", valid_fraction=0.0)

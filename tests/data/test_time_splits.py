@@ -302,3 +302,30 @@ def test_generated_data_refuse_options_of_time():
     for options in ({"cold_items": "drop"}, {"time_unit": "s"}, {"split": "temporal_days", "test_days": 1.0}):
         with pytest.raises(ConfigError, match="is generated with its split"):
             datasets.load("checkerboard", **options)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize(
+    ("options", "empty"),
+    [
+        ({"split": "temporal_days", "test_days": 1e9}, "train"),
+        ({"split": "temporal_days", "test_days": 5.0, "window": 10**12}, "train"),
+        ({"split": "temporal_days", "test_days": 5.0, "valid_days": 1e300}, "train"),
+        ({"split": "temporal_date", "test_from": "0001-01-01"}, "train"),
+        ({"split": "temporal_date", "test_from": "9999-12-31"}, "test"),
+        ({"split": "temporal_date", "test_from": "1e300"}, "test"),
+    ],
+)
+def test_cuts_beyond_all_integers_leave_a_part_empty(unit, options, empty):
+    """Of nanoseconds, int64 holds the years 1678 to 2262 alone."""
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    data = frame(every_day()).with_columns(time=pl.col("time").dt.epoch("s") * per_second)
+    with pytest.raises(DataError, match=rf"leaves no {empty} pairs; the times are from 2020-01-01 to 2020-01-20"):
+        load(data, **options)
+
+
+def test_integers_near_the_largest_are_cut_exactly():
+    times = [2**63 - 9, 2**63 - 7, 2**63 - 5, 2**63 - 3]
+    data = pl.DataFrame({"user": ["u0"] * 4, "item": ["i0", "i1", "i2", "i3"], "time": times})
+    found = load(data, split="temporal_date", test_from=str(2**63 - 5), time_unit="steps")
+    assert days(found, "train") == [0, 1] and days(found, "test") == [2, 3]

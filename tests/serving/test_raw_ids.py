@@ -1,3 +1,4 @@
+import re
 import uuid
 
 import jax.numpy as jnp
@@ -16,6 +17,11 @@ from tests.steps import DRAWN
 
 SIZE = 80
 POINTS = np.random.default_rng(3).normal(size=(SIZE, 3)).astype(np.float32)
+
+
+def written(value):
+    """A test's name, the same in every process: without addresses."""
+    return re.sub(r" at 0x\w+", "", repr(value))
 
 
 def model_of(user_ids, item_ids):
@@ -55,7 +61,7 @@ NOBODY += [
 ]
 
 
-@pytest.mark.parametrize("name", [*IS_7, *LISTS_OF_7], ids=repr)
+@pytest.mark.parametrize("name", [*IS_7, *LISTS_OF_7], ids=written)
 def test_a_name_is_the_same_user_however_it_is_held(name):
     assert MODEL.user_ids.rows(name).tolist() == [7] if not hasattr(name, "__next__") else True
     if hasattr(name, "__next__"):
@@ -67,7 +73,7 @@ def test_a_name_is_the_same_user_however_it_is_held(name):
     np.testing.assert_array_equal(MODEL.fold_in(name), MODEL.fold_in("7"))
 
 
-@pytest.mark.parametrize("name", NOBODY, ids=repr)
+@pytest.mark.parametrize("name", NOBODY, ids=written)
 def test_what_is_no_known_name_is_refused_and_never_somebody_else(name):
     uses = [
         MODEL.recommend,

@@ -7,7 +7,7 @@ from typing import Any
 from cml_jax.data import download, synthetic
 from cml_jax.data.formats import format_of
 from cml_jax.data.interactions import Dataset
-from cml_jax.data.options import FILTERS, SPLITS, DataOptions, unknown_choice
+from cml_jax.data.options import FILTERS, SPLITS, DataOptions, data_options, unknown_choice
 from cml_jax.data.preparation import prepare
 from cml_jax.data.readers import NAMED_COLUMNS, READERS, TEXT_OF, WEIGHT_OF, read
 from cml_jax.errors import ConfigError
@@ -75,7 +75,7 @@ def load(name: str, path: str | None = None, format: str | None = None, **option
         ConfigError: an option that is unknown or has no effect here, or neither a known name nor a path.
         DataError: files that cannot be used.
     """
-    how = DataOptions(**options)
+    how = data_options(options)
     if path is None and name in GENERATED:
         return _generated(name, format, how)
     names = [option.name for option in declared(DataOptions)]

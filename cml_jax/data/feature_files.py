@@ -155,6 +155,7 @@ class _File(ScannedFile):
 
     def all_rows(self) -> pl.DataFrame:
         """Every row that is not empty, with its number as ROW."""
+        self._num_headers = 0
         try:
             return self._all_rows()
         except DataError:  # perhaps a later line shows that the text is not UTF-8
@@ -166,7 +167,8 @@ class _File(ScannedFile):
 
     def _all_rows(self) -> pl.DataFrame:
         try:
-            num_rows = self._rows.select(pl.len()).collect().item()
+            counts = self._rows.select(rows=pl.len(), headers=self._is_header().sum()).collect()
+            num_rows, self._num_headers = counts.row(0)
             self._check_whole(num_rows)
             marked = self._rows.with_columns(self._is_empty_row().alias(_EMPTY)).with_row_index(ROW)
             return marked.filter(~pl.col(_EMPTY)).drop(_EMPTY).collect()
@@ -179,7 +181,9 @@ class _File(ScannedFile):
 
     def notes(self) -> tuple[str, ...]:
         """What was guessed, as a sentence."""
-        return (f"{self.label}: {', '.join(self.said)}.",) if self.said else ()
+        said = (f"{self.label}: {', '.join(self.said)}.",) if self.said else ()
+        skipped = f"{self.label}: skipped {self._num_headers:,} lines that are the header once more."
+        return (*said, skipped) if self._num_headers else said
 
 
 def _untyped(source: Source) -> Source:

@@ -140,9 +140,13 @@ class ScannedJsonLines(ScannedRows):
         return self._no_object() or DataError(f"{self.path}: cannot be read as JSON lines ({reason}).")
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON, though Python writes it")
+
+
 def _object_of(line: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        found = json.loads(line, parse_constant=_no_number)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None

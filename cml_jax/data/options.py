@@ -1,14 +1,16 @@
 """Options of a data set: which columns are read, and what is done to the pairs; each declared once."""
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cml_jax.data import signals, splits, time_splits
 from cml_jax.data.feature_options import FeatureOptions
 from cml_jax.data.tables import KEYS, Columns
 from cml_jax.data.text_options import TextOptions
 from cml_jax.errors import ConfigError
-from cml_jax.options import AT_LEAST_0, Range, one_of, options, static
+from cml_jax.options import AT_LEAST_0, Range, declared, one_of, options, static
 
 FILTERS = ("once", "k_core")
 SPLITS = ("given", *splits.SPLITS, *time_splits.BY_CUT)
@@ -105,6 +107,10 @@ class DataOptions(
 
     def check(self) -> None:
         """Raises ConfigError for what is unknown, contradicts itself or would have no effect, whatever the data."""
+        for option in declared(type(self)):
+            if option.name in ("item_features", "user_features"):
+                continue  # from Python also the features themselves
+            option.check(getattr(self, option.name), f"dataset.{option.name}")
         for key, value, known in (("filter", self.filter, FILTERS), ("split", self.split, (None, *SPLITS))):
             if value not in known:
                 raise unknown_choice(key, value, known)
@@ -154,6 +160,17 @@ class DataOptions(
                 f"rating of a like, or by dataset.dislike_rating the largest of a dislike; to weight pairs by it, give "
                 f"it as dataset.weight_column."
             )
+
+
+def data_options(values: Mapping[str, Any]) -> DataOptions:
+    """The options by name; ConfigError for a name that is none."""
+    names = [option.name for option in declared(DataOptions)]
+    for name in values:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean dataset.{close[0]}?" if close else f"choose some of {', '.join(names)}."
+            raise ConfigError(f"dataset.{name} is not an option; {hint}")
+    return DataOptions(**values)
 
 
 def unknown_choice(key: str, value: object, known: Sequence[str | None]) -> ConfigError:

@@ -14,6 +14,7 @@ from cml_jax.data.text_options import PLAIN, TextOptions
 from cml_jax.errors import DataError
 
 _START = 2**18  # bytes by which a file's dialect is told
+_MARKED = "^\ufeff|\r([^\n]|$)"  # what ids hold where a file was put together, or has line ends of several kinds
 
 
 class ScannedFile(ScannedRows):
@@ -44,6 +45,8 @@ class ScannedFile(ScannedRows):
         self._wanted = wanted
         self._guess: encodings.Guess | None = None
         self._file, self._copy = path, None
+        self._by_cr = False
+        self._header: dict[str, str] = {}  # name of each column -> how the header has it
         if not path.is_file():
             raise DataError(f"{path}: no such file; give it with dataset.path.")
         text = text or PLAIN
@@ -59,10 +62,13 @@ class ScannedFile(ScannedRows):
             self._open_text(text, self._usual)
         self._rows = self._scan()
         self._dtypes = dict(self._rows.collect_schema())
+        has_header = self._layout is not None and self._layout.header is None
+        self._header = {name: name for name in self._dtypes} if has_header else {}
         if self._layout is not None and self._layout.typed:
             names = {name: name.partition(":")[0] for name in self._dtypes}
             asked = self._wanted.names() if self._wanted is not None else ()
             self._rows = self._rows.rename({name: short for name, short in names.items() if name not in asked})
+            self._header = {short if name not in asked else name: name for name, short in names.items()}
             self._dtypes = dict(self._rows.collect_schema())
 
     def _open_text(self, text: TextOptions, usual: TextLayout) -> None:
@@ -75,23 +81,33 @@ class ScannedFile(ScannedRows):
         self.said = self._encoding_said(text, encoding)
         dialect = None
         whole = len(start) < _START
-        lines = dialects.first_lines(start.decode(encoding or "utf-8", "replace"), text.comment, whole=whole)
+        decoded = start.decode(encoding or "utf-8", "replace")
+        self._by_cr = "\r" in decoded and "\n" not in decoded
+        if self._by_cr:
+            decoded = decoded.replace("\r", "\n")
+            self.said = ("lines that end with CR", *self.said)
+        lines = dialects.first_lines(decoded, text.comment, whole=whole)
         if self._wanted is not None and usual.header is None and lines:
             dialect = dialects.find(lines, usual, text, self._wanted, str(self.path))
             self.said = (*dialect.said, *self.said)
-        elif text.comment or self._skipped is not None:
+        elif text.comment or self._by_cr or self._skipped is not None:
             dialect = dialects.Dialect(usual, usual.separator, [], ())
         self._layout = dialect.layout if dialect else usual
         if not self._is_readable(encoding, dialect, text):
             plain = None if encoding is None or encodings.is_utf8(encoding) else encoding
-            self._copy = copy_of(self.path, plain, dialect, text.comment, self._skipped)
+            self._copy = copy_of(self.path, plain, dialect, text.comment, self._skipped, by_cr=self._by_cr)
             self._file, self._num_blanked = Path(self._copy.file.name), self._copy.num_blanked
             if dialect is not None:
                 self._layout = self._layout._replace(separator=self._copy.separator)
 
     def _is_readable(self, encoding: str | None, dialect: dialects.Dialect | None, text: TextOptions) -> bool:
         """Whether Polars can read the file as it is."""
-        if text.comment or self._skipped is not None or packing.packed_with(self.path) not in (None, "gzip"):
+        if (
+            text.comment
+            or self._by_cr
+            or self._skipped is not None
+            or packing.packed_with(self.path) not in (None, "gzip")
+        ):
             return False
         if encoding is not None and not encodings.is_utf8(encoding):
             return False
@@ -176,21 +192,48 @@ class ScannedFile(ScannedRows):
         )
 
     def _is_empty_row(self) -> pl.Expr:
-        return pl.lit(False) if self._layout is None else pl.all_horizontal(pl.all().is_null())
+        """Whether nothing stands in a row, or the header once more."""
+        if self._layout is None:
+            return pl.lit(False)
+        return pl.all_horizontal(pl.all().is_null()) | self._is_header()
+
+    def _is_header(self) -> pl.Expr:
+        """Whether a row is the header once more, perhaps behind a byte-order mark, as in files put together."""
+        equal = [
+            pl.col(name).str.strip_prefix("\ufeff").fill_null("") == written
+            for name, written in self._header.items()
+            if "_duplicated_" not in written
+        ]
+        return pl.all_horizontal(equal) if equal else pl.lit(False)
 
     def _counted(self, wanted: Columns) -> dict[str, pl.Expr]:
-        """Values of tab files that stand in quotes which mean nothing."""
+        """Repeated headers, ids with marks of line ends, and those of tab files that stand in quotes."""
         layout = self._layout
-        if layout is None or layout.header or layout.quote or layout.separator != "\t" or self._text.quote is not None:
-            return {}
+        if layout is None:
+            return super()._counted(wanted)
+        ids = [pl.col(name).str.contains(_MARKED) & ~self._is_header() for name in (wanted.user, wanted.item)]
+        counted = {
+            **super()._counted(wanted),
+            "headers": self._is_header().sum(),
+            "marked": pl.sum_horizontal(*(column.sum() for column in ids)),
+        }
+        if layout.header or layout.quote or layout.separator != "\t" or self._text.quote is not None:
+            return counted
         in_quotes = [
             pl.col(name).str.starts_with('"') & pl.col(name).str.ends_with('"') & (pl.col(name).str.len_bytes() > 1)
             for name in (wanted.user, wanted.item)
         ]
-        return {"quoted": pl.sum_horizontal(*(column.sum() for column in in_quotes))}
+        return {**counted, "quoted": pl.sum_horizontal(*(column.sum() for column in in_quotes))}
 
     def _notes(self, counts: dict[str, int]) -> list[str]:
         notes = super()._notes(counts)
+        if counts.get("headers"):
+            notes.append(f"{self.label}: skipped {counts['headers']:,} lines that are the header once more.")
+        if counts.get("marked"):
+            notes.append(
+                f"{self.label}: {counts['marked']:,} ids begin with a byte-order mark or hold a carriage return, which "
+                f"are a part of them; if the file is put together of several, correct it."
+            )
         if counts.get("quoted"):
             notes.append(
                 f"{self.label}: {counts['quoted']:,} ids stand in quotes, which are a part of them in tab files; if "

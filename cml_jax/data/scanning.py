@@ -14,6 +14,7 @@ from cml_jax.data.time_forms import TimeForm
 from cml_jax.errors import DataError
 
 _ROW, _BAD = "\0row", "\0bad"  # names that no column has
+_MISSING = ("#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "\\N", "nan", "null")  # as programs write it
 # Text of a negative number, also with a comma before its fraction, and with a dash for the sign.
 _NEGATIVE = r"^\s*[-\u2212\u2013]\s*[0.,]*[1-9][\d.,]*([eE][-+]?\d+)?\s*$"
 _SAMPLE = 1000  # values by which the form of times is told
@@ -110,12 +111,13 @@ class ScannedRows:
                     counts["lines"] -= self._skip(names, columns, bad, form)
         except UNREADABLE as error:
             raise self._unreadable(error) from error
+        elsewhere = self._num_blanked + counts.get("headers", 0)
         if self._skipped is not None and self._skipped.total:
             notes.append(self._skipped.sentence(self.label))
         return Rows(
             frame.drop("rating", *self._blank, strict=False),
-            counts["lines"] - self._num_blanked,
-            counts["empty"] - self._num_blanked,
+            counts["lines"] - elsewhere,
+            counts["empty"] - elsewhere,
             form and form.kind,
             tuple(notes),
         )
@@ -131,7 +133,12 @@ class ScannedRows:
 
     def _notes(self, counts: dict[str, int]) -> list[str]:
         """Sentences about what was guessed or rounded."""
-        notes = []
+        notes = [
+            f"{self.label}: {count:,} ids of column '{key.removeprefix('missing ')}' are words such as NA or null, "
+            f"which are read as ids; if they stand for missing ones, leave these rows out."
+            for key, count in counts.items()
+            if key.startswith("missing ") and count
+        ]
         if counts.get("finer") and counts.get("fractional", True):
             rounded = "rounded to 53 bits, since others have a fraction" if "fractional" in counts else "cut off"
             digits = "more than 15 digits are" if "fractional" in counts else "digits below a microsecond are"
@@ -140,8 +147,8 @@ class ScannedRows:
 
     def _counted(self, wanted: Columns) -> dict[str, pl.Expr]:
         """Further numbers that `_notes` needs."""
-        del wanted
-        return {}
+        names = [name for name in (wanted.user, wanted.item) if self._dtypes[name] == pl.String]
+        return {f"missing {name}": pl.col(name).is_in(_MISSING).sum() for name in names}
 
     def _negative_ratings(self, wanted: Columns) -> list[str]:
         """Sentences about negative numbers that no option reads; DataError where they are ratings."""
@@ -197,7 +204,9 @@ class ScannedRows:
         value = pl.col(name)
         if dtype == pl.String:
             value = value.str.strip_chars()
-            value = value if self._text.decimal == "." else value.str.replace(self._text.decimal, ".", literal=True)
+            if self._text.decimal != ".":  # a point would stand before thousands then
+                value = pl.when(~value.str.contains(".", literal=True)).then(value)
+                value = value.str.replace(self._text.decimal, ".", literal=True)
         number = value.cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number)  # else null
 
@@ -255,6 +264,8 @@ class ScannedRows:
         advice = "correct or remove it"
         if key in ("rating", "weight") and value and self._text.decimal == "." and value.count(",") == 1:
             advice += ", or set dataset.decimal if the comma stands before a fraction"
+        if value and self._text.decimal == "," and "." in value:
+            advice += "; with dataset.decimal = ',' no point stands in a number"
         raise DataError(f"{self.label}, {self._place(first[_ROW])}: column '{names[key]}' {what}; {advice}.")
 
     def _skip(

@@ -53,6 +53,8 @@ def copy_of(
     comment: str | None,
     skipped: Skipped | None,
     check: Check | None = None,
+    *,
+    by_cr: bool = False,
 ) -> TextCopy:
     """Writes a copy beside other temporary files.
 
@@ -63,6 +65,7 @@ def copy_of(
         comment: what lines of comment begin with, or None.
         skipped: takes the account of bad rows, which are left out; None where they stay, to be refused.
         check: of lines that are no rows of values.
+        by_cr: whether lines end with CR alone, for which LF is written.
 
     Raises:
         DataError: it cannot be unpacked or decoded, or there is no room for the copy.
@@ -73,7 +76,7 @@ def copy_of(
     file = tempfile.NamedTemporaryFile("w+b", prefix="cml_jax-", suffix=".txt")  # noqa: SIM115
     try:
         with packing.unpacked(path) as unpacked:
-            if encoding is None and not (replaced or comment or skipped is not None):
+            if encoding is None and not (replaced or comment or by_cr or skipped is not None):
                 shutil.copyfileobj(unpacked, file, 2**20)
                 file.flush()
                 return TextCopy(file, separator, 0, 0)
@@ -83,7 +86,7 @@ def copy_of(
             with packing.unpacked(path) as unpacked:
                 copying = _Copying(path, encoding or "utf-8-sig", dialect, between, comment, skipped, check)
                 try:
-                    copying.run(unpacked, file)
+                    copying.run(unpacked, file, newline=None if by_cr else "\n")
                 except _OccursError:
                     continue
             file.flush()
@@ -127,8 +130,8 @@ class _Copying:
         self.num_blanked = self.num_comments = 0
         self.num_values = 0  # of the first row, and 0 before it
 
-    def run(self, source: Any, target: Any) -> None:
-        text = io.TextIOWrapper(source, self.encoding, errors="surrogateescape", newline="\n")
+    def run(self, source: Any, target: Any, *, newline: str | None = "\n") -> None:
+        text = io.TextIOWrapper(source, self.encoding, errors="surrogateescape", newline=newline)
         out = io.TextIOWrapper(target, "utf-8", newline="")
         if self.skipped is not None:
             self.skipped.clear()

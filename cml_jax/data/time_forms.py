@@ -72,7 +72,9 @@ def form_of_text(column: pl.Expr, sample: pl.Series, pattern: str | None, decima
 
 
 def _numbers(column: pl.Expr, decimal: str) -> TimeForm:
-    text = column if decimal == "." else column.str.replace(decimal, ".", literal=True)
+    text = column
+    if decimal != ".":  # a point would stand before thousands then
+        text = pl.when(~column.str.contains(".", literal=True)).then(column).str.replace(decimal, ".", literal=True)
     number = text.cast(pl.Float64, strict=False)
     exact = text.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
     whole = pl.when((number == number.floor()) & (number.abs() < 2**63)).then(number).cast(pl.Int64, strict=False)
@@ -119,7 +121,12 @@ def _by_pattern(column: pl.Expr, pattern: str) -> pl.Expr:
     if "%a" in pattern or "%A" in pattern:
         column = column.str.replace(r"(?i)\b(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b", "")
         pattern = pattern.replace("%A", "").replace("%a", "")
+    if "%Z" in pattern:  # of names of zones only these are the same everywhere and at all times
+        column = column.str.replace(r"\b(?:UTC|GMT|Z)\b", "")
+        pattern = pattern.replace("%Z", "")
     has = set(_directives(pattern))
+    if not has & set("mbBhdjeDFxcs+vUWV"):
+        column, pattern = column + " 1", pattern + " %m"
     if not has & set("djeDFxcs+v"):
         column, pattern = column + " 1", pattern + " %d"
     if has & set("HIklp") and not has & set("MTRcsXr+"):

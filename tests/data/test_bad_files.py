@@ -64,7 +64,7 @@ BAD = [
     ("csv", 'user,item\n1,2\n3,"4"4\n5,6\n', r"line 3: a quote opens or closes in the wrong place"),
     ("csv", 'user,item\n1,2\n3,4"4\n5,6\n', r"line 3: a quote opens or closes in the wrong place"),
     ("csv", 'user,item,x\n1,2,3\n4,"5,6\n7,"8,9\n', r"line 3: a quote opens or closes in the wrong place"),
-    ("csv", "user,item\r1,2\r3,4\r", r"has no column 'item'"),
+    ("csv", "user,item\r1,2\r3\r", r"line 3: column 'item' is empty"),
     ("csv", 'user,item\n1,2\n"",3\n', r"line 3: column 'user' is empty"),
     ("csv", '\n\nuser,item\n"1\n1",2\n,3\n', r"line 6: column 'user' is empty"),
     ("csv", "user,item\nv\r,d\n1,2,3\n", r"line 3: has 3 fields, not 2"),

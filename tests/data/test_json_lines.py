@@ -76,3 +76,11 @@ def test_a_folder_of_parts_is_split_as_given(tmp_path):
     write(tmp_path / "test.jsonl", '{"user": 1, "item": 4}\n')
     dataset = load(tmp_path, split="given")
     assert raw_pairs(dataset, "test") == [(1, 4)] and dataset.train.num_pairs == 2
+
+
+def test_what_python_writes_for_numbers_that_are_none_is_named(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"user": 1, "item": 2}\n{"user": 1, "item": 3, "x": NaN}\n')
+    with pytest.raises(DataError, match="line 2: not an object of JSON"):
+        load(path)
+    skipped = load(path, bad_rows="skip")
+    assert raw_pairs(skipped) == [(1, 2)] and any("Skipped 1 bad rows" in note for note in skipped.notes)

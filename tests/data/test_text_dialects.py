@@ -2,7 +2,7 @@
 
 import pytest
 
-from cml_jax.data import datasets, readers
+from cml_jax.data import datasets, readers, sources
 from cml_jax.data.tables import Columns
 from cml_jax.errors import ConfigError, DataError
 from tests.data.test_readers import raw_pairs, write
@@ -271,3 +271,80 @@ def test_options_that_have_no_effect_are_refused(tmp_path):
     for format, options in (("npz", {"bad_rows": "skip"}), ("parquet", {"header": False}), ("jsonl", {"quote": "'"})):
         with pytest.raises(ConfigError, match=rf"dataset\.\w+ = .* has no effect on dataset\.format = '{format}'"):
             load(tmp_path, format, **options)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(("name", "separator"), [("a.csv", ","), ("a.txt", "::")])
+def test_headers_of_files_put_together_are_no_rows(tmp_path, mark, name, separator):
+    content = rows(separator) + mark + rows(separator, ratings=("2", "2", "2")).replace("a", "c")
+    path = write(tmp_path / name, content)
+    dataset = load(path, rating_column="r", min_rating=1)
+    assert pairs(dataset) == [*PAIRS, ("c", "x")]
+    assert f"{path}: skipped 1 lines that are the header once more." in dataset.notes
+    assert "Kept 5 of 6 pairs with a r of at least 1." in dataset.notes
+    assert not any("empty" in note or "byte-order" in note for note in dataset.notes)
+
+
+def test_a_header_once_more_is_skipped_whatever_it_looks_like(tmp_path):
+    path = write(tmp_path / "a.inter", "user_id:token\titem_id:token\na\tx\nuser_id:token\titem_id:token\nb\ty\n")
+    assert pairs(load(path)) == PAIRS[:2]
+    path = write(tmp_path / "a.csv", ",user,item\n0,a,x\n,user,item\n1,user,item\n")
+    assert pairs(load(path)) == [("a", "x"), ("user", "item")]
+    assert pairs(load(path, header=False, user_column="2", item_column="3")).count(("user", "item")) == 1
+
+
+def test_marks_of_files_put_together_are_counted(tmp_path):
+    dataset = load(write(tmp_path / "a.csv", "user,item\na,x\n\ufeffb,y\nc,z\rd\ne,w\r\n"))
+    assert ("\ufeffb", "y") in pairs(dataset) and ("c", "z\rd") in pairs(dataset) and ("e", "w") in pairs(dataset)
+    assert any("a.csv: 2 ids begin with a byte-order mark or hold a carriage return" in n for n in dataset.notes)
+    quoted = load(write(tmp_path / "b.csv", 'user,item\r\na,"x\r\ny"\r\n'))
+    assert pairs(quoted) == [("a", "x\r\ny")] and not any("carriage" in note for note in quoted.notes)
+
+
+@pytest.mark.parametrize("header", ["user{0}item{0}r\n", ""])
+@pytest.mark.parametrize(("name", "separator"), [("a.csv", ","), ("a.tsv", "\t"), ("a.dat", "::")])
+def test_lines_that_end_with_cr_are_lines(tmp_path, header, name, separator):
+    content = rows(separator, header=header)
+    for options in ({}, {"bad_rows": "skip"}):
+        dataset = load(write(tmp_path / name, content.replace("\n", "\r")), **options)
+        assert pairs(dataset) == PAIRS and any("lines that end with CR" in note for note in dataset.notes)
+    bad = (content + separator.join("abcd")).replace("\n", "\r")
+    with pytest.raises(DataError, match=rf"line {4 + bool(header)}: has 4 fields, not 3"):
+        load(write(tmp_path / name, bad))
+
+
+def test_ids_that_may_stand_for_missing_ones_are_counted(tmp_path):
+    dataset = load(write(tmp_path / "a.csv", "user,item\nNA,x\nnull,NaN\nNan,x\n"))
+    assert dataset.train.num_pairs == 3
+    assert any("a.csv: 2 ids of column 'user' are words such as NA" in note for note in dataset.notes)
+    assert any("a.csv: 1 ids of column 'item' are words such as NA" in note for note in dataset.notes)
+
+
+def test_points_are_refused_where_commas_stand_before_a_fraction(tmp_path):
+    """1.234 may be a thousand or one and a fraction."""
+    path = write(tmp_path / "a.csv", rows(";", ratings=("1,5", "1.234", "3")))
+    with pytest.raises(
+        DataError, match=r"line 3: column 'r' = '1\.234' is not .*; with dataset\.decimal = ',' no point"
+    ):
+        load(path, decimal=",", rating_column="r", min_rating=0.5)
+    with pytest.raises(DataError, match=r"line 3: column 'r' = '1\.234' is not a time"):
+        load(path, decimal=",", time_column="r")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"encoding": "klingon"}, r"dataset\.encoding = 'klingon' is no encoding"),
+        ({"separator": ""}, r"dataset\.separator = '' must be"),
+        ({"quote": "ab"}, r"dataset\.quote = 'ab' must be one character"),
+        ({"bad_rows": "drop"}, r"dataset\.bad_rows = 'drop' is unknown"),
+        ({"header": "yes"}, r"dataset\.header = 'yes' must be of type bool"),
+    ],
+)
+def test_options_out_of_range_are_refused_wherever_they_come_from(tmp_path, options, sentence):
+    path = write(tmp_path / "a.csv", rows(","))
+    for call in (lambda: load(path, **options), lambda: sources.dataset_of(path, **options)):
+        with pytest.raises(ConfigError, match=sentence):
+            call()
+    with pytest.raises(ConfigError, match=r"dataset\.seperator is not an option; did you mean dataset\.separator"):
+        load(path, seperator=";")

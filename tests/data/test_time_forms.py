@@ -197,3 +197,20 @@ def test_text_and_typed_columns_of_files_and_in_memory_give_the_same_split(tmp_p
                 assert [raw_pairs(dataset, part)[-1][1] for part in ("train", "valid", "test")] == ["b", "c", "d"]
             digests.add(dataset.sha256())
     assert len(digests) == 1
+
+
+def test_a_pattern_of_years_alone_is_the_first_of_january():
+    dataset = dataset_of(
+        {"user": [1, 1], "item": [1, 2], "t": ["2005", "2004"]}, time_column="t", time_format="%Y",
+        split="temporal_date", test_from="2004-06-01", valid_fraction=0.0
+    )  # fmt: skip
+    assert dataset.train.num_pairs == dataset.test.num_pairs == 1
+
+
+def test_names_of_zones_are_read_only_where_they_mean_the_same_everywhere(tmp_path):
+    options = {"time_column": "t", "time_format": "%a %b %d %H:%M:%S %Z %Y", "valid_fraction": 0.0}
+    data = {"user": [1, 1], "item": [1, 2], "t": ["Tue Apr 03 18:00:09 UTC 2012", "Tue Apr 03 18:00:08 GMT 2012"]}
+    assert dataset_of(data, split="leave_one_out", **options).test.items.tolist() == [0]
+    data["t"][1] = "Tue Apr 03 18:00:08 CEST 2012"
+    with pytest.raises(DataError, match=r"row 2: column 't' = 'Tue Apr 03 18:00:08 CEST 2012' is not a time of"):
+        dataset_of(data, **options)

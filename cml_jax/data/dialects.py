@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cml_jax.data.tables import KEYS, Columns
+from cml_jax.data.tables import KEYS, Columns, usual_names
 from cml_jax.data.text_lines import TextLayout
 from cml_jax.data.text_options import WHITE_SPACE, TextOptions
 from cml_jax.errors import DataError
@@ -184,7 +184,7 @@ def _needs_quotes(lines: Sequence[str]) -> bool:
 def _has_header(rows: list[list[str]], usual: TextLayout, wanted: Columns, label: str) -> bool:
     """Whether the first row names the columns; refused where that would be a guess that can lose the row."""
     first, rest = rows[0], rows[1:]
-    if usual.typed or not first:
+    if usual.typed or not first or usual_names(wanted, first)[1]:
         return True
     asked = {key: name for key, name in zip(KEYS, wanted.names(), strict=True) if name is not None}
     there = [name for name in asked.values() if name in first]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cml_jax.data.tables import KEYS, Columns, unread_ratings
+from cml_jax.data.tables import KEYS, Columns, unread_ratings, usual_names
 from cml_jax.errors import DataError
 
 POSITIONS = ("user", "item", "rating", "time")  # what the arrays of a tuple are
@@ -49,8 +49,9 @@ def frame_of(data: Any, columns: Columns, label: str) -> pl.DataFrame:
         data = dict(zip(POSITIONS, data, strict=False))
     elif not isinstance(data, pl.DataFrame | pl.LazyFrame | Mapping) and not is_pandas(data, "DataFrame"):
         data = _of_arrow(data, label)
-    wanted = {key: name for key, name in zip(KEYS, columns.names(), strict=True) if name is not None}
     names = _names(data)
+    columns, _ = usual_names(columns, [str(name) for name in names])
+    wanted = {key: name for key, name in zip(KEYS, columns.names(), strict=True) if name is not None}
     found = _found(wanted, names, label)
     unread = {str(name): name for name in names if names.count(name) == 1}
     unread = {name: unread[name] for name in unread_ratings(unread, found)}

@@ -9,7 +9,7 @@ import polars as pl
 
 from cml_jax.data import encodings, packing
 from cml_jax.data.scanning import UNREADABLE, Rows, ScannedRows, reason_of
-from cml_jax.data.tables import LIKE_RATINGS, RATING, Columns, unread_ratings
+from cml_jax.data.tables import LIKE_RATINGS, RATING, Columns, unread_ratings, usual_names
 from cml_jax.data.text_copies import copy_of
 from cml_jax.data.text_options import TextOptions
 from cml_jax.errors import DataError
@@ -49,9 +49,10 @@ class ScannedJsonLines(ScannedRows):
             self._keys = self._first_keys()
             if not self._keys:
                 raise self._no_object() or DataError(f"{path}: the file is empty; write one object of JSON a line.")
-            names = dict.fromkeys(name for name in wanted.names() if name is not None and name in self._keys)
+            asked, _ = usual_names(wanted, self._keys)
+            names = dict.fromkeys(name for name in asked.names() if name is not None and name in self._keys)
             # Ratings that come later, for which there is a look as well.
-            names |= dict.fromkeys(unread_ratings([*self._keys, RATING, *LIKE_RATINGS], wanted.names()))
+            names |= dict.fromkeys(unread_ratings([*self._keys, RATING, *LIKE_RATINGS], asked.names()))
             self._rows = pl.scan_ndjson(self._file, schema=dict.fromkeys(names, pl.String))
             self._dtypes = dict(self._rows.collect_schema())
         except UNREADABLE as error:
@@ -73,6 +74,7 @@ class ScannedJsonLines(ScannedRows):
     def read(self, wanted: Columns) -> Rows:
         """Reads as rows of any origin are read; objects and lists are no values."""
         rows = super().read(wanted)
+        wanted, _ = usual_names(wanted, self._dtypes)
         if self._has_nested(wanted):
             asked = [name for name in wanted.names() if name is not None]
             for number, line in self._lines():
@@ -94,12 +96,12 @@ class ScannedJsonLines(ScannedRows):
 
     def _reason_of_line(self, wanted: Columns) -> Any:
         """A function of a line's text that gives the reason for which it cannot be read, or None."""
-        asked = [name for name in wanted.names() if name is not None]
 
         def reason(line: str) -> str | None:
             found = _object_of(line)
             if found is None:
                 return "the line is no object of JSON"
+            asked = [name for name in usual_names(wanted, found)[0].names() if name is not None]
             return next((f"'{name}' is no string or number" for name in asked if _is_nested(found.get(name))), None)
 
         return reason

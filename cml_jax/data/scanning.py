@@ -8,7 +8,16 @@ import polars as pl
 
 from cml_jax.data import time_forms
 from cml_jax.data.skipped import SHOWN, Skipped
-from cml_jax.data.tables import KEYS, RATING, WEIGHT_SENTENCE, WEIGHTS, Columns, refuse_negative, unread_ratings
+from cml_jax.data.tables import (
+    KEYS,
+    RATING,
+    WEIGHT_SENTENCE,
+    WEIGHTS,
+    Columns,
+    refuse_negative,
+    unread_ratings,
+    usual_names,
+)
 from cml_jax.data.text_options import PLAIN, SKIP, TextOptions
 from cml_jax.data.time_forms import TimeForm
 from cml_jax.errors import DataError
@@ -65,6 +74,7 @@ class ScannedRows:
         Raises:
             DataError: a column that is not there, an id that is missing, or a rating, time or weight that is not one.
         """
+        wanted, guessed = usual_names(wanted, self._dtypes)
         names: dict[str, str | None] = dict(zip(KEYS, wanted.names(), strict=True))
         for key, name in names.items():
             if name is not None and name not in self._dtypes:
@@ -94,7 +104,8 @@ class ScannedRows:
             is_empty = self._is_empty_row()
             counts = self._counts(form, is_empty, wanted)
             self._check_whole(counts["lines"])
-            notes = list(self._notes(counts))
+            notes = [f"{self.label}: {', '.join(guessed)}."] if guessed else []
+            notes += self._notes(counts)
             if form is not None and form.fractional is not None and counts["fractional"]:
                 columns["time"] = form.fractional
             notes += self._negative_ratings(wanted)

@@ -16,7 +16,7 @@ from cml_jax.data.options import DataOptions
 from cml_jax.data.preparation import known_pairs_of, prepare
 from cml_jax.data.readers import read, table_of_rows
 from cml_jax.data.scanning import ScannedRows
-from cml_jax.data.tables import Table
+from cml_jax.data.tables import Table, usual_names
 from cml_jax.data.text_options import OF_VALUES
 from cml_jax.errors import ConfigError, DataError
 from cml_jax.files import home_path
@@ -154,8 +154,9 @@ def _of_frame(data: Any, options: DataOptions, label: str) -> Table:
     options.check_columns("the data", named=True, rated=True)
     columns = options.columns()
     frame = frames.frame_of(data, columns, label)
-    user, user_notes = frames.ids_of(frame[columns.user], label)
-    item, item_notes = frames.ids_of(frame[columns.item], label)
+    found, _ = usual_names(columns, frame.columns)
+    user, user_notes = frames.ids_of(frame[found.user], label)
+    item, item_notes = frames.ids_of(frame[found.item], label)
     rows = ScannedRows(frame.with_columns(user, item).lazy(), label, text=options).read(columns)
     table = table_of_rows([rows], columns)
     if isinstance(data, tuple):

@@ -14,6 +14,11 @@ KEYS = ("user", "item", "rating", "time", "weight", "kind")  # of the columns th
 RATING = "rating"  # a column of this name, in any case, may hold no negative numbers where no option names it
 # Of columns of these names negative numbers are counted, where no option names them.
 LIKE_RATINGS = ("feedback", "label", "preference", "ratings", "score", "stars", "value", "vote")
+# What columns of ids are called, in lower case and without '_', where they are not called as in KEYS.
+_USUAL = {
+    "user": ("user", "userid", "uid"),
+    "item": ("item", "itemid", "iid", "movieid", "productid", "artistid", "songid", "bookid"),
+}
 WEIGHTS = (1e-30, 1e30)  # least and largest weight of a row: sums and quotients are float32 numbers then
 WEIGHT_SENTENCE = "a weight, which is a positive number from 1e-30 to 1e30"
 
@@ -161,6 +166,29 @@ def rating_note(table: Table, total: int, rating: str | None, columns: Columns) 
         f"{dislikes:,} with one of {columns.dislike_rating:g} or less as dislikes; left out "
         f"{total - table.num_pairs:,} between."
     )
+
+
+def usual_names(wanted: Columns, names: Collection[str]) -> tuple[Columns, tuple[str, ...]]:
+    """The columns that are asked for, where one of ids is left at its default and missing the one of a usual name.
+
+    Args:
+        wanted: the columns.
+        names: of the columns that there are.
+
+    Returns:
+        The columns, and what was guessed, in words.
+    """
+    said = []
+    for key, usual in _USUAL.items():
+        others = [name for name in names if name not in wanted and _plain(name) in usual]
+        if getattr(wanted, key) == key and key not in names and len(others) == 1:
+            wanted = wanted._replace(**{key: others[0]})
+            said.append(f"column '{others[0]}' is {key}s")
+    return wanted, tuple(said)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", "").replace(" ", "").replace("-", "")
 
 
 def unread_ratings(names: Iterable[str], read: Collection[str | None]) -> list[str]:

@@ -41,8 +41,8 @@ BAD = [
     ('{"user": 1, "item": 2} {"user": 3, "item": 4}\n', r"line 1: not an object of JSON"),
     ('[{"user": 1, "item": 2}]\n', r"line 1: not an object of JSON"),
     (
-        '{"uid": 1, "iid": 2}\n',
-        r"has no column 'user' \(dataset\.user_column\); the keys of its first objects are 'uid, iid'",
+        '{"who": 1, "what": 2}\n',
+        r"has no column 'user' \(dataset\.user_column\); the keys of its first objects are 'who, what'",
     ),
     ("user,item\n1,2\n", r"line 1: not an object of JSON"),
     ("", r"the file is empty"),

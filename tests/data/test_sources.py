@@ -452,3 +452,31 @@ def test_pandas_and_pyarrow_are_not_imported():
         "sys.exit(any(name in sys.modules for name in ('pandas', 'pyarrow')))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "txt", "parquet", "jsonl", "polars", "lazy", "pandas", "dict"])
+@pytest.mark.parametrize("names", [("user_id", "item_id"), ("userId", "movieId"), ("UID", "item"), ("User ID", "Item")])
+def test_columns_of_usual_names_are_read_and_said(tmp_path, form, names):
+    frame = pl.DataFrame({"r2019": [9, 9], names[0]: [7, 8], names[1]: [1, 2]})
+    path = tmp_path / f"rows.{form}"
+    if form in ("csv", "txt"):
+        frame.write_csv(path)
+    elif form in ("parquet", "jsonl"):
+        {"parquet": frame.write_parquet, "jsonl": frame.write_ndjson}[form](path)
+    columns = frame.to_dict(as_series=False)
+    data = {"polars": frame, "lazy": frame.lazy(), "pandas": pd.DataFrame(columns), "dict": columns}.get(form, path)
+    dataset = dataset_of(data, valid_fraction=0.0)
+    assert [str(value) for value in (*dataset.user_ids, *dataset.item_ids)] == ["7", "8", "1", "2"]
+    said = [note for note in dataset.notes if f"column '{names[0]}' is users" in note]
+    assert len(said) == 1 and (f"column '{names[1]}' is items" in said[0]) == (names[1] != "item")
+
+
+def test_usual_names_are_not_guessed_where_two_may_be_meant():
+    both = {"user_id": [7], "uid": [8], "item": [1]}
+    with pytest.raises(DataError, match="no column 'user'"):
+        dataset_of(both, valid_fraction=0.0)
+    assert dataset_of(both, user_column="uid", valid_fraction=0.0).user_ids.tolist() == [8]
+    with pytest.raises(DataError, match="no column 'who'"):
+        dataset_of({"user_id": [7], "item": [1]}, user_column="who")
+    named = dataset_of({"user": [7], "user_id": [8], "item": [1]}, valid_fraction=0.0)
+    assert named.user_ids.tolist() == [7] and not any("is users" in note for note in named.notes)

@@ -1,7 +1,7 @@
 """Items that are left out of ranked lists: flat lists of a chunk of users, masked in pieces of a fixed size.
 
 Nothing here is as long as the longest list times the number of users, so one user with most of the catalogue costs
-memory for the own list alone.
+memory for that list alone.
 """
 
 from typing import NamedTuple

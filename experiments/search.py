@@ -19,7 +19,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from cml_jax.errors import ConfigError, UserError
-from cml_jax.runs import preemption
+from cml_jax.runs import preemption, starting
 from cml_jax.runs.config import Config as Values
 from cml_jax.runs.setup import Load, Setup, make_setup, size_note
 from cml_jax.runs.summary import FILE, read_summary
@@ -122,6 +122,9 @@ def _begin(
 ) -> _Search:
     """Checks the space against the data and what the folder holds; changes nothing."""
     load = planning.load_once()
+    if not (folder / trials.FILE).exists():  # trials that have begun need no model to start from
+        for setting in space_lib.probes(space):
+            starting.check({**values, **setting}, None)
     first = _probed(space, values, load)
     together = min(_MOST_AT_ONCE, planning.num_together(first, memory_budget_mb))
     record = trials.open_record(folder, space, first.seed, at_once, together)
@@ -187,8 +190,12 @@ def _planned(search: _Search, chosen: list[Trial], known: set[str]) -> list[Plan
     """The runs of trials, each once; values that do not go together are noted as a failure of their trial."""
     runs = []
     for trial in {trial.folder: trial for trial in chosen if trial.folder not in known}.values():
+        values = {**search.values, **trial.setting}
+        starting.check(values, search.folder / trial.folder)  # what is lacking is no trial's failure
         try:
-            runs.append(Planned(trial.folder, make_setup({**search.values, **trial.setting}, search.load)))
+            setup = make_setup(values, search.load)
+            starting.check_model(setup, search.folder / trial.folder)
+            runs.append(Planned(trial.folder, setup))
         except UserError as error:
             say(f"{trial.folder} failed: {error}")
             with locked(search.folder / trial.folder) as folder:

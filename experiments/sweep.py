@@ -57,7 +57,7 @@ def run_sweep(
     """
     with preemption.watch() as watch, locked(workdir) as folder:
         with preemption.stoppable(watch, STOPPED):
-            plan = planning.make_plan(config, more_axes, only)
+            plan = planning.make_plan(config, more_axes, only, folder)
         for line in plan.notes:
             say(line)
         unfinished = [run for run in plan.runs if not is_over(run, folder)]
@@ -127,6 +127,8 @@ def _train_group(
             runs.append(stack.enter_context(opened))
             if bar.total is not None:
                 bar.total -= runs[-1].step * batch_size
+        for line in dict.fromkeys(line for run in runs for line in run.start):
+            say(line)
         bar.refresh()
         runs.sort(key=lambda run: run.step)
         for _, at_one_step in itertools.groupby(runs, key=lambda run: run.step):

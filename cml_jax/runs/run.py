@@ -40,6 +40,7 @@ class Run:
         records: its reports so far.
         unreported: a report still due, because SIGTERM came while that was evaluated.
         summary: its result, once there is one.
+        start: sentences about the model that it has just started from.
     """
 
     setup: Setup
@@ -55,6 +56,7 @@ class Run:
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     unreported: dict[str, Any] | None = None
     summary: Summary | None = None
+    start: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -198,10 +200,10 @@ def open_run(
     options, data = sharding.replicate((setup.options, data), setup.options.num_shards)
     progress = checkpoint.start(training.init_state(options, data, setup.seed))
     if workdir is None:
-        progress = _start(setup, progress, say)
+        progress, start = _start(setup, progress, say)
         state, best = progress
         del progress
-        run = Run(setup, options, data, None, None, say, state, best)
+        run = Run(setup, options, data, None, None, say, state, best, start=start)
         del state, best  # the run alone holds the state, or this would keep it for as long as it is open
         with contextlib.ExitStack() as stack:
             _track(run, stack, trackers)
@@ -218,7 +220,7 @@ def open_run(
         restored = checkpoint.restore(manager, progress)
         for line in restored.damaged:
             say(f"Warning: {line}")
-        progress = restored.progress or _start(setup, progress, say)
+        progress, start = (restored.progress, ()) if restored.progress else _start(setup, progress, say)
         run = Run(
             setup=setup,
             options=options,
@@ -230,6 +232,7 @@ def open_run(
             best=progress.best,
             draw=draw,
             unreported=restored.about.get("unreported"),
+            start=start,
         )
         found = restored.progress is not None
         del progress, restored  # as before
@@ -248,12 +251,14 @@ def open_run(
         yield run
 
 
-def _start(setup: Setup, progress: checkpoint.Progress, say: Callable[[str], None]) -> checkpoint.Progress:
-    """Progress at the first step, of a run that goes on from no checkpoint of its own."""
+def _start(
+    setup: Setup, progress: checkpoint.Progress, say: Callable[[str], None]
+) -> tuple[checkpoint.Progress, tuple[str, ...]]:
+    """Progress at the first step, of a run that goes on from no checkpoint of its own, and what was said about it."""
     state, lines = starting.started(setup, progress.state)
     for line in lines:
         say(line)
-    return checkpoint.start(state) if lines else progress
+    return (checkpoint.start(state) if lines else progress), lines
 
 
 def _finished(run: Run) -> bool:

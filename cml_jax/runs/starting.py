@@ -21,11 +21,11 @@ from cml_jax.runs.config import Config
 from cml_jax.runs.setup import Setup
 from cml_jax.runs.workdir import Workdir
 from cml_jax.serving.recommender import Recommender
-from cml_jax.serving.saved_model import load
+from cml_jax.serving.saved_model import load, options_in
 from cml_jax.strategies import Options
 from cml_jax.types import TrainState
 
-IN_MEMORY = "model "  # begins the name of a model that has no folder
+IN_MEMORY = "memory:"  # begins the name of a model that has no folder
 
 
 def name_of(model: Any) -> str | None:
@@ -63,6 +63,17 @@ def check(config: Config, workdir: str | os.PathLike[str] | None) -> None:
             f"config.init_from = '{name}': {path.parent} holds no config.json; give the workdir of a run, or a folder "
             f"that model.save wrote."
         )
+
+
+def check_model(setup: Setup, workdir: str | os.PathLike[str] | None) -> None:
+    """Checks, before anything is trained, that the model in the folder of `init_from` is of the same kind.
+
+    Raises:
+        ConfigError: it is not; the sentence names a key and both values.
+    """
+    name = setup.config["init_from"]
+    if name is not None and not name.startswith(IN_MEMORY) and not _has_begun(workdir):
+        growing.check_same_model(setup.options, options_in(home_path(name)), name)
 
 
 def _has_begun(workdir: str | os.PathLike[str] | None) -> bool:

@@ -106,6 +106,15 @@ def columns_of(of_data: Mapping[str, Any]) -> tuple[str, str]:
     return user, item
 
 
+def options_in(workdir: str | os.PathLike[str]) -> Options:
+    """Options of the run in a workdir; nothing else is read.
+
+    Raises:
+        UserError: the folder is no workdir.
+    """
+    return _read_config(home_path(workdir) / "config.json")[0]
+
+
 def _read_metrics(folder: Path, step: int) -> dict[str, dict[str, float]]:
     """Scores of a step in a finished run's summary, or in what `save` wrote; none where there are none."""
     for name in (_SUMMARY, _METRICS):

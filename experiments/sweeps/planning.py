@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 from cml_jax import batches, population, sharding, training
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError, UserError
-from cml_jax.runs import scoring, validation
+from cml_jax.runs import scoring, starting, validation
 from cml_jax.runs.setup import Load, Setup, load_with_digest, make_setup, size_note
 from cml_jax.types import DeviceInteractions, Params
 from experiments.config import Config, to_values
@@ -50,13 +51,19 @@ class Plan(NamedTuple):
     notes: list[str]
 
 
-def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = None, only: Sequence[str] = ()) -> Plan:
-    """Checks every run of a grid against the data.
+def make_plan(
+    config: Config,
+    more_axes: Mapping[str, Sequence[Any]] | None = None,
+    only: Sequence[str] = (),
+    workdir: Path | None = None,
+) -> Plan:
+    """Checks every run of a grid against the data, and against the model that it starts from.
 
     Args:
         config: of a grid, see `grid.make_grid`.
         more_axes: dotted key -> values.
         only: labels of the runs that are wanted, see `grid.narrowed`; all by default.
+        workdir: of the sweep; a run that has begun there needs no model to start from.
 
     Raises:
         UserError: the first thing that cannot be used, and in which run.
@@ -70,9 +77,11 @@ def make_plan(config: Config, more_axes: Mapping[str, Sequence[Any]] | None = No
     for point in points:
         with _named(point):
             validation.validate(to_values(point.config))
+            starting.check(to_values(point.config), workdir and workdir / point.folder)
     for point in points:
         with _named(point):
             setup = make_setup(to_values(point.config), load)
+            starting.check_model(setup, workdir and workdir / point.folder)
             notes += [*setup.notes, size_note(setup.config, setup.dataset)]
             runs.append(Planned(point.folder, setup))
     return Plan(runs, list(dict.fromkeys(notes)))

@@ -14,7 +14,14 @@ from tests.tiny import tiny_config
 
 _NAMES = {"model.name": "model", "model.loss": "loss", "sampler.name": "sampler"}
 _GIVEN = {  # where what follows from the type is not enough
+    "dataset.encoding": "latin-1",
+    "dataset.item_feature_columns": ("other",),
+    "dataset.quote": "'",
     "dataset.split_ratio": (2, 1, 1),
+    "dataset.test_from": "2020-01-31",
+    "dataset.time_format": "%d/%m/%Y",
+    "dataset.user_feature_columns": ("other:token",),
+    "dataset.valid_from": "2019-12-31",
     "eval.ks": (1, 7),
     "eval.select": "map@1",
     "eval.final_ks": (3,),

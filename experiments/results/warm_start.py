@@ -5,8 +5,9 @@ python -m experiments.results.warm_start --data=FOLDER --workdir=runs/warm_start
 FOLDER is an adjacency data set with a validation part, such as Last.fm. It has no times, so an order of arrival is
 drawn, by a fixed seed. `pairs`: the newest tenth of the training pairs is held back from the old model, at random.
 `ids`: a twentieth of the users and a twentieth of the items, at random, are new with all their pairs. Validation and
-test of the new runs are those of the whole data set. A new run has a fifth of the steps of training anew; the learning
-rate, its fall and the window of the average, and that the moments start anew, were chosen on validation.
+test of the new runs are those of the whole data set. A new run has a fifth of the steps of training anew, and goes on
+once with points and moments by the defaults, once with points alone and a learning rate that falls to 0; docs/python.md
+says how those settings were found.
 """
 
 import json

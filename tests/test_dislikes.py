@@ -50,6 +50,20 @@ def test_pairs_have_their_users_dislikes_and_no_others_besides(ragged, case, cou
             assert set(more[len(drawn) :]) <= OWN.get(user, set())
 
 
+def test_pairs_that_are_not_there_have_no_dislikes():
+    """User 1 has no dislike, and the last pair is past the end of its pass."""
+    known = from_pairs(np.array([0, 0, 2]), np.array([5, 7, 2]), 3, 9)
+    dislikes = batches.Dislikes(jnp.asarray(known.indptr, jnp.int32), jnp.asarray(known.items, jnp.int32))
+    users, filled = jnp.array([0, 1, 2, 2]), jnp.array([True, True, True, False])
+    for others, width in ((jnp.zeros((4, 2), jnp.int32), 2), (jnp.arange(3, dtype=jnp.int32), 3)):
+        valid = jnp.ones((4, width), bool)
+        key = jax.random.key(0)
+        found, there = batches.with_dislikes(key, dislikes, users, filled, others, valid, 2)
+        np.testing.assert_array_equal(there[:, width:].sum(axis=1), [2, 0, 2, 0])
+        drawn = np.broadcast_to(found[..., width:], there[:, width:].shape)
+        assert set(drawn[0][there[0, width:]].tolist()) <= {5, 7} and set(drawn[2][there[2, width:]].tolist()) == {2}
+
+
 def test_dislikes_are_drawn_uniformly_for_each_pair(ragged):
     options = make(sampler="uniform")
     dislikes = data_of(ragged, options).dislikes

@@ -47,7 +47,7 @@ def test_equal_weights_give_the_batches_of_none_to_the_bit(ragged, weight):
 
 
 def test_equal_weights_have_a_slot_each_whatever_they_are():
-    for weight in (0.3, 1e-7, 3e8):
+    for weight in (0.3, 1e-7, 3e8, 1.7252367):  # the last but for division by the mean of the sums
         shares = shares_of(np.full(300_001, weight, np.float32))
         np.testing.assert_array_equal(shares.whole, np.arange(1, 300_002))
         assert not np.any(shares.rest)

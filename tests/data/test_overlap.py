@@ -43,6 +43,13 @@ def test_times_that_overlap_are_counted_by_pair_and_by_user():
     )
 
 
+def test_equal_times_are_not_newer():
+    rows = [(0, 0, 20, 0), (0, 1, 20, 2), (1, 0, 20, 0), (1, 1, 25, 2)]
+    table = make_table([row[:2] for row in rows], times=[row[2] for row in rows])
+    found = overlap.measure(table, np.array([row[3] for row in rows])).times
+    assert found is not None and (found.older_pairs, found.ahead_of_own, found.ahead_of_any) == (0, 0, 0)
+
+
 def test_log_of_a_split_says_how_far_times_overlap():
     """A split at one point of time leaves no overlap, one at random does."""
     rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from tests import pages
 from tests.tiny import ROOT
 
 _EXAMPLES = {path.name: pages.read(path) for path in pages.PAGES}
-_NUM_EXAMPLES = {"python.md": 25, "recommending.md": 9}
+_NUM_EXAMPLES = {"python.md": 28, "recommending.md": 11}
 _COMMANDS = (
     "pip install -e . && python -m experiments.main --config=experiments/configs/quickstart.py "
     "--workdir=runs/quickstart",
@@ -65,7 +65,7 @@ def test_python_of_the_page_on_python_runs(tmp_path, monkeypatch):
 def test_python_of_the_page_on_recommending_runs_on_a_workdir(short, tmp_path, monkeypatch):
     shutil.copytree(short, tmp_path / "runs" / "quickstart")
     monkeypatch.chdir(tmp_path)
-    (text,) = python_of(_EXAMPLES["recommending.md"])
+    text = "\n".join(python_of(_EXAMPLES["recommending.md"]))
     assert run_doctest("recommending.md", text) == _NUM_EXAMPLES["recommending.md"]
 
 

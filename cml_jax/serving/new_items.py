@@ -182,7 +182,13 @@ def _extended_ids(ids: RawIds, names: list[Any]) -> RawIds:
         values = np.empty(len(texts), object)
         values[:] = texts
         return RawIds(np.concatenate([ids.values.astype(object), values]), ids.kind)
+    limits = np.iinfo(ids.values.dtype)
     for text in texts:
         if not text.lstrip("-").isdecimal() or str(int(text)) != text:
             raise DataError(f"{ids.kind} {text[:60]!r} is no whole number, as the others are; give it a number.")
+        if not limits.min <= int(text) <= limits.max:
+            raise DataError(
+                f"{ids.kind} {text[:60]!r} is not between {limits.min} and {limits.max}, as the others are; give it a "
+                f"smaller number."
+            )
     return RawIds(np.concatenate([ids.values, np.array([int(text) for text in texts], ids.values.dtype)]), ids.kind)

@@ -1,5 +1,6 @@
 """Items that training has not seen, from their users."""
 
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
@@ -42,13 +43,13 @@ def test_start_is_the_mean_of_the_users_points_and_the_budget_changes_nothing(mo
     users = np.asarray(model.user_points)
     means = np.stack([users[[1, 5]].mean(axis=0), users[7]])
     expected = means / np.linalg.norm(means, axis=1, keepdims=True)
-    np.testing.assert_allclose(starts(model.options, model.params, here)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(starts(model.options, model.params, jnp.asarray(here))[0], expected, atol=1e-6)
     histories = cml_jax.Interactions(np.array([0, 2, 3, 4]), np.array([1, 5, 7, 0], np.int32), 24)
     found = [
         fold_in_items(model.options, model.params, model.data, histories, memory_budget_mb=budget)
         for budget in (512.0, 1e-6)
     ]
-    np.testing.assert_allclose(*found, atol=1e-5)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,7 @@ def test_start_is_the_mean_of_the_users_points_and_the_budget_changes_nothing(mo
         ({100: []}, "a new item has no user"),
         ({100: ["nobody"]}, "user 'nobody' is unknown"),
         ({"abc": ["u1"]}, "item 'abc' is no whole number"),
+        ({2**63: ["u1"]}, "item '9223372036854775808' is not between -9223372036854775808 and"),
     ],
 )
 def test_bad_input_is_one_sentence(model, items, sentence):

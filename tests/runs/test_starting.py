@@ -128,6 +128,18 @@ def test_search_says_so_too(place, tmp_path):
     assert not (tmp_path / "search.json").exists()
 
 
+@pytest.mark.slow
+def test_old_and_new_runs_may_be_split_over_devices(place, tmp_path, capsys):
+    train_and_evaluate(config(place, data="old", init_from=None, sharding__num_shards=4), tmp_path / "old")
+    for shards in (1, 4):
+        new = config(place, init_from=str(tmp_path / "old"), sharding__num_shards=shards)
+        train_and_evaluate(new, tmp_path / f"new{shards}")
+        assert "The optimizer goes on with the moments of" in capsys.readouterr().err
+    for one, several in zip(*(last_params(tmp_path / f"new{shards}") for shards in (1, 4)), strict=True):
+        np.testing.assert_allclose(several[: len(one)], one, atol=1e-5)
+        assert not several[len(one) :].any()
+
+
 def test_moments_alone_have_no_effect(place, tmp_path):
     with pytest.raises(ConfigError, match=r"^config\.init_moments = False has an effect only with config\.init_from"):
         train_and_evaluate(config(place, init_from=None, init_moments=False), tmp_path)

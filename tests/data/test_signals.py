@@ -362,17 +362,17 @@ def test_splits_by_time_know_no_dislike_of_later():
 def test_dislikes_of_the_last_training_moment_are_known_of_the_same_user_or_of_all():
     """User 1 trains up to time 30 and user 2 up to 300; the split for all trains up to 400."""
     rows = [(1, i, 5, 10 * i) for i in range(1, 6)] + [(2, i, 5, 100 * i) for i in range(1, 6)]
-    rows += [(1, 6, 1, 30), (1, 7, 1, 400), (2, 7, 1, 300), (2, 6, 1, 401)]
+    rows += [(1, 6, 1, 30), (1, 8, 1, 100), (1, 7, 1, 400), (2, 7, 1, 300), (2, 6, 1, 401)]
     rows += [(3, 6, 5, 1), (3, 7, 5, 2), (3, 8, 5, 3), (3, 9, 5, 900), (3, 10, 5, 901)]
     frame = pl.DataFrame(rows, schema=["user", "item", "stars", "t"], orient="row")
     options = THRESHOLDS | {"time_column": "t"}
     for split in ("temporal_user", "leave_one_out"):
         assert dislikes_of(dataset_of(frame, split=split, **options)) == [(1, 6), (2, 7)], split
     dataset = dataset_of(frame, split="temporal_global", split_ratio=(4, 0, 1), **options)
-    assert dislikes_of(dataset) == [(1, 6), (1, 7), (2, 7)]
+    assert dislikes_of(dataset) == [(1, 6), (1, 7), (1, 8), (2, 7)]
     dated = dataset_of(frame, split="temporal_date", valid_from="31", test_from="400", time_unit="steps", **options)
     assert dislikes_of(dated) == [(1, 6)], "those of validation are not known either"
-    assert any("left out 3 of held-out parts" in note for note in dated.notes)
+    assert any("left out 4 of held-out parts" in note for note in dated.notes)
 
 
 def test_dislikes_are_of_the_digest_and_are_saved(tmp_path):

@@ -16,6 +16,7 @@ _MARKS = {
 # In text of one byte a character these stand for nothing, or for a letter that hardly any word has; other data,
 # such as numbers in binary or text in other encodings, are full of them.
 _IN_NO_TEXT = frozenset(b"\x00\x81\x8d\x8f\x90\x9d\xff")
+_LETTERS = [bytes([letter]) for letter in range(256) if chr(letter).isascii() and chr(letter).isalpha()]
 _OF_WINDOWS = frozenset(range(0x80, 0xA0))  # control characters in Latin-1, quotes and dashes in cp1252
 
 
@@ -61,13 +62,15 @@ def guess(path: Path) -> Guess | None:
     """The encoding of one byte a character that all of a file may be in; None where it is not to be told.
 
     That is Latin-1, or Windows' cp1252 where its quotes and dashes occur. A file of which many lines are UTF-8 with
-    letters outside of ASCII is damaged UTF-8 instead.
+    letters outside of ASCII is damaged UTF-8 instead; one whose lines have more letters outside of ASCII than in it
+    is in another script.
 
     Raises:
         DataError: the file cannot be unpacked.
         OSError: it cannot be read.
     """
     bad, good, seen = 0, 0, set()
+    num_high = num_letters = 0
     with packing.unpacked(path) as file:
         for line in file:
             if line.isascii():
@@ -77,7 +80,9 @@ def guess(path: Path) -> Guess | None:
                 good += 1
             except UnicodeDecodeError:
                 bad += 1
+                num_high += len(line) - len(line.decode("ascii", "ignore"))
+                num_letters += sum(map(line.count, _LETTERS))
             seen.update(line)
-    if not bad or good * 10 > bad or seen & _IN_NO_TEXT:
+    if not bad or good * 10 > bad or seen & _IN_NO_TEXT or num_high > 4 + num_letters:
         return None
     return Guess("cp1252" if seen & _OF_WINDOWS else "latin-1", bad)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cml_jax.data.adjacency import ENOUGH
 from cml_jax.data.packing import plain_name, start_of
-from cml_jax.data.part_files import packed_files
+from cml_jax.data.part_files import packed_files, refuse_pipe
 from cml_jax.errors import DataError
 
 _SUFFIXES = {
@@ -50,15 +50,16 @@ def format_of(path: Path, *, named: bool = False, lists: bool = False) -> tuple[
     """
     try:
         if path.is_dir():
-            return _of_folder(path)
+            return _of_folder(path, lists)
         if not path.is_file():
+            refuse_pipe(path)
             raise DataError(f"{path}: no such file or folder; give a path, or the data themselves.")
         return _of_file(path, named, lists)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def _of_folder(path: Path) -> tuple[str, str]:
+def _of_folder(path: Path, lists: bool) -> tuple[str, str]:
     found = {
         file.name: format
         for name, format in _IN_FOLDER.items()
@@ -70,7 +71,20 @@ def _of_folder(path: Path) -> tuple[str, str]:
     if len(set(found.values())) > 1:
         raise DataError(f"{path}: holds {' and '.join(found)}; give the path of one of the files.")
     name, format = next(iter(found.items()))
+    if format == "adjacency" and not lists:
+        _refuse_rows(path / name)
     return format, f"since {name} is in it"
+
+
+def _refuse_rows(path: Path) -> None:
+    """Raises DataError for a file of lists that may as well hold rows of a user, an item, a rating and a time."""
+    values = _first_values(path)
+    widths = {len(row) for row in values}
+    if len(values) >= ENOUGH and widths < {3, 4} and len({row[0] for row in values}) * 2 <= len(values):
+        raise DataError(
+            f"{path}: each line has {widths.pop()} values, and users stand on several lines, so they may be lists of "
+            f"items or rows of user, item and rating; set dataset.format = adjacency or text."
+        )
 
 
 def _of_file(path: Path, named: bool, lists: bool) -> tuple[str, str]:
@@ -100,12 +114,20 @@ def _starts_like_movielens(path: Path) -> bool:
 
 def _of_lines(path: Path) -> tuple[str, str]:
     """Lists of integers, a line a user, if lines are like that; else a table."""
-    start = start_of(path, 2**16)
-    lines = start.split(b"\n") if len(start) < 2**16 else start.split(b"\n")[:-1]
-    values = [line.split() for line in lines if line.strip()]
+    values = _first_values(path)
+    why = "by its name"
     if all(value.isdigit() for row in values for value in row):
         if len({len(row) for row in values}) > 1:
             return "adjacency", "since its lines are integers, not equally many in each"
         if len(values) >= ENOUGH and all(len(row) > 2 and int(row[0]) == len(row) - 1 for row in values):
             return "adjacency", "since its lines are integers, of which the first is the number of the others"
-    return "text", "by its name"
+        if len(values) > 1 and len(values[0]) > 2 and len({row[0] for row in values}) == len(values):
+            why += "; if its lines are a user and items, set dataset.format=adjacency"
+    return "text", why
+
+
+def _first_values(path: Path) -> list[list[bytes]]:
+    """What stands between white space on the first lines that are not blank."""
+    start = start_of(path, 2**16)
+    lines = start.split(b"\n") if len(start) < 2**16 else start.split(b"\n")[:-1]
+    return [line.split() for line in lines if line.strip()]

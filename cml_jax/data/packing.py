@@ -48,7 +48,10 @@ def packed_with(path: Path) -> str | None:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        start = file.read(16)
+        return _packing_of(file.read(16))
+
+
+def _packing_of(start: bytes) -> str | None:
     if start.startswith(b"BZh") and start[4:10] in _BZIP2:
         return "bzip2"
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
@@ -71,7 +74,11 @@ def unpacked(path: Path) -> Iterator[BinaryIO]:
             yield stack.enter_context(path.open("rb"))
             return
         try:
-            yield stack.enter_context(_OPEN[packing](path))
+            stream = stack.enter_context(_OPEN[packing](path))
+            inner = _packing_of(stream.peek(16)[:16])
+            if inner in _SUFFIX_OF:
+                raise DataError(f"{path}: is packed twice, with {packing} around {inner}; unpack it once.")
+            yield stream
         except _DAMAGED as error:
             if isinstance(error, OSError) and error.strerror:  # the file, or the disk, not what is in it
                 raise

@@ -10,6 +10,8 @@ from cml_jax.data.packing import SUFFIXES
 from cml_jax.data.tables import PARTS
 from cml_jax.errors import DataError
 
+_OTHER_PARTS = ("validation", "val", "dev", "eval", "training", "testing")
+
 
 def files_of(path: Path, suffix: str, others: tuple[str, ...] = ()) -> list[Path]:
     """The file itself, or a folder's train, valid and test files; valid may be missing and is then left out.
@@ -25,6 +27,7 @@ def files_of(path: Path, suffix: str, others: tuple[str, ...] = ()) -> list[Path
     if path.is_file():
         return [path]
     if not path.is_dir():
+        refuse_pipe(path)
         raise DataError(f"{path}: no such file or folder; dataset.path must be a .{suffix} file or a folder of them.")
     files = []
     for part in PARTS:
@@ -37,6 +40,23 @@ def files_of(path: Path, suffix: str, others: tuple[str, ...] = ()) -> list[Path
             )
         files += [file] if file is not None else []
     return files
+
+
+def refuse_pipe(path: Path) -> None:
+    """Raises DataError for what is there but neither a file nor a folder; files are read more than once."""
+    if path.exists():
+        raise DataError(f"{path}: is a pipe or a device, which cannot be read twice; save it as a file and give that.")
+
+
+def unread_note(folder: Path, suffixes: Sequence[str]) -> tuple[str, ...]:
+    """Sentence about files of a folder that are called as parts of other names are, and are not read."""
+    if not folder.is_dir():
+        return ()
+    names = [f"{part}.{suffix}" for part in _OTHER_PARTS for suffix in suffixes]
+    found = [file.name for name in names for file in packed_files(folder, name)]
+    if not found:
+        return ()
+    return (f"Warning: {folder}: not read is {' and '.join(found)}; parts are called {', '.join(PARTS)}.",)
 
 
 def packed_files(folder: Path, name: str) -> list[Path]:

@@ -12,7 +12,7 @@ from cml_jax.data import matrices
 from cml_jax.data.adjacency import read_adjacency
 from cml_jax.data.json_lines import ScannedJsonLines
 from cml_jax.data.packing import plain_name
-from cml_jax.data.part_files import files_of, one_of_them, packed_files, parts_of
+from cml_jax.data.part_files import files_of, one_of_them, packed_files, parts_of, unread_note
 from cml_jax.data.scanned_files import ScannedFile
 from cml_jax.data.scanning import Rows
 from cml_jax.data.tables import Columns, Table, encode, rating_note
@@ -257,6 +257,9 @@ def read(format: str, path: Path, columns: Columns, text: TextOptions = PLAIN) -
     """
     try:
         table = READERS[format](path, columns, text)
+        suffixes = {"adjacency": ("txt",), "text": ("txt",), "jsonl": ("jsonl", "ndjson")}.get(format, (format,))
+        for sentence in unread_note(path, suffixes):
+            table = table.note(sentence)
     except OSError as error:  # a folder that must not be entered, or a name that is too long
         raise DataError(f"{error.filename or path}: cannot be read ({error.strerror or error}).") from error
     if table.num_pairs == 0:

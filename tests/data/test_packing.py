@@ -126,3 +126,28 @@ def test_copies_are_deleted(tmp_path, monkeypatch):
         except DataError as error:
             assert "line 2: column 'item' is empty" in str(error)
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize("outer", ["gz", "bz2", "xz", "zst", "zip"])
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.jsonl"])
+def test_what_is_packed_twice_is_named(tmp_path, name, outer):
+    inner = gzip.compress(b"user,item\na,x\n")
+    path = tmp_path / f"{name}.{outer}"
+    if outer == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, inner)
+    else:
+        pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}[outer]
+        path.write_bytes(pack(inner))
+    for format in (None, "adjacency"):
+        with pytest.raises(DataError, match=r"is packed twice, with \w+ around gzip; unpack it once"):
+            datasets.load("mine", str(path), format)
+
+
+@pytest.mark.parametrize("name", ["validation.csv", "val.csv.gz"])
+def test_parts_of_other_names_are_said(tmp_path, name):
+    for part in ("train.csv", "test.csv"):
+        (tmp_path / part).write_text(f"user,item\na,{part}\n")
+    (tmp_path / name).write_bytes(gzip.compress(b"user,item\na,z\n"))
+    notes = datasets.load("mine", str(tmp_path), valid_fraction=0).notes
+    assert f"Warning: {tmp_path}: not read is {name}; parts are called train, valid, test." in notes

@@ -1,5 +1,6 @@
 import datetime
 import gzip
+import os
 import subprocess
 import sys
 import uuid
@@ -480,3 +481,29 @@ def test_usual_names_are_not_guessed_where_two_may_be_meant():
         dataset_of({"user_id": [7], "item": [1]}, user_column="who")
     named = dataset_of({"user": [7], "user_id": [8], "item": [1]}, valid_fraction=0.0)
     assert named.user_ids.tolist() == [7] and not any("is users" in note for note in named.notes)
+
+
+def test_rows_of_ratings_are_not_taken_for_lists_of_items(tmp_path):
+    for part in ("train.txt", "test.txt"):
+        lines = [
+            f"{user}\t{10 * user + item + (part == 'test.txt') * 5}\t5\n" for user in range(6, 9) for item in range(3)
+        ]
+        (tmp_path / part).write_text("".join(lines))
+    with pytest.raises(
+        DataError, match=r"train\.txt: each line has 3 values, .*; set dataset\.format = adjacency or text"
+    ):
+        dataset_of(tmp_path, valid_fraction=0.0)
+    dataset = datasets.load("mine", str(tmp_path), "text", valid_fraction=0.0)
+    assert dataset.train.num_pairs == dataset.test.num_pairs == 9 and 5 not in dataset.item_ids
+    (tmp_path / "lists.txt").write_text("1 2 3\n2 3 4\n")
+    notes = dataset_of(tmp_path / "lists.txt", valid_fraction=0.0).notes
+    assert any(
+        "read as text, by its name; if its lines are a user and items, set dataset.format=adj" in n for n in notes
+    )
+
+
+@pytest.mark.parametrize("format", [None, "csv"])
+def test_pipes_are_named(tmp_path, format):
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(DataError, match=r"a\.csv: is a pipe or a device"):
+        datasets.load("mine", str(tmp_path / "a.csv"), format)

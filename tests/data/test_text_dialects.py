@@ -348,3 +348,12 @@ def test_options_out_of_range_are_refused_wherever_they_come_from(tmp_path, opti
             call()
     with pytest.raises(ConfigError, match=r"dataset\.seperator is not an option; did you mean dataset\.separator"):
         load(path, seperator=";")
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r"])
+def test_other_scripts_are_not_taken_for_latin(tmp_path, encoding):
+    names = "\u0418\u0432\u0430\u043d", "\u043a\u043d\u0438\u0433\u0430"
+    path = write(tmp_path / "a.csv", f"user,item\n{names[0]},{names[1]}\n".encode(encoding))
+    with pytest.raises(DataError, match=r"line 2: not UTF-8 text; set dataset\.encoding"):
+        load(path)
+    assert pairs(load(path, encoding=encoding)) == [names]

@@ -1,4 +1,7 @@
-"""A model as the start of another: rows of known ids, moments, and where new ones begin."""
+"""A model as the start of another: rows of known ids, moments, and where new ones begin.
+
+Programs are few: most tests share the options of CASES[0], the sizes of OLD or NEW and the number of steps of a run.
+"""
 
 import dataclasses
 
@@ -42,6 +45,13 @@ CASES = [
     ("dpcml", "triplet", {"constraint": "sphere", "num_vectors": 3}),
     ("lrml", "triplet", {"constraint": "sphere", "num_memories": 4}),
 ]
+STEPS = 5
+GOES_ON = [
+    *((CASES[0], rows) for rows in ("lazy", "dense", "catch_up")),
+    (CASES[6], "catch_up"),
+    *(pytest.param(case, rows, marks=pytest.mark.slow) for case in (CASES[4], CASES[6]) for rows in ("lazy", "dense")),
+    pytest.param(CASES[4], "catch_up", marks=pytest.mark.slow),
+]
 
 
 def dataset(lists):
@@ -54,15 +64,23 @@ def options(model="cml", loss="softmax", **more):
     return make_options(model=model, loss=loss, sampler="uniform", **sizes, **more).as_arrays()
 
 
-def trained(chosen, lists=None, steps=7, seed=0):
-    """A state after some steps, and its data set."""
+def trained(chosen, lists=None, runs=1):
+    """A state after some runs of STEPS steps, and its data set."""
     found = dataset(lists or OLD)
     data = found.train.to_device()
-    return training.run_steps(training.init_state(chosen, data, seed), data, chosen, num_steps=steps)[0], found
+    state = training.init_state(chosen, data, 0)
+    for _ in range(runs):
+        state, _ = training.run_steps(state, data, chosen, num_steps=STEPS)
+    return state, found
+
+
+def live(state, chosen):
+    """Parameters without those of the average."""
+    return training.evaluation_params(dataclasses.replace(state, average=None), chosen)
 
 
 def old_of(chosen, state, found, moments=True):
-    params = training.evaluation_params(dataclasses.replace(state, average=None), chosen)
+    params = live(state, chosen)
     optimizers = training.table_optimizers(chosen, chosen.make_model(), state.params, state.step)
     tables = {t: optimizers[t].moments(state.opt_state[t], rows) for t, rows in state.params.tables.items()}
     kept = Moments(tables, state.dense_opt_state) if moments else None
@@ -98,7 +116,7 @@ def test_every_model_is_tried():
 @pytest.mark.parametrize(("model", "loss", "more"), CASES)
 def test_known_rows_to_the_bit_and_new_ones_at_the_mean_of_their_neighbours(model, loss, more):
     chosen = options(model, loss, **more)
-    before, old_data = trained(chosen)
+    before, old_data = trained(chosen, runs=0)  # of another seed, which is as good as learned
     old = old_of(chosen, before, old_data)
     state, lines, fresh, found = grown(chosen, old)
     kinds = {"users": "user", "items": "item", "user_margins": "user", "item_margins": "item"}
@@ -150,32 +168,32 @@ def test_known_rows_to_the_bit_and_new_ones_at_the_mean_of_their_neighbours(mode
     )
 
 
-@pytest.mark.parametrize("rows", ["lazy", "dense", "catch_up"])
-@pytest.mark.parametrize(("model", "loss", "more"), [CASES[0], CASES[4], CASES[6]])
-def test_same_data_goes_on_as_if_never_stopped(model, loss, more, rows):
-    """But for the step, which decides the draws and is put back here."""
-    chosen = options(model, loss, rows=rows, average_passes=0.0, **more)
+@pytest.mark.parametrize(("case", "rows"), GOES_ON)
+def test_same_data_goes_on_as_if_never_stopped(case, rows):
+    """But for the average, and for the step, which decides the draws and is put back here."""
+    model, loss, more = case
+    chosen = options(model, loss, rows=rows, **more)
     before, old_data = trained(chosen)
     state, *_ = grown(chosen, old_of(chosen, before, old_data), OLD)
     assert int(state.step) == 0
-    state = dataclasses.replace(state, step=jnp.int32(7), seed=jnp.int32(0))
+    state = dataclasses.replace(state, step=jnp.int32(STEPS), seed=jnp.int32(0))
     data = old_data.train.to_device()
-    ends = [training.run_steps(s, data, chosen, num_steps=5)[0] for s in (before, state)]
-    expected, found = (training.evaluation_params(s, chosen) for s in ends)
-    close = {"rtol": 1e-5, "atol": 1e-6} if rows == "catch_up" else {"rtol": 0, "atol": 0}
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **close), found, expected)
+    ends = [training.run_steps(s, data, chosen, num_steps=STEPS)[0] for s in (before, state)]
+    expected, found = (live(s, chosen) for s in ends)
+    rtol, atol = (1e-5, 1e-6) if rows == "catch_up" else (0.0, 0.0)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), found, expected)
 
 
 def test_moments_of_rows_that_were_not_touched_lately_are_those_of_dense_adam():
     states = {}
     for rows in ("dense", "catch_up"):
-        chosen = options(rows=rows, average_passes=0.0)
-        before, old_data = trained(chosen, steps=9)
+        chosen = options(rows=rows)
+        before, old_data = trained(chosen, runs=2)
         states[rows] = old_of(chosen, before, old_data).moments
     for table in ("users", "items"):
         get = optax.tree_utils.tree_get
         for name in ("count", "mu", "nu"):
-            found, expected = (get(states[rows].tables[table], name) for rows in ("catch_up", "dense"))
+            found, expected = (np.asarray(get(states[rows].tables[table], name)) for rows in ("catch_up", "dense"))
             np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-7)
 
 
@@ -184,6 +202,7 @@ def test_moments_of_known_rows_are_kept_and_those_of_new_rows_are_zero(there, he
     chosen = options(rows=there)
     before, old_data = trained(chosen)
     old = old_of(chosen, before, old_data)
+    assert old.moments is not None
     now = options(rows=here)
     state, lines, _, found = grown(now, old)
     assert lines[1] == "The optimizer goes on with the moments of old."
@@ -198,9 +217,9 @@ def test_moments_of_known_rows_are_kept_and_those_of_new_rows_are_zero(there, he
             for raw in rows:
                 np.testing.assert_array_equal(rows[raw], past.get(raw, 0.0))
             assert any(np.any(past[raw]) for raw in rows.keys() & past.keys())
-        assert int(get(state.opt_state[table], "count")) == 7
+        assert int(get(state.opt_state[table], "count")) == STEPS
         if here == "catch_up":
-            np.testing.assert_array_equal(state.opt_state[table].done, np.full(len(ids), 7))
+            np.testing.assert_array_equal(state.opt_state[table].done, np.full(len(ids), STEPS))
 
 
 def test_average_starts_at_the_parameters_in_memory_of_its_own():
@@ -209,7 +228,9 @@ def test_average_starts_at_the_parameters_in_memory_of_its_own():
     state, *_, found = grown(chosen, old_of(chosen, before, old_data))
     jax.tree.map(np.testing.assert_array_equal, state.average, state.params)
     data = found.train.to_device()
-    after, _ = training.run_steps(state, data, chosen, num_steps=40)  # gives the state's memory away
+    after = state
+    for _ in range(8):
+        after, _ = training.run_steps(after, data, chosen, num_steps=STEPS)  # gives the state's memory away
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.params))
 
 
@@ -239,7 +260,7 @@ def test_split_over_devices_it_is_the_same():
         np.testing.assert_array_equal(there[: len(rows)], rows)
         assert not np.any(there[len(rows) :])
     ends = [
-        training.evaluation_params(training.run_steps(s, d, o, num_steps=6)[0], o).tables["items"]
+        training.evaluation_params(training.run_steps(s, d, o, num_steps=STEPS)[0], o).tables["items"]
         for s, d, o in ((whole, found.train.to_device(), chosen), (parts, data, split))
     ]
     np.testing.assert_allclose(ends[1][: len(ends[0])], ends[0], atol=1e-4)
@@ -281,7 +302,7 @@ def test_data_without_a_known_id_are_refused():
 
 def test_numbers_and_text_that_are_written_alike_are_one_id():
     chosen = options()
-    lists = {u: [i + 10 for i in range(6) if i != u] for u in range(4)}
+    lists = {int(u[1:]): [int(i[1:]) + 10 for i in items] for u, items in OLD.items()}
     before, old_data = trained(chosen, lists)
     old = old_of(chosen, before, old_data)
     state, *_ = grown(chosen, old, {str(u): [str(i) for i in items] for u, items in lists.items()} | {"new": ["10"]})

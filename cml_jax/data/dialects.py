@@ -171,14 +171,15 @@ def _needs_quotes(lines: Sequence[str]) -> bool:
     """Whether quotes of a tab file mean something.
 
     Tab files usually have no quotes with a meaning, and titles may begin and end with one. They have one if each stands
-    in its place and the lines cannot be read without: some value holds a tab, or all names of columns are quoted.
+    in its place and the lines cannot be read without: some value holds a tab, and tabs alone give lines of different
+    numbers of values; or if all names of columns are quoted.
     """
     if not any('"' in line for line in lines) or not all(_QUOTED_LINE.fullmatch(line) for line in lines):
         return False
     values = [re.findall(f"(?:^|\t)({_QUOTED_VALUE})(?=\t|$)", line) for line in lines]
-    return any("\t" in value for row in values for value in row) or all(
-        value.startswith('"') and len(value) > 1 for value in values[0]
-    )
+    if len({line.count("\t") for line in lines}) > 1 and any("\t" in value for row in values for value in row):
+        return True
+    return all(value.startswith('"') and len(value) > 1 for value in values[0])
 
 
 def _has_header(rows: list[list[str]], usual: TextLayout, wanted: Columns, label: str) -> bool:

@@ -161,7 +161,7 @@ def test_movielens_of_every_size_is_read_by_time(tmp_path, name):
     write(tmp_path / name, MOVIELENS[name])
     dataset = load(tmp_path, "movielens")
     assert [raw_pairs(dataset, part) for part in ("train", "valid", "test")] == [[(7, 10)], [(7, 20)], [(7, 30)]]
-    with pytest.raises(DataError, match="leaves no train pairs"):
+    with pytest.raises(DataError, match="leaves no training pairs"):
         load(tmp_path / name, "movielens", min_rating=4)
 
 

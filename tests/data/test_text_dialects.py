@@ -357,3 +357,10 @@ def test_other_scripts_are_not_taken_for_latin(tmp_path, encoding):
     with pytest.raises(DataError, match=r"line 2: not UTF-8 text; set dataset\.encoding"):
         load(path)
     assert pairs(load(path, encoding=encoding)) == [names]
+
+
+def test_quotes_at_two_ends_of_a_tab_file_are_of_their_values_where_tabs_alone_fit(tmp_path):
+    path = tmp_path / "rows.tsv"
+    path.write_text('user\titem\tw\tmore\n007\t"a\t1.5\t"\n')
+    table = readers.read("tsv", path, Columns(weight="w"))
+    assert table.item_ids.tolist() == ['"a'] and table.weights is not None and table.weights.tolist() == [1.5]

@@ -209,7 +209,8 @@ def test_a_pattern_of_years_alone_is_the_first_of_january():
 
 def test_names_of_zones_are_read_only_where_they_mean_the_same_everywhere(tmp_path):
     options = {"time_column": "t", "time_format": "%a %b %d %H:%M:%S %Z %Y", "valid_fraction": 0.0}
-    data = {"user": [1, 1], "item": [1, 2], "t": ["Tue Apr 03 18:00:09 UTC 2012", "Tue Apr 03 18:00:08 GMT 2012"]}
+    times = [f"Tue Apr 03 18:00:0{second} {zone} 2012" for second, zone in ((9, "UTC"), (8, "GMT"), (7, "UTC"))]
+    data = {"user": [1, 1, 1], "item": [1, 2, 3], "t": times}
     assert dataset_of(data, split="leave_one_out", **options).test.items.tolist() == [0]
     data["t"][1] = "Tue Apr 03 18:00:08 CEST 2012"
     with pytest.raises(DataError, match=r"row 2: column 't' = 'Tue Apr 03 18:00:08 CEST 2012' is not a time of"):

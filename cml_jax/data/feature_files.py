@@ -16,6 +16,7 @@ from cml_jax.data.tables import Columns
 from cml_jax.data.text_lines import TextLayout
 from cml_jax.data.text_options import TextOptions
 from cml_jax.errors import DataError
+from cml_jax.options import construct
 
 ROW = "\0row"  # number of the row in the source; a name that no column has
 _EMPTY = "\0empty"
@@ -146,8 +147,8 @@ def _file(path: Path, layout: TextLayout | None, id_column: str | None, usual: t
         return _File(path, TextLayout("\t", quote=None))
     # A name that is there, else one by which nothing is told.
     name = id_column or next((name for name in usual if name in header), usual[1])
-    text = TextOptions(header=False) if name.isdigit() and name not in header.split(layout.separator or None) else None
-    return _File(path, layout, text or TextOptions(), Columns(name, name))
+    by_number = name.isdigit() and name not in header.split(layout.separator or None)
+    return _File(path, layout, construct(TextOptions, {"header": False} if by_number else {}), Columns(name, name))
 
 
 class _File(ScannedFile):

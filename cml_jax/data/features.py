@@ -49,7 +49,7 @@ class Feature(NamedTuple):
             return np.diff(self.indptr) == 0
         if self.kind == "categorical":
             return self.values < 0
-        return np.isnan(self.values) if self.kind == "numeric" else np.isnan(self.values).any(axis=1)
+        return np.asarray(np.isnan(self.values).reshape(self.num_rows, -1).any(axis=1))
 
 
 class Features(NamedTuple):

@@ -1,6 +1,7 @@
 """Weights of training pairs are of rows that were known when training ended, against plain Python."""
 
 import collections
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -70,7 +71,7 @@ def test_rows_as_new_as_held_out_pairs_weigh_nothing(split, rows, least):
 
 def test_what_is_left_out_is_counted_and_transforms_are_of_the_rest():
     rows = [(0, 0, 0, 1.0), (0, 0, 2, 2.0), (0, 0, 9, 64.0), (0, 1, 1, 4.0), (0, 2, 5, 1.0), (0, 3, 6, 1.0)]
-    options = {"split": "leave_one_out", "weight_column": "w"}
+    options: dict[str, Any] = {"split": "leave_one_out", "weight_column": "w"}
     found = load(rows, **options)
     assert weights_of(found) == {(0, 0): 3.0, (0, 1): 4.0} and pairs(found, "test") == [(0, 3)]
     assert "Dropped 1 rows of repeated pairs that are as new as held-out pairs: they weigh nothing." in found.notes

@@ -178,7 +178,7 @@ def test_products_of_extreme_weights_stay_numbers(size, kept):
     )
     assert weights_of(dataset) == {(1, 1): pytest.approx(kept), (1, 2): 1.0, (2, 1): 1.0}
     assert any(note.startswith("Set 1 weights to the nearest of 1e-30 and 1e30") for note in dataset.notes)
-    assert np.all(np.isfinite(dataset.train.to_device().weights))
+    assert np.all(np.isfinite(np.asarray(dataset.train.to_device().weights)))
 
 
 def test_ages_need_times_in_a_known_unit_and_are_never_lost():

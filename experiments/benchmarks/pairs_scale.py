@@ -3,14 +3,13 @@
 python -m experiments.benchmarks.pairs_scale --folder=runs/pairs_scale --pairs=100_000_000
 
 The files have the columns user, item and time, users of 100 items on average, and items of long-tailed popularity. Each
-of them is loaded in a process of its own, which reports, for every stage, seconds and the largest resident memory; of
-that, pages of a mapped file are given back when others need them, so memory that is the process's own is shown too.
+of them is loaded in a process of its own, which reports, for every stage, seconds and the largest resident memory, of
+Linux's high-water mark.
 """
 
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +26,7 @@ _PAIRS = flags.DEFINE_string("pairs", "2_000_000", "Number of pairs.")
 _SPLIT = flags.DEFINE_string("split", "ratio", "The split, see dataset.split.")
 _USER_ITEMS = 100  # items of a user, on average
 _CHUNK = 2_000_000  # pairs that are generated at once, about
-_EVERY = 0.02  # seconds between two looks at this process's memory
-_STATUS = Path("/proc/self/status")
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def generate(path: Path, num_pairs: int) -> None:
@@ -53,53 +51,38 @@ def generate(path: Path, num_pairs: int) -> None:
 
 
 class Peak:
-    """The largest memory of this process while a stage ran."""
+    """The largest memory of this process since the object was made."""
 
     def __init__(self) -> None:
-        """Starts to look at it."""
-        self.of: dict[str, int] = {}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
+        """Starts anew."""
+        _RESET.write_text("5")  # the kernel's high-water mark becomes what is resident now
 
-    def _watch(self) -> None:
-        while not self._stopped.wait(_EVERY):
-            self._look()
-
-    def _look(self) -> None:
-        for name, value in _memory().items():
-            self.of[name] = max(value, self.of.get(name, 0))
-
-    def stop(self) -> dict[str, int]:
-        """Bytes by kind of memory."""
-        self._stopped.set()
-        self._thread.join()
-        self._look()
-        return self.of
+    def read(self) -> int:
+        """Bytes."""
+        return _memory("VmHWM")
 
 
-def _memory() -> dict[str, int]:
-    """Bytes of this process: resident, and those of it that are its own."""
+def _memory(kind: str) -> int:
+    """Bytes of this process, by a line of its status."""
     lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    kinds = {"resident": "VmRSS", "own": "RssAnon"}
-    return {name: 1024 * int(lines[of].split()[0]) for name, of in kinds.items()}
+    return 1024 * int(lines[kind].split()[0])
 
 
 def measure(path: str, split: str) -> dict[str, Any]:
-    """Loads a file in this process and says what each stage took."""
+    """Loads a file in this process and says what each stage took, beyond what a program without data does."""
     import jax
 
     from cml_jax.data import datasets
 
     jax.device_put(np.zeros(1))  # what a program without data needs
-    before = _memory()
+    before = _memory("VmRSS")
     stages: dict[str, dict[str, float]] = {}
 
     def stage(name: str, work: Callable[[], Any]) -> Any:
         peak, started = Peak(), time.perf_counter()
         result = work()
         seconds = time.perf_counter() - started
-        stages[name] = {"seconds": seconds} | {of: value - before[of] for of, value in peak.stop().items()}
+        stages[name] = {"seconds": seconds, "peak": peak.read() - before}
         return result
 
     format = Path(path).suffix[1:]
@@ -133,10 +116,7 @@ def main() -> None:
         size = f"{path.stat().st_size / 1e9:.2f} GB"
         print(f"{path.name}: {size}, {counts} pairs; on the device as {', '.join(found['types'])}")
         for name, stage in found["stages"].items():
-            memory = ", ".join(
-                f"{kind} {stage[kind] / 2**30:.2f} GiB ({stage[kind] / num_pairs:.0f} bytes a pair)"
-                for kind in ("resident", "own")
-            )
+            memory = f"{stage['peak'] / 2**30:.2f} GiB ({stage['peak'] / num_pairs:.0f} bytes a pair)"
             print(f"  {name}: {stage['seconds']:.1f} s, {memory}")
 
 

@@ -159,11 +159,11 @@ def encode(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
 def rating_note(table: Table, total: int, rating: str | None, columns: Columns) -> str:
     """Sentence about the rows of `total` that are likes and dislikes by their rating."""
     if table.disliked is None:
-        return f"Kept {table.num_pairs:,} of {total:,} pairs with a {rating} of {columns.like_rule()}."
+        return f"Kept {table.num_pairs:,} of {total:,} pairs whose {rating} is {columns.like_rule()}."
     dislikes = int(table.disliked.sum())
     return (
-        f"Kept {table.num_pairs - dislikes:,} of {total:,} pairs with a {rating} of {columns.like_rule()}, and "
-        f"{dislikes:,} with one of {columns.dislike_rating:g} or less as dislikes; left out "
+        f"Kept {table.num_pairs - dislikes:,} of {total:,} pairs whose {rating} is {columns.like_rule()}, and "
+        f"{dislikes:,} dislikes of {columns.dislike_rating:g} or less; left out "
         f"{total - table.num_pairs:,} between."
     )
 

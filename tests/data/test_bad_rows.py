@@ -46,7 +46,7 @@ def test_a_bad_row_is_refused_or_skipped_and_named(tmp_path, line, place):
     dataset = load(path, bad_rows="skip")
     assert raw_pairs(dataset) == [(1, "a,b"), (2, "c\nd"), (3, "e")]
     assert dataset.notes[0] == f"Skipped 1 bad rows of {path}: 1 where {BAD[line]} (line {number})."
-    assert dataset.notes[1] == "Kept 3 of 3 pairs with a r of at least 0."
+    assert dataset.notes[1] == "Kept 3 of 3 pairs whose r is at least 0."
 
 
 def test_reasons_are_counted_and_the_first_lines_named(tmp_path):
@@ -57,7 +57,7 @@ def test_reasons_are_counted_and_the_first_lines_named(tmp_path):
         f"Skipped 6 bad rows of {path}: 1 where more than 3 values (line 9); 5 where 'r' is not a finite number "
         f"(line 2, line 3, line 4, ...)."
     )
-    assert dataset.notes[1:3] == ("Skipped 1 empty lines.", "Kept 2 of 2 pairs with a r of at least 0.")
+    assert dataset.notes[1:3] == ("Skipped 1 empty lines.", "Kept 2 of 2 pairs whose r is at least 0.")
 
 
 def test_bad_rows_of_other_forms_are_skipped(tmp_path):

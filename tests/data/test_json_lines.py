@@ -24,7 +24,7 @@ def test_keys_are_columns_in_any_order_and_other_keys_may_be_anything(tmp_path):
     names = {"user_column": "who", "item_column": "what"}
     assert raw_pairs(load(path, **names)) == [("007", "12345678901234567890123"), ("7", '"'), ("\u00e9", " a ")]
     liked = load(path, **names, rating_column="stars", min_rating=3.5)
-    assert len(raw_pairs(liked)) == 2 and "Kept 2 of 3 pairs with a stars of at least 3.5." in liked.notes
+    assert len(raw_pairs(liked)) == 2 and "Kept 2 of 3 pairs whose stars is at least 3.5." in liked.notes
 
 
 BAD = [

@@ -69,7 +69,7 @@ def test_rating_threshold_leaves_rows_out_and_counts_them(tmp_path, format):
     options = NAMES | {"rating_column": "stars", "min_rating": 3.0, "time_column": "when", "split": "temporal_global"}
     dataset = load(path, format, **options, split_ratio=(2, 1, 1))
     assert raw_pairs(dataset) == [("007", "a b"), ("007", "x"), ("7", "x"), ("7", "y,z"), ("é", "x"), ("é", "y,z")]
-    assert dataset.notes[0] == "Kept 7 of 9 pairs with a stars of at least 3."
+    assert dataset.notes[0] == "Kept 7 of 9 pairs whose stars is at least 3."
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_npz_of_repeated_entries_holds_their_sum_and_needs_no_memory_for_its_sha
     assert raw_pairs(dataset) == [(0, 1), (0, 2), (0, 3)]
     assert dataset.notes[:2] == (
         "Added up 1 entries to others of the same row and column.",
-        "Kept 4 of 4 pairs with a value of at least 5.",
+        "Kept 4 of 4 pairs whose value is at least 5.",
     )
 
 
@@ -132,7 +132,7 @@ def test_npz_reads_a_matrix_and_its_values(tmp_path):
     scipy.sparse.save_npz(tmp_path / "m.npz", sparse)
     dataset = load(tmp_path / "m.npz", "npz", min_rating=4.5, min_user_items=0, split="ratio", split_ratio=(1, 1, 1))
     assert raw_pairs(dataset) == [(0, 2), (0, 4), (0, 5)]
-    assert dataset.notes[:2] == ("Skipped 1 stored zeros.", "Kept 5 of 7 pairs with a value of at least 4.5.")
+    assert dataset.notes[:2] == ("Skipped 1 stored zeros.", "Kept 5 of 7 pairs whose value is at least 4.5.")
     assert raw_pairs(load(tmp_path / "m.npz", "npz")) == [(0, 2), (0, 4), (0, 5), (3, 1), (3, 2), (3, 4)]
 
 
@@ -152,7 +152,7 @@ def test_echonest_filters_by_play_count_then_once_by_user(tmp_path, as_folder):
     assert everything.train.num_pairs + everything.test.num_pairs + everything.valid.num_pairs == 6
     dataset = load(path, "echonest", min_rating=10, min_user_items=3)
     assert raw_pairs(dataset) == [("u2", "S1"), ("u2", "S3"), ("u2", "S4")]
-    assert dataset.notes[0] == "Kept 4 of 6 pairs with a play count of at least 10."
+    assert dataset.notes[0] == "Kept 4 of 6 pairs whose play count is at least 10."
     assert "3 of 4 pairs, 1 of 2 users, 3 of 4 items" in dataset.notes[1]
 
 

@@ -219,7 +219,7 @@ def test_low_ratings_are_dislikes_and_no_pairs(tmp_path, format):
     dataset = dataset_of(RATED if format == "frame" else path, **THRESHOLDS)
     assert pairs_of(dataset.train, dataset) == [("ann", "a"), ("bob", "b"), ("cid", "a")]
     assert dislikes_of(dataset) == [("ann", "b"), ("bob", "a")]
-    said = "Kept 3 of 7 pairs with a stars of at least 4, and 3 with one of 2 or less as dislikes; left out 1 between."
+    said = "Kept 3 of 7 pairs whose stars is at least 4, and 3 dislikes of 2 or less; left out 1 between."
     assert said in dataset.notes
     assert "2 dislikes of 2 users; left out 1 of users or items without a like in the data." in dataset.notes
 
@@ -230,9 +230,7 @@ def test_without_a_threshold_of_likes_they_are_above_the_dislikes_and_above_0():
     signs = pl.DataFrame({"user": [1, 1, 1, 2, 2], "item": [1, 2, 3, 1, 2], "r": [1.0, -1.0, -0.25, 0.0, 2.0]})
     dataset = dataset_of(signs, rating_column="r", dislike_rating=-1, valid_fraction=0.0)
     assert pairs_of(dataset.train, dataset) == [(1, 1), (2, 2)] and dislikes_of(dataset) == [(1, 2)]
-    assert any(
-        "a r of more than 0, and 1 with one of -1 or less as dislikes; left out 2 between" in n for n in dataset.notes
-    )
+    assert any("a r of more than 0, and 1 dislikes of -1 or less; left out 2 between" in n for n in dataset.notes)
 
 
 def test_dislikes_weigh_nothing_so_that_signs_may_be_weights():
@@ -275,7 +273,7 @@ def test_a_threshold_of_0_or_below_is_a_number():
     for data in (SIGNED, SIGNED.tocsr()):
         zero = dataset_of(data, min_rating=0, valid_fraction=0.0)
         assert pairs_of(zero.train, zero) == [(0, 0), (1, 1), (2, 0), (2, 1)], "a stored zero is at least 0"
-        assert "Kept 4 of 6 pairs with a value of at least 0." in zero.notes
+        assert "Kept 4 of 6 pairs whose value is at least 0." in zero.notes
         below = dataset_of(data, min_rating=-0.5, valid_fraction=0.0)
         assert pairs_of(below.train, below) == pairs_of(zero.train, zero)
         everything = dataset_of(data, min_rating=-1, valid_fraction=0.0)
@@ -288,7 +286,7 @@ def test_a_threshold_of_0_or_below_is_a_number():
     for least, count in ((0, 3), (-1, 3), (-1.5, 4), (0.5, 2)):
         dataset = dataset_of(rated, rating_column="r", min_rating=least, valid_fraction=0.0)
         assert dataset.train.num_pairs == count
-        assert f"Kept {count} of 4 pairs with a r of at least {least:g}." in dataset.notes
+        assert f"Kept {count} of 4 pairs whose r is at least {least:g}." in dataset.notes
     assert dataset_of(rated, min_rating=0, valid_fraction=0.0).train.num_pairs == 4, "nothing is rated"
     pairs = from_pairs(np.array([0, 1]), np.array([0, 1]), 2, 2)
     assert dataset_of(pairs, min_rating=0, valid_fraction=0.0).train.num_pairs == 2
@@ -429,7 +427,7 @@ def test_play_counts_keep_all_rows_at_0(tmp_path):
     path.write_text("u1\ta\t0\nu1\tb\t3\nu2\ta\t12\nu2\tb\t1\n")
     dataset = datasets.load("echonest", str(path), min_rating=0, min_user_items=0, split="all", valid_fraction=0.0)
     assert dataset.train.num_pairs == 4
-    assert "Kept 4 of 4 pairs with a play count of at least 0." in dataset.notes
+    assert "Kept 4 of 4 pairs whose play count is at least 0." in dataset.notes
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "jsonl", "polars", "lazy", "pandas", "dict", "tuple"])

@@ -347,7 +347,7 @@ def test_validation_goes_by_the_same_columns_and_least_rating():
     data = {"u": [1, 1, 2], "i": [1, 2, 3], "r": [5, 5, 5], "t": [1, 2, 3]}
     dataset = dataset_of(data, valid={"u": [1, 2], "i": [3, 1], "r": [5, 2]}, **columns)
     assert raw_pairs(dataset, "valid") == [(1, 3)]
-    assert "Kept 1 of 2 pairs with a r of at least 3." in dataset.notes
+    assert "Kept 1 of 2 pairs whose r is at least 3." in dataset.notes
 
 
 def test_known_pairs_are_counted():

@@ -84,7 +84,7 @@ def test_columns_have_numbers_where_there_is_no_header(tmp_path):
     for header in (False, None):
         dataset = load(path, header=header, **options)
         assert pairs(dataset) == [("A1", "B1")]
-        assert "Kept 1 of 2 pairs with a column 1 of at least 4." in dataset.notes
+        assert "Kept 1 of 2 pairs whose column 1 is at least 4." in dataset.notes
     with pytest.raises(
         DataError, match=r"no column '6' .*it has no header, and its first line is 1 '5', 2 'B1', 3 '9'"
     ):
@@ -281,7 +281,7 @@ def test_headers_of_files_put_together_are_no_rows(tmp_path, mark, name, separat
     dataset = load(path, rating_column="r", min_rating=1)
     assert pairs(dataset) == [*PAIRS, ("c", "x")]
     assert f"{path}: skipped 1 lines that are the header once more." in dataset.notes
-    assert "Kept 5 of 6 pairs with a r of at least 1." in dataset.notes
+    assert "Kept 5 of 6 pairs whose r is at least 1." in dataset.notes
     assert not any("empty" in note or "byte-order" in note for note in dataset.notes)
 
 

@@ -14,7 +14,7 @@ def test_inspect_shows_rows_log_and_sizes_and_writes_nothing(tmp_path):
     assert shown.returncode == 0 and shown.stderr == ""
     assert "│ u0   ┆ i0   ┆ 1     │" in shown.stdout and "separator ';'" in shown.stdout
     kept = sum(int(row.rpartition(";")[2]) >= 2 for row in rows)
-    assert f"Kept {kept} of 84 pairs with a stars of at least 2." in shown.stdout
+    assert f"Kept {kept} of 84 pairs whose stars is at least 2." in shown.stdout
     assert "Follows from the data: " in shown.stdout and "Pairs of an item:" in shown.stdout
     assert no_column.returncode == 1 and "has no column 'who' (--config.dataset.user_column)" in no_column.stderr
     assert no_key.returncode == 1

@@ -230,7 +230,7 @@ def test_without_a_threshold_of_likes_they_are_above_the_dislikes_and_above_0():
     signs = pl.DataFrame({"user": [1, 1, 1, 2, 2], "item": [1, 2, 3, 1, 2], "r": [1.0, -1.0, -0.25, 0.0, 2.0]})
     dataset = dataset_of(signs, rating_column="r", dislike_rating=-1, valid_fraction=0.0)
     assert pairs_of(dataset.train, dataset) == [(1, 1), (2, 2)] and dislikes_of(dataset) == [(1, 2)]
-    assert any("a r of more than 0, and 1 dislikes of -1 or less; left out 2 between" in n for n in dataset.notes)
+    assert any("whose r is more than 0, and 1 dislikes of -1 or less; left out 2 between" in n for n in dataset.notes)
 
 
 def test_dislikes_weigh_nothing_so_that_signs_may_be_weights():

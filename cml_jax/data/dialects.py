@@ -145,7 +145,7 @@ def _separator(lines: Sequence[str], usual: TextLayout, text: TextOptions, wante
     if not usual.separator and lines:
         raise DataError(
             f"{label}: what separates its values cannot be told; its first line is {lines[0][:100]!r}: set "
-            f"dataset.separator, or correct the lines that have more or fewer values."
+            f"dataset.separator, dataset.comment to skip lines like that, or correct those of more or fewer values."
         )
     return usual.separator or ","
 

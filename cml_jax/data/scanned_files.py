@@ -1,5 +1,7 @@
 """Text and Parquet files as rows of columns: how they stand is found first, and a copy is made where that is needed."""
 
+import dataclasses
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from cml_jax.data.text_lines import TextLayout, count_blank_lines, find_bad_line
 from cml_jax.data.text_options import PLAIN, TextOptions
 from cml_jax.errors import DataError
 
+_SEPARATOR_LINE = re.compile(r"\ufeff?(sep=(\S|\t))\r?\n")  # the first one, as Excel takes it
 _START = 2**18  # bytes by which a file's dialect is told
 _MARKED = "^\ufeff|\r([^\n]|$)"  # what ids hold where a file was put together, or has line ends of several kinds
 
@@ -86,6 +89,9 @@ class ScannedFile(ScannedRows):
         if self._by_cr:
             decoded = decoded.replace("\r", "\n")
             self.said = ("lines that end with CR", *self.said)
+        named = _SEPARATOR_LINE.match(decoded)
+        if named and text.comment is None:
+            text = dataclasses.replace(text, comment=named[1], separator=text.separator or named[2])
         lines = dialects.first_lines(decoded, text.comment, whole=whole)
         if self._wanted is not None and usual.header is None and lines:
             dialect = dialects.find(lines, usual, text, self._wanted, str(self.path))

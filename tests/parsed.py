@@ -52,7 +52,7 @@ def _parse(arguments, strict, own, default_config):
     given = [with_values(argument) for argument in arguments if argument != "--help"]
     names = {argument.lstrip("-").split("=")[0] for argument in given}
     if default_config is not None and "config" not in names:
-        given = [f"--config={default_config}", *given]
+        given, names = [f"--config={default_config}", *given], {*names, "config"}
     if not strict:
         missing = [name for name in _REQUIRED if name in flags.FLAGS and name not in names]
         given = [f"--{name}={_REQUIRED[name]}" for name in missing] + given

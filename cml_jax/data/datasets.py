@@ -1,6 +1,7 @@
 """From a data set's name, path and format to a Dataset that is ready for training."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ def _recipe(name: str | None, path: str | None) -> Mapping[str, Any]:
     if name not in download.SOURCES:
         return RECIPES.get(name or "", {})
     source = download.SOURCES[name]
-    return source.recipe if path is None or not home_path(path).exists() or source.at(home_path(path)) else {}
+    return source.recipe if path is None or not os.path.exists(home_path(path)) or source.at(home_path(path)) else {}
 
 
 def guessed_format(options: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -54,7 +55,7 @@ def guessed_format(options: Mapping[str, Any]) -> tuple[str, str] | None:
     path = options.get("path")
     if path is None or options.get("format") is not None or _recipe(options["name"], path):
         return None
-    if not home_path(path).exists():
+    if not os.path.exists(home_path(path)):  # also where the name is too long
         return None  # reading says so
     named = bool(options.get("user_column") or options.get("item_column"))
     return format_of(home_path(path), named=named, lists=options.get("first_number") is not None)

@@ -12,12 +12,12 @@ from cml_jax.strategies import Options
 from cml_jax.types import Array, DeviceInteractions, Factors, Params, Ranking, Score
 
 # Chosen on validation items of Last.fm users left out of training.
-_NUM_STEPS = 50
-_STEP_SIZE = 0.1  # in units of the items' root mean square norm
-_TEMPERATURE = 0.5  # in units of the loss's scale
+NUM_STEPS = 50
+STEP_SIZE = 0.1  # in units of the items' root mean square norm
+TEMPERATURE = 0.5  # in units of the loss's scale
 _EXPONENT = 0.25  # of popularity, in the weight of an item as a negative
 _NO_WEIGHT = -1e30  # the logarithm of it; finite, so that gradients are
-_BYTES_PER_SCORE = 20  # scores, exponentials and their gradients
+BYTES_PER_SCORE = 20  # scores, exponentials and their gradients
 _MAX_CHUNK = 256
 
 
@@ -43,21 +43,38 @@ def fold_in(
     """
     ranking = jax.jit(_ranking_of)(options, params, data)
     if isinstance(ranking, Score):
-        bytes_per_score = _BYTES_PER_SCORE + 8 * ranking.row_numbers
+        bytes_per_score = BYTES_PER_SCORE + 8 * ranking.row_numbers
     else:
         vectors = ranking.queries.shape[1] if ranking.queries.ndim == 3 else 1
-        bytes_per_score = _BYTES_PER_SCORE + 8 * (vectors - 1)
-    at_once = int(memory_budget_mb * 2**20 / (bytes_per_score * data.num_items))
-    size = max(1, min(at_once, _MAX_CHUNK, histories.num_users))
+        bytes_per_score = BYTES_PER_SCORE + 8 * (vectors - 1)
     log_weights = jax.jit(negative_weights)(data.popularity)
-    found = np.empty((histories.num_users, *params.tables["users"].shape[1:]), np.float32)
+    return in_chunks(
+        lambda here: _solve(options, params, data, ranking, log_weights, here),
+        histories,
+        params.tables["users"].shape[1:],
+        memory_budget_mb * 2**20 / (bytes_per_score * data.num_items),
+    )
+
+
+def in_chunks(
+    solve: Callable[[Array], Array], histories: Interactions, shape: tuple[int, ...], at_once: float
+) -> np.ndarray:
+    """Rows ndarray[n, *shape] float32 of n histories, some at a time.
+
+    Args:
+        solve: histories Array[c, m] bool -> rows Array[c, *shape].
+        histories: n rows of m columns.
+        shape: of a row.
+        at_once: how many fit into memory; at least one is solved.
+    """
+    size = max(1, min(int(at_once), _MAX_CHUNK, histories.num_users))
+    found = np.empty((histories.num_users, *shape), np.float32)
     for start in range(0, len(found), size):
-        users = np.arange(start, start + size) % len(found)  # the last chunk repeats users, to keep the shape
+        rows = np.arange(start, start + size) % len(found)  # the last chunk repeats some, to keep the shape
         here = np.zeros((size, histories.num_items), bool)
-        for place, user in enumerate(users.tolist()):
-            here[place, histories.row(user)] = True
-        solved = _solve(options, params, data, ranking, log_weights, jnp.asarray(here))
-        found[start : start + size] = np.asarray(solved)[: len(found) - start]
+        for place, row in enumerate(rows.tolist()):
+            here[place, histories.row(row)] = True
+        found[start : start + size] = np.asarray(solve(jnp.asarray(here)))[: len(found) - start]
     return found
 
 
@@ -123,13 +140,13 @@ def _solve(
     model = options.make_model()
     items = model.item_points(params.tables, params.dense, jnp.arange(data.num_items))
     scale = jnp.sqrt(jnp.mean(jnp.sum(jnp.square(items), axis=1)))
-    optimizer = optax.adam(_STEP_SIZE * scale)
+    optimizer = optax.adam(STEP_SIZE * scale)
     scores = scores_of_row(options, params, data, ranking)
     shape = params.tables["users"].shape[1:]
 
     def loss(row, history):
         own = scores(model.parametrize_user(row, scale))
-        return history_loss(own, history, log_weights, _TEMPERATURE * options.make_loss().scale)
+        return history_loss(own, history, log_weights, TEMPERATURE * options.make_loss().scale)
 
     def mean_item(history):
         total = jnp.matmul(history.astype(items.dtype), items, precision=jax.lax.Precision.HIGHEST)
@@ -142,5 +159,5 @@ def _solve(
         return (rows + jnp.asarray(updates), state), None
 
     start = jax.vmap(mean_item)(histories)
-    (rows, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=_NUM_STEPS)
+    (rows, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=NUM_STEPS)
     return jax.vmap(lambda row: model.parametrize_user(row, scale))(rows)

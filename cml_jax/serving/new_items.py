@@ -13,16 +13,18 @@ from cml_jax.data.interactions import Interactions, from_pairs
 from cml_jax.errors import DataError
 from cml_jax.geometry import Constraint
 from cml_jax.growing import kinds_of_tables
-from cml_jax.serving.fold_in import history_loss, negative_weights
+from cml_jax.serving.fold_in import (
+    BYTES_PER_SCORE,
+    NUM_STEPS,
+    STEP_SIZE,
+    TEMPERATURE,
+    history_loss,
+    in_chunks,
+    negative_weights,
+)
 from cml_jax.serving.raw_ids import RawIds, written
 from cml_jax.strategies import Options
 from cml_jax.types import Array, DeviceInteractions, Factors, Params
-
-_NUM_STEPS = 50
-_STEP_SIZE = 0.1  # in units of the users' root mean square norm
-_TEMPERATURE = 0.5  # in units of the loss's scale
-_BYTES_PER_SCORE = 20  # scores, exponentials and their gradients
-_MAX_CHUNK = 256
 
 
 def fold_in_items(
@@ -45,20 +47,15 @@ def fold_in_items(
     Returns:
         ndarray[n, ...] float32, as the rows of the table 'items'.
     """
-    bytes_per_item = _BYTES_PER_SCORE * _numbers_a_score(options, params, data) * data.num_users
-    at_once = int(memory_budget_mb * 2**20 / bytes_per_item)
-    size = max(1, min(at_once, _MAX_CHUNK, histories.num_users))
+    bytes_per_item = BYTES_PER_SCORE * _numbers_a_score(options, params, data) * data.num_users
     degrees = (data.indptr[1:] - data.indptr[:-1]).astype(jnp.float32)
     log_weights = jax.jit(negative_weights)(degrees)
-    found = np.empty((histories.num_users, *params.tables["items"].shape[1:]), np.float32)
-    for start in range(0, len(found), size):
-        items = np.arange(start, start + size) % len(found)  # the last chunk repeats items, to keep the shape
-        here = np.zeros((size, histories.num_items), bool)
-        for place, item in enumerate(items.tolist()):
-            here[place, histories.row(item)] = True
-        solved = _solve(options, params, data, log_weights, jnp.asarray(here))
-        found[start : start + size] = np.asarray(solved)[: len(found) - start]
-    return found
+    return in_chunks(
+        lambda here: _solve(options, params, data, log_weights, here),
+        histories,
+        params.tables["items"].shape[1:],
+        memory_budget_mb * 2**20 / bytes_per_item,
+    )
 
 
 def _numbers_a_score(options: Options, params: Params, data: DeviceInteractions) -> int:
@@ -102,19 +99,19 @@ def _solve(options: Options, params: Params, data: DeviceInteractions, log_weigh
     parametrize = options.make_model().constraints.get("items", Constraint()).parametrize
     start, scale = starts(options, params, histories)
     scores = _scores_of_new(options, data)
-    temperature = _TEMPERATURE * options.make_loss().scale
+    temperature = TEMPERATURE * options.make_loss().scale
 
     def loss(row, history):
         return history_loss(scores(params, parametrize(row, scale)[None]), history, log_weights, temperature)
 
-    optimizer = optax.adam(_STEP_SIZE * scale)
+    optimizer = optax.adam(STEP_SIZE * scale)
 
     def step(carry, _):
         rows, state = carry
         updates, state = optimizer.update(jax.vmap(jax.grad(loss))(rows, histories), state)
         return (rows + jnp.asarray(updates), state), None
 
-    (rows, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=_NUM_STEPS)
+    (rows, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=NUM_STEPS)
     return parametrize(rows, scale)
 
 

@@ -31,6 +31,7 @@ if _is_known_to_xla(_FUSION):
     _FLAGS += f" --{_FUSION}=false"  # a tiny step then compiles in 2 s and not in 5
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -39,6 +40,10 @@ import scipy.stats  # noqa: E402
 from cml_jax.data.interactions import from_pairs  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")  # no silent broadcasting
+
+# A change is judged by the same examples every time; others are tried with `pytest --hypothesis-profile=default`.
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None)
+hypothesis.settings.load_profile("repeatable")
 
 # Chi-square tests fail where the p-value is below this. Keys are fixed, so a passing test keeps passing; for a new key
 # the chance of a false alarm is one in a hundred thousand a test.

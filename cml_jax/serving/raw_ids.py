@@ -94,10 +94,10 @@ def written(name: Any, kind: str = "id") -> str:
     Raises:
         DataError: it is of another type, or cannot be an id.
     """
-    if isinstance(name, np.generic) or (isinstance(name, np.ndarray) and name.ndim == 0):
+    if isinstance(name, np.generic | np.ndarray) and not isinstance(name, str | bytes) and name.ndim == 0:
         name = name.item()
     if isinstance(name, str):
-        return str(name)  # of NumPy's, whose text is the same
+        return name[:]  # one of NumPy's becomes a str without losing NULs at its end, as str() and item() would
     if isinstance(name, bytes | bytearray | memoryview):
         try:
             return bytes(name).decode()

@@ -139,20 +139,26 @@ def _ranker(ranking: Ranking, num_items: int, k: int, at_once: int) -> Ranker:
     if num_shards == 1:
         keys = _filled(ranking.keys, _BLOCK)
         return lambda users, lists: _rank_here(ranking.queries, users, keys, lists, **sizes)
+    ranked = _program_of_parts(num_shards, num_items, k, at_once)
+    # By way of the host, since what follows is the business of each process alone.
+    return lambda users, lists: jax.tree.map(
+        lambda part: jnp.asarray(np.asarray(part)), ranked(ranking.queries, users, ranking.keys, lists)
+    )
+
+
+@functools.cache  # or every evaluation would compile it anew
+def _program_of_parts(num_shards: int, num_items: int, k: int, at_once: int) -> Callable[..., tuple[Array, Array]]:
+    """`_rank_by_parts` for all devices at once: whole queries and keys, split by row -> the same lists everywhere."""
     by_row, everywhere = jax.sharding.PartitionSpec(sharding.AXIS), jax.sharding.PartitionSpec()
-    ranked = jax.jit(
+    return jax.jit(
         # Unchecked: the merged lists are the same everywhere, which the types of a gather do not say.
         jax.shard_map(
-            functools.partial(_rank_by_parts, **sizes),
+            functools.partial(_rank_by_parts, num_items=num_items, k=k, at_once=at_once),
             mesh=sharding.make_mesh(num_shards),
             in_specs=(by_row, everywhere, by_row, everywhere),
             out_specs=everywhere,
             check_vma=False,
         )
-    )
-    # By way of the host, since what follows is the business of each process alone.
-    return lambda users, lists: jax.tree.map(
-        lambda part: jnp.asarray(np.asarray(part)), ranked(ranking.queries, users, ranking.keys, lists)
     )
 
 

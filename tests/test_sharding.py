@@ -113,10 +113,28 @@ def test_ranking_of_parts_equals_ranking_of_the_whole(num_items, k):
     whole = distance_factors(*map(jnp.asarray, tables))
     expected = ranking.top_k(whole, users, seen, k)
     for num_shards in (2, 8):
-        by_row = sharding.shardings(jax.sharding.PartitionSpec(sharding.AXIS), num_shards)
-        filled = [np.pad(x, ((0, sharding.padded(len(x), num_shards) - len(x)), (0, 0))) for x in whole[:2]]
-        split = Factors(*(jax.device_put(table, by_row) for table in filled))
-        np.testing.assert_array_equal(ranking.top_k(split, users, seen, k), expected)
+        np.testing.assert_array_equal(ranking.top_k(split_factors(whole, num_shards), users, seen, k), expected)
+
+
+def split_factors(whole, num_shards):
+    by_row = sharding.shardings(jax.sharding.PartitionSpec(sharding.AXIS), num_shards)
+    filled = [np.pad(x, ((0, sharding.padded(len(x), num_shards) - len(x)), (0, 0))) for x in whole[:2]]
+    return Factors(*(jax.device_put(table, by_row) for table in filled))
+
+
+def test_a_second_ranking_of_parts_is_not_traced_again(monkeypatch):
+    traces, rank_by_parts = [], ranking._rank_by_parts
+
+    def counted(*arguments, **sizes):
+        traces.append(sizes)
+        return rank_by_parts(*arguments, **sizes)
+
+    monkeypatch.setattr(ranking, "_rank_by_parts", counted)
+    tables = [jnp.asarray(np.random.default_rng(0).normal(size=(n, 4)), jnp.float32) for n in (17, 29)]
+    factors = split_factors(distance_factors(*tables), 2)
+    for _ in range(2):
+        ranking.top_k(factors, np.arange(17), make_interactions(17, 29, 60), 3)
+    assert len(traces) == 1
 
 
 def test_checkpoint_of_8_shards_goes_on_with_3_and_1(tmp_path):

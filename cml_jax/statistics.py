@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy  # loads scipy.stats, which takes a second, where it is used
 
 _NUM_RESAMPLES = 1000
 _NUM_RESAMPLES_OF_A_TEST = 9999  # so that the least p-value is 1 / 10,000

@@ -16,8 +16,8 @@ from cml_jax.errors import ConfigError, UserError
 from cml_jax.files import home_path
 from cml_jax.keys import option_name
 from cml_jax.options import field_names
+from cml_jax.runs import compilation_cache, preemption, starting, trackers, validation
 from cml_jax.runs import config as config_lib
-from cml_jax.runs import preemption, starting, trackers, validation
 from cml_jax.runs import progress as progress_lib
 from cml_jax.runs.config import KEYS
 from cml_jax.runs.loop import train_alone
@@ -127,7 +127,7 @@ def fit(
         setup = setup._replace(init=init if isinstance(init, Recommender) else None)
         for line in (*setup.notes, size_note(setup.config, setup.dataset)):
             say(line)
-        with _stoppable(workdir) as watch:
+        with compilation_cache.used(config[compilation_cache.KEY], say), _stoppable(workdir) as watch:
             return _train(setup, workdir, watch, say, progress)
 
 

@@ -26,6 +26,7 @@ from tqdm import tqdm
 import cml_jax
 from cml_jax.data.interactions import Interactions, from_pairs, keep_users, nothing
 from cml_jax.errors import DataError, UserError
+from cml_jax.runs import compilation_cache
 from cml_jax.serving import ann, export, feature_columns
 from cml_jax.serving.list_tables import Remarks
 from cml_jax.serving.raw_ids import RawIds
@@ -85,6 +86,9 @@ _UNKNOWN = flags.DEFINE_enum(
     "unknown", "refuse", ["refuse", "skip"], "What is done with ids that are unknown.", flag_values=FLAGS
 )
 _BUDGET = flags.DEFINE_float("memory_budget_mb", 512.0, "Bound on the scores held at once, in MiB.", flag_values=FLAGS)
+_CACHE = flags.DEFINE_string(
+    compilation_cache.KEY, None, "Folder of compiled programs, read instead of compiling.", flag_values=FLAGS
+)
 _M = flags.DEFINE_integer("hnsw_m", 32, "For --export: links of a node.", lower_bound=2, flag_values=FLAGS)
 _CONSTRUCTION = flags.DEFINE_integer(
     "hnsw_ef_construction", 80, "For --export: candidates when a node is linked.", lower_bound=1, flag_values=FLAGS
@@ -101,6 +105,12 @@ _NO_LISTS = ("similar_items", "similar_users", "export")
 def main() -> None:
     """Runs with the flags' values."""
     _check_flags()
+    with compilation_cache.used(_CACHE.value, _say, f"--{compilation_cache.KEY}"):
+        _answer()
+
+
+def _answer() -> None:
+    """Loads the model, and hands out what is asked of it."""
     model = cml_jax.load(_WORKDIR.value, _BUDGET.value)
     for note in model.notes:
         _say(f"Warning: {note}")

@@ -19,7 +19,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from cml_jax.errors import ConfigError, UserError
-from cml_jax.runs import preemption, starting
+from cml_jax.runs import compilation_cache, preemption, starting
 from cml_jax.runs.config import Config as Values
 from cml_jax.runs.setup import Load, Setup, make_setup, size_note
 from cml_jax.runs.summary import FILE, read_summary
@@ -76,8 +76,9 @@ def run_search(
         with preemption.stoppable(watch, STOPPED):
             search = _begin(folder, space, values, num_trials, at_once, memory_budget_mb)
         tried: list[Trial] = []
-        while len(tried) < num_trials:
-            tried += _try_next(search, tried, watch)
+        with compilation_cache.used(values[compilation_cache.KEY], say):
+            while len(tried) < num_trials:
+                tried += _try_next(search, tried, watch)
         failed = list(dict.fromkeys(trial.folder for trial in tried if trial.score is None))
         if failed:
             say(f"{len(failed)} trials failed: {', '.join(failed)}; report.md says why.")

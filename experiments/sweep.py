@@ -22,7 +22,7 @@ from ml_collections import config_flags
 
 from cml_jax import batches
 from cml_jax.errors import ConfigError, TrainingError, UserError
-from cml_jax.runs import preemption
+from cml_jax.runs import compilation_cache, preemption
 from cml_jax.runs.loop import train_together
 from cml_jax.runs.preemption import Preempted
 from cml_jax.runs.progress import Bar, open_bar
@@ -64,7 +64,8 @@ def run_sweep(
         _write_listing(folder / "sweep.json", config, plan, added=bool(only))
         groups = planning.grouped(unfinished, config.sweep.memory_budget_mb)
         say(f"{len(plan.runs)} runs, {len(unfinished)} of them to be trained, in {len(groups)} groups.")
-        train_groups(groups, folder, watch)
+        with compilation_cache.used(config[compilation_cache.KEY], say):
+            train_groups(groups, folder, watch)
         failed = [run.folder for run in plan.runs if (folder / run.folder / "failed.json").exists()]
         if failed:
             say(f"{len(failed)} of {len(plan.runs)} runs failed: {', '.join(failed)}; failed.json in them says why.")

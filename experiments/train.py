@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from cml_jax.runs import display, preemption, processes, starting
+from cml_jax.runs import compilation_cache, display, preemption, processes, starting
 from cml_jax.runs.loop import train_alone
 from cml_jax.runs.setup import Setup, make_setup, size_note
 from cml_jax.runs.summary import Summary
@@ -40,11 +40,12 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
             processes.check_same_data(setup.data_sha256)
         for line in (*setup.notes, size_note(setup.config, setup.dataset)):
             say(line)
-        summary = _train(setup, workdir, watch)
-        show(display.format_summary(summary, setup.protocol.metric))
-        others = compared(setup, workdir, watch, lambda setup, folder: _train(setup, folder, watch))
-        if others:
-            show(format_comparison(summary, others, setup.protocol.metric))
+        with compilation_cache.used(values[compilation_cache.KEY], say):
+            summary = _train(setup, workdir, watch)
+            show(display.format_summary(summary, setup.protocol.metric))
+            others = compared(setup, workdir, watch, lambda setup, folder: _train(setup, folder, watch))
+            if others:
+                show(format_comparison(summary, others, setup.protocol.metric))
         return summary.to_json()
 
 

@@ -26,6 +26,7 @@ Config: TypeAlias = Mapping[str, Any]  # dotted key -> value
 
 _CUTOFFS = Range(lambda v: all(type(k) is int and k >= 1 for k in v), "must be integers of 1 or more")
 _SOME_CUTOFFS = Range(lambda v: len(v) > 0 and _CUTOFFS.allows(v), _CUTOFFS.sentence)
+_NOT_EMPTY = Range(lambda v: bool(v.strip()), "must not be empty")
 COMPARED = ("popular", "uniform")
 _SEED = Range(lambda v: 0 <= v < 2**31, "must be 0 or more and below 2^31")
 _COUNT = Range(lambda v: 1 <= v < 2**31, "must be 1 or more and below 2^31")
@@ -40,6 +41,12 @@ class RunOptions:
         None, "workdir of a run, or folder of a saved model, to go on from with grown data; none: start at random"
     )
     init_moments: bool = static(True, "whether the optimizer goes on with the moments of init_from, if it has them")
+    compilation_cache_dir: str | None = static(
+        None,
+        "folder of compiled programs, read by later runs instead of compiling; none: as JAX is set, such as by "
+        "JAX_COMPILATION_CACHE_DIR",
+        _NOT_EMPTY,
+    )
 
 
 @options
@@ -119,11 +126,7 @@ class LogOptions:
     tensorboard: bool = static(False, "write event files into the workdir's folder tensorboard")
     wandb: bool = static(False, "report to Weights & Biases")
     mlflow: bool = static(False, "report to MLflow")
-    project: str = static(
-        "cml_jax",
-        "project of Weights & Biases, experiment of MLflow",
-        Range(lambda v: bool(v.strip()), "must not be empty"),
-    )
+    project: str = static("cml_jax", "project of Weights & Biases, experiment of MLflow", _NOT_EMPTY)
 
 
 @options

@@ -9,7 +9,7 @@ import numpy as np
 from cml_jax import batches, keys, metrics, strategies
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError
-from cml_jax.runs import trackers
+from cml_jax.runs import compilation_cache, trackers
 from cml_jax.runs.config import KEYS, Config
 from cml_jax.runs.scoring import Protocol
 from cml_jax.strategies import Options
@@ -31,6 +31,7 @@ def validate(config: Config) -> None:
     if config["eval.ks"] is not None:
         _check_select(config)
     trackers.check(config)
+    compilation_cache.check(config[compilation_cache.KEY])
     _check_devices(config)
     chosen = options_of(config)
     for option in keys.unused(chosen, config):

@@ -28,6 +28,7 @@ _FREE_KEYS = (
     "eval.memory_budget_mb",
     "checkpoint.every_steps",
     "checkpoint.keep",
+    "compilation_cache_dir",
     "dataset.path",
     "dataset.item_features",
     "dataset.user_features",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict, config_dict
 
 from cml_jax.errors import ConfigError
-from cml_jax.runs import validation
+from cml_jax.runs import compilation_cache, validation
 from experiments.config import Config, flatten
 
 
@@ -164,6 +164,10 @@ def _check(axes: Mapping[str, Any], listed: Iterable[dict[str, Any]]) -> None:
         stranger = validation.unknown_key(key for key in keys if key != "name")
         if stranger:
             raise ConfigError(f"config.sweep: {stranger}")
+        if compilation_cache.KEY in keys:
+            raise ConfigError(
+                f"config.sweep: config.{compilation_cache.KEY} is one for all runs; set it outside of config.sweep."
+            )
 
 
 def _check_values(values: Mapping[str, Any]) -> None:

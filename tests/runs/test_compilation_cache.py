@@ -38,6 +38,10 @@ def said(text, folder):
     return int(read), int(compiled)
 
 
+def setting(name):
+    return getattr(jax.config, name)
+
+
 def entries(folder):
     return sorted(path.name for path in Path(folder).glob("*-cache"))
 
@@ -87,7 +91,7 @@ def compiled_in(folder, number):
 
 def test_folders_follow_one_another_and_settings_come_back(tmp_path):
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs", "jax_enable_compilation_cache")
-    before = [getattr(jax.config, name) for name in names]
+    before = [setting(name) for name in names]
     (line,) = compiled_in(tmp_path / "a", 11)
     assert said(line, tmp_path / "a")[1] == len(entries(tmp_path / "a")) > 0
     first = entries(tmp_path / "a")
@@ -96,7 +100,7 @@ def test_folders_follow_one_another_and_settings_come_back(tmp_path):
     assert second and entries(tmp_path / "a") == first
     assert compiled_in(None, 13) == []
     assert (entries(tmp_path / "a"), entries(tmp_path / "b")) == (first, second)
-    assert [getattr(jax.config, name) for name in names] == before
+    assert [setting(name) for name in names] == before
     jax.clear_caches()
     (line,) = compiled_in(tmp_path / "a", 11)
     assert said(line, tmp_path / "a") == (len(first), 0)
@@ -106,18 +110,18 @@ def test_it_is_on_where_the_environment_has_switched_it_off(tmp_path):
     jax.config.update("jax_enable_compilation_cache", False)
     try:
         compiled_in(tmp_path, 14)
-        assert entries(tmp_path) and not jax.config.jax_enable_compilation_cache
+        assert entries(tmp_path) and not setting("jax_enable_compilation_cache")
     finally:
         jax.config.update("jax_enable_compilation_cache", True)
 
 
 def test_settings_come_back_after_an_error_and_the_home_folder_is_known(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    before, lines = jax.config.jax_compilation_cache_dir, []
+    before, lines = setting("jax_compilation_cache_dir"), []
     with pytest.raises(ZeroDivisionError), compilation_cache.used("~/programs", lines.append):
-        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "programs")
+        assert setting("jax_compilation_cache_dir") == str(tmp_path / "programs")
         raise ZeroDivisionError
-    assert jax.config.jax_compilation_cache_dir == before and len(lines) == 1
+    assert setting("jax_compilation_cache_dir") == before and len(lines) == 1
 
 
 def fit(**options: Any):
@@ -169,14 +173,14 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "mkdir", fails)
-    before = jax.config.jax_compilation_cache_dir
+    before = setting("jax_compilation_cache_dir")
     sentence = r"^--cache = '.*': cannot be written \(No space left on device\); name another folder"
     with (
         pytest.raises(ConfigError, match=sentence),
         compilation_cache.used(str(tmp_path / "a"), lambda line: None, "--cache"),
     ):
         pass
-    assert jax.config.jax_compilation_cache_dir == before
+    assert setting("jax_compilation_cache_dir") == before
 
 
 def test_it_is_no_axis_of_a_sweep():

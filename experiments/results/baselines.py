@@ -12,6 +12,7 @@ import copy
 import importlib
 import json
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -60,24 +61,44 @@ def fit(name: str, options: dict[str, float], train: Interactions, dim: int, see
     if name == "popular":
         counts = np.log1p(train.popularity.astype(np.float64))[:, None]  # in the same order, and small
         return Factors(jnp.ones((train.num_users, 1)), jnp.asarray(counts, jnp.float32))
-    try:
-        library = importlib.import_module("implicit")
-    except ImportError as error:
-        raise UserError(f"Baseline '{name}' needs pip install -e '.[baselines]'; or leave it out.") from error
-    ones = np.ones(train.num_pairs, np.float32)
-    matrix = scipy.sparse.csr_matrix((ones, train.items, train.indptr), (train.num_users, train.num_items))
-    kind = library.als.AlternatingLeastSquares if name == "als" else library.bpr.BayesianPersonalizedRanking
     # One thread: BPR's threads race, so that a seed would not repeat; and ALS's own are slowed down by those of BLAS.
+    model = make_model(name, options, dim, seed, num_threads=1)
     with importlib.import_module("threadpoolctl").threadpool_limits(1, "blas"):
-        model = kind(factors=dim, random_state=seed, num_threads=1, **options)
         try:
-            model.fit(matrix, show_progress=False)
-        except library.recommender_base.ModelFitError as error:
+            model.fit(matrix_of(train), show_progress=False)
+        except importlib.import_module("implicit.recommender_base").ModelFitError as error:
             raise UserError(
                 f"Baseline '{name}' with {options} has no finite factors (implicit: {error}); give it other options, "
                 f"such as a lower learning_rate or a higher regularization."
             ) from error
     return Factors(jnp.asarray(model.user_factors), jnp.asarray(model.item_factors))
+
+
+def make_model(name: str, options: Mapping[str, Any], dim: int, seed: int, num_threads: int) -> Any:
+    """implicit's model, not fitted.
+
+    Args:
+        name: 'als' or 'implicit_bpr'.
+        options: of the model.
+        dim: number of factors.
+        seed: of the factors at the start, and of BPR's draws.
+        num_threads: of the model.
+
+    Raises:
+        UserError: implicit is not installed.
+    """
+    try:
+        library = importlib.import_module("implicit")
+    except ImportError as error:
+        raise UserError(f"Baseline '{name}' needs pip install -e '.[baselines]'; or leave it out.") from error
+    kind = library.als.AlternatingLeastSquares if name == "als" else library.bpr.BayesianPersonalizedRanking
+    return kind(factors=dim, random_state=seed, num_threads=num_threads, **options)
+
+
+def matrix_of(train: Interactions) -> scipy.sparse.csr_matrix:
+    """The pairs as a matrix of ones, [U, I] float32."""
+    ones = np.ones(train.num_pairs, np.float32)
+    return scipy.sparse.csr_matrix((ones, train.items, train.indptr), (train.num_users, train.num_items))
 
 
 def run_baseline(entry: dict[str, Any], config: Values, dataset: Dataset, data_sha256: str, folder: Path) -> Summary:

@@ -176,5 +176,5 @@ def write(results: Mapping[str, Any], folder: Path) -> None:
     text = as_markdown(results)
     write_atomically(folder / "peers.md", text)
     if results["methods"]:
-        style.save(figure(results), folder / "peers")
+        style.save(figure(results), folder / f"peers_{results['data']}")
     print(text, flush=True)

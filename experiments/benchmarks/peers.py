@@ -8,7 +8,7 @@ set aside. Every method runs its own code on all cores, is given as many dimensi
 training, and is scored by our evaluation, training items left out, while its clock stands still. Set-up counts: our
 seconds contain compilation. Imports and the reading of the data are in nobody's.
 
-The output folder gets peers.json, after each method, and at the end peers.md and the figure. What is measured is kept:
+The output folder gets peers.json, after each method, and at the end peers.md and a figure. What is measured is kept:
 called again, the command measures what is missing, and --methods=NAME,NAME measures these anew, perhaps with other
 --seconds. Peers need pip install -e '.[peers]', and LibCML a checkout of github.com/statusrank/LibCML; what is not
 there is said and left out. --quick takes a minute, on generated data and one core.
@@ -51,9 +51,9 @@ _SECONDS = flags.DEFINE_float(
 )
 _METHODS = flags.DEFINE_list("methods", None, "Those to measure anew: " + ", ".join(METHODS), flag_values=FLAGS)
 _LIBCML = flags.DEFINE_string("libcml", None, "A checkout of LibCML.", flag_values=FLAGS)
-_QUICK = flags.DEFINE_boolean("quick", False, "Generated data, one core, two seconds a setting.", flag_values=FLAGS)
+_QUICK = flags.DEFINE_boolean("quick", False, "Generated data, one core, one second a setting.", flag_values=FLAGS)
 _PACKAGES = ("jax", "jaxlib", "numpy", "torch", "implicit", "lightfm-next", "lightfm")
-_QUICK_SECONDS, _K = 2.0, 20
+_QUICK_SECONDS, _K = 1.0, 20
 
 
 def make_task(name: str, folder: Path | None, libcml: Path | None) -> Task:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from cml_jax.geometry import CONSTRAINTS, to_sphere
+from cml_jax.geometry import CONSTRAINTS, identity, to_sphere
 from cml_jax.models.base import Model, users_positives_others
 from cml_jax.options import POSITIVE, Range, StrategyOptions, one_of, options, static, traced
 from cml_jax.types import Array, Batch, DeviceInteractions, Factors, Params, PyTree
@@ -37,9 +37,16 @@ class PointOptions(StrategyOptions):
         return CONSTRAINTS[self.constraint].project(rows)
 
 
-@jax.jit
-def distance_factors(users: Array, items: Array) -> Factors:
-    """Ranks by -||u - i||^2: <(u, 1), (2 i, -||i||^2)> is that but for the user's own ||u||^2."""
+@functools.partial(jax.jit, static_argnames="embed")
+def distance_factors(users: Array, items: Array, *, embed: Callable[[Array], Array] = identity) -> Factors:
+    """Ranks by -||u - i||^2: <(u, 1), (2 i, -||i||^2)> is that but for the user's own ||u||^2.
+
+    Args:
+        users: Array[U, D]; points, or rows of the table.
+        items: Array[I, D], likewise.
+        embed: from rows to points.
+    """
+    users, items = embed(users), embed(items)
     keys = jnp.concatenate([2.0 * items, -jnp.sum(jnp.square(items), axis=1)[:, None]], axis=1)
     queries = jnp.pad(users, ((0, 0), (0, 1)), constant_values=1.0)
     return Factors(queries, keys, offsets=-jnp.sum(jnp.square(users), axis=1))
@@ -65,7 +72,7 @@ def make_point_model(
 
     def ranking(params, data):
         del data
-        return distance_factors(options.embed(params.tables["users"]), options.embed(params.tables["items"]))
+        return distance_factors(params.tables["users"], params.tables["items"], embed=constraint.embed)
 
     constraint = CONSTRAINTS[options.constraint]
     fields: dict[str, Any] = {

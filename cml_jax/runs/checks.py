@@ -19,12 +19,15 @@ def check_loss(losses: np.ndarray, first: int, config: Config) -> None:
 
 def check_params(params: Params, step: int, config: Config) -> None:
     """Raises TrainingError where the squared norm of a row is not finite, which no loss may have shown yet."""
-    if not all(bool(_all_finite(leaf)) for leaf in jax.tree.leaves(params)):
+    if not _all_finite(params):
         raise _diverged(f"The squared norm of an embedding is not finite after step {step}", config)
 
 
-def _all_finite(rows: Array) -> Array:
-    return jnp.all(jnp.isfinite(jnp.sum(jnp.square(rows), axis=tuple(range(1, rows.ndim)))))
+@jax.jit
+def _all_finite(params: Params) -> Array:
+    """Whether the squared norms of all rows are finite; a bool."""
+    norms = [jnp.sum(jnp.square(rows), axis=tuple(range(1, rows.ndim))) for rows in jax.tree.leaves(params)]
+    return jnp.stack([jnp.all(jnp.isfinite(each)) for each in norms]).all()
 
 
 def _diverged(what: str, config: Config) -> TrainingError:

@@ -63,5 +63,5 @@ def ranked_lists(
             scores[places] = best
         if isinstance(ranking, Factors) and ranking.offsets is not None:
             # Rounding must not make a distance negative; it keeps the order.
-            scores = np.minimum(scores + np.asarray(ranking.offsets[here])[:, None], 0.0)
+            scores = np.minimum(scores + np.asarray(jnp.take(ranking.offsets, here))[:, None], 0.0)
         yield Lists(block, np.where(ids >= 0, allowed[ids], -1), scores)

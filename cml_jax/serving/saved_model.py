@@ -97,7 +97,8 @@ def recommender_of(
 
 def _shapes(options: Options, train: Interactions) -> Any:
     """Shapes of the parameters; nothing is put on the device."""
-    return jax.eval_shape(options.make_model().init, jax.random.key(0), jax.eval_shape(train.to_device))
+    init = options.make_model().init
+    return jax.eval_shape(lambda data: init(jax.random.key(0), data), jax.eval_shape(train.to_device))
 
 
 def columns_of(of_data: Mapping[str, Any]) -> tuple[str, str]:

@@ -19,12 +19,13 @@ from cml_jax import batches, checkpoint, evaluation, make_options, population, r
 from cml_jax.data.interactions import from_pairs
 from cml_jax.data.synthetic import make_interactions
 from cml_jax.errors import ConfigError
-from cml_jax.geometry import CONSTRAINTS
+from cml_jax.geometry import CONSTRAINTS, to_sphere
 from cml_jax.left_out import LeftOut
 from cml_jax.losses import LOSSES
 from cml_jax.models import MODELS, points
 from cml_jax.optimizers import OPTIMIZERS
 from cml_jax.rowwise import ROW_MODES
+from cml_jax.runs import checks
 from cml_jax.samplers import SAMPLERS
 from cml_jax.serving import fold_in, new_items
 from cml_jax.types import Score
@@ -243,7 +244,8 @@ def test_evaluation_checksums_and_factors():
     counts = jnp.zeros((6, evaluation.NUM_DECILES), jnp.int32)
     lower(evaluation._ndcg_by_group, data, jnp.zeros(ITEMS, jnp.int32), counts, users, ids)
     lower(checkpoint.fingerprint, {"users": jnp.zeros((USERS, 3)), "steps": jnp.int32(3)})
-    lower(points.distance_factors, jnp.zeros((USERS, 3)), jnp.zeros((ITEMS, 3)))
+    lower(points.distance_factors, jnp.zeros((USERS, 3)), jnp.zeros((ITEMS, 3)), embed=to_sphere)
+    lower(checks._all_finite, {"users": jnp.zeros((USERS, 3)), "bias": jnp.zeros(ITEMS)})
 
 
 LOWERED_HERE = {
@@ -255,6 +257,7 @@ LOWERED_HERE = {
     "population.run_population_steps",
     "ranking._rank_by_score",
     "ranking._rank_here",
+    "runs.checks._all_finite",
     "serving.fold_in._solve",
     "serving.new_items._solve",
     "training._jitted_init_state",

@@ -78,6 +78,12 @@ def test_library_imports_none_of_the_commands_packages():
     assert not [who for who in importers.get("absl", []) if who.partition(".")[0] == "cml_jax"]
 
 
+def test_what_takes_a_second_to_import_waits_until_it_is_used():
+    code = "import sys, experiments.train; print(*{'jax', 'scipy.stats', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["jax"], done.stderr
+
+
 def test_functions_of_the_library_import_none_of_them_but_for_the_one_that_draws():
     drawing = "cml_jax/serving/item_map.py"
     assert "matplotlib" in imported("cml_jax")

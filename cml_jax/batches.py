@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax import csr, draws
+from cml_jax.candidate_mask import CandidateMask
 from cml_jax.data.interactions import Interactions
 from cml_jax.strategies import Options
 from cml_jax.types import Array, DeviceInteractions, Dislikes, Shares
@@ -90,31 +91,44 @@ def holders(shares: Shares, slots: Array, start: Array) -> Array:
     return csr.bisect(jnp.zeros_like(slots), jnp.full_like(slots, num_pairs), num_pairs, ends_before)
 
 
-def with_dislikes(
-    key: Array, dislikes: Dislikes, users: Array, filled: Array, others: Array, valid: Array, count: int
-) -> tuple[Array, Array]:
-    """Adds dislikes of their users, drawn uniformly with replacement, to the negatives of pairs.
+def dislikes_of(key: Array, dislikes: Dislikes, users: Array, filled: Array, count: int) -> tuple[Array, Array]:
+    """Draws dislikes of users, uniformly with replacement.
 
     Args:
         key: PRNG key, consumed.
         dislikes: of all users.
         users: Array[B] int32.
         filled: Array[B] bool; pairs that there are.
-        others: Array[B, N] int32, or Array[C] where pairs share them.
-        valid: Array[B, N] or Array[B, C] bool.
         count: H, of each pair.
 
     Returns:
-        others Array[B, N + H] or Array[C + B H] and valid Array[B, N + H] or Array[B, C + B H], in which a pair's own
-        dislikes alone are valid for it, and none where its user has none.
+        Items Array[B, H] int32 and Array[B, H] bool, False for pairs that are none and users that have none.
     """
-    start, num_pairs = dislikes.indptr[users], users.shape[0]
+    start = dislikes.indptr[users]
     degree = dislikes.indptr[users + 1] - start
-    place = jax.random.randint(key, (num_pairs, count), 0, jnp.maximum(degree, 1)[:, None])
+    place = jax.random.randint(key, (users.shape[0], count), 0, jnp.maximum(degree, 1)[:, None])
     drawn = dislikes.items[jnp.minimum(start[:, None] + place, dislikes.items.shape[0] - 1)]
-    has = jnp.broadcast_to((filled & (degree > 0))[:, None], drawn.shape)
-    if others.ndim == 2:
+    return drawn, jnp.broadcast_to((filled & (degree > 0))[:, None], drawn.shape)
+
+
+def with_dislikes(
+    others: Array, valid: Array | CandidateMask, drawn: Array, has: Array
+) -> tuple[Array, Array | CandidateMask]:
+    """Adds dislikes of their users to the other items of pairs.
+
+    Args:
+        others: Array[B, N] int32, or Array[C] where pairs share them.
+        valid: Array[B, N] bool, or a mask of the C.
+        drawn: Array[B, H] int32.
+        has: Array[B, H] bool; dislikes that there are.
+
+    Returns:
+        others Array[B, N + H] or Array[C + B H], and which of them count; a dislike does for its own pair alone.
+    """
+    if not isinstance(valid, CandidateMask):
         return jnp.concatenate([others, drawn], axis=1), jnp.concatenate([valid, has], axis=1)
-    own = jnp.eye(num_pairs, dtype=bool)[:, :, None] & has[None, :, :]
-    own = own.reshape(num_pairs, num_pairs * count)
-    return jnp.concatenate([others, drawn.ravel()]), jnp.concatenate([valid, own], axis=1)
+    mask = valid._replace(
+        usable=jnp.concatenate([valid.usable, has.ravel()]),
+        owner=jnp.repeat(valid.pair, drawn.shape[1], total_repeat_length=drawn.size),
+    )
+    return jnp.concatenate([others, drawn.ravel()]), mask

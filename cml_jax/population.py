@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax import training
+from cml_jax.losses import blocks
 from cml_jax.strategies import Options
-from cml_jax.types import Array, DeviceInteractions, PyTree, StepMetrics, TrainState
+from cml_jax.types import Array, Batch, DeviceInteractions, PyTree, StepMetrics, TrainState
 
 # The step is one for all, so that what happens every n steps stays a branch: under a batch axis both sides would run.
 _STATE_AXES: Any = TrainState(
@@ -123,11 +124,17 @@ def member_bytes(options: Options, data: DeviceInteractions) -> int:
         model, sampler = options.make_model(), options.make_sampler(data)
         batch, _ = training.draw_batch(options, model, sampler, data, state)
         rows = [state.params.tables[lookup.table][lookup.ids] for lookup in model.lookups(batch, data).values()]
-        return batch.valid, rows, jnp.zeros((options.batch_size, sampler.scores_per_pair))
+        return rows, jnp.zeros(_compared_at_once(batch)), jnp.zeros((options.batch_size, sampler.scores_per_pair))
 
     one_device = dataclasses.replace(options, num_shards=1)
     needed = jax.eval_shape(looked_up, state, data, one_device)
     return 3 * _bytes(state) + 2 * _bytes(state.params) + 24 * sum(leaf.size for leaf in jax.tree.leaves(needed))
+
+
+def _compared_at_once(batch: Batch) -> int:
+    """Pairs of a user and another item whose similarities are in memory at once."""
+    shared = batch.others.ndim == 1
+    return blocks.similarities_at_once(batch.users.size, batch.others.size) if shared else batch.others.size
 
 
 def _bytes(tree: PyTree) -> int:

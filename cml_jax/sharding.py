@@ -86,9 +86,11 @@ def local_slice(batch: PyTree) -> PyTree:
 
 def local_batch(batch: Batch) -> Batch:
     """This device's pairs of a batch; candidates, which pairs share, stay whole."""
-    part = local_slice(batch._asdict() | {"others": None, "no_negative": None})
-    others = batch.others if batch.others.ndim == 1 else local_slice(batch.others)
-    return Batch(**part | {"others": others, "no_negative": batch.no_negative})
+    part = local_slice(batch._asdict() | {"others": None, "valid": None, "no_negative": None})
+    shared = batch.others.ndim == 1
+    others = batch.others if shared else local_slice(batch.others)
+    valid = batch.valid.map_pairs(local_slice) if shared else local_slice(batch.valid)
+    return Batch(**part | {"others": others, "valid": valid, "no_negative": batch.no_negative})
 
 
 def all_gather(parts: PyTree) -> PyTree:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cml_jax import batches, csr, sharding
+from cml_jax import batches, sharding
+from cml_jax.candidate_mask import CandidateMask
 from cml_jax.geometry import Constraint
 from cml_jax.models.base import Model
 from cml_jax.optimizers import dense_optimizer, table_optimizer
@@ -140,19 +141,19 @@ def draw_batch(
     if options.loss_takes == "candidates":
         assert sampler.candidates is not None
         candidates, sampler_state = sampler.candidates(key, state.sampler_state)
-        known = csr.known_positives(data, users, candidates.ids)
-        others, valid = candidates.ids, filled[:, None] & candidates.filled[None, :] & ~known
-        trained = jnp.any(valid, axis=1)
+        others, pair = candidates.ids, jnp.arange(options.batch_size, dtype=jnp.int32)
+        valid = CandidateMask(data, candidates.ids, candidates.filled, None, users, filled, pair)
     else:
         points = _points(options, model, state, snapshot)
         negatives, sampler_state = sampler.sample(key, state.sampler_state, points, users, positives)
-        others, trained = negatives.ids, filled & negatives.valid
-        valid = jnp.broadcast_to(trained[:, None], others.shape)
+        others = negatives.ids
+        valid = jnp.broadcast_to((filled & negatives.valid)[:, None], others.shape)
     count = options.objective.num_dislikes
     if data.dislikes is not None and count:
         key = jax.random.fold_in(_stream(state.seed, 3), state.step)
-        others, valid = batches.with_dislikes(key, data.dislikes, users, filled, others, valid, count)
-        trained = jnp.any(valid, axis=1)
+        drawn, has = batches.dislikes_of(key, data.dislikes, users, filled, count)
+        others, valid = batches.with_dislikes(others, valid, drawn, has)
+    trained = valid.of_pairs() if others.ndim == 1 else jnp.any(valid, axis=1)
     no_negative = jnp.sum(filled & ~trained, dtype=jnp.int32)
     return Batch(users, positives, others, trained, valid, no_negative, weights), sampler_state
 
@@ -206,10 +207,8 @@ def _objective(
         total = sharding.total
         points = {role: x if lookups[role].shared else sharding.local_slice(x) for role, x in points.items()}
         batch = sharding.local_batch(batch)
-    each = model.loss(points, dense, batch)
-    if batch.weights is not None:
-        each *= batch.weights
-    loss = total(jnp.where(batch.trained, each, 0.0))
+    found = model.loss(points, dense, batch)
+    loss = total(found if found.ndim == 0 else jnp.where(batch.trained, batch.factors * found, 0.0))
     if options.objective.loss_reduction == "mean":
         loss /= options.batch_size
     return loss + model.penalty(points, dense, batch, total)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 Array = jax.Array
@@ -114,7 +115,8 @@ class Batch(NamedTuple):
         others: the negatives of each pair, Array[B, N] int32, or the candidates that all pairs share, Array[C] int32;
             with H dislikes a pair, N + H of the former, or C + B H of the latter.
         trained: Array[B] bool; pairs that count.
-        valid: Array[B, N] or Array[B, C] bool, as long as `others`; pairs of a user and another item that count.
+        valid: Array[B, N] bool; pairs of a user and another item that count. Where pairs share the other items, the
+            `CandidateMask` that says so.
         no_negative: int32 scalar; pairs left out because no valid negative was found.
         weights: Array[B] float32; factor of each pair's loss. None for 1 each.
     """
@@ -123,9 +125,18 @@ class Batch(NamedTuple):
     positives: Array
     others: Array
     trained: Array
-    valid: Array
+    valid: Any
     no_negative: Array
     weights: Array | None = None
+
+    @property
+    def factors(self) -> Array:
+        """Factor of each pair's loss, Array[B]; 0 where it does not count."""
+        return jnp.where(self.trained, jnp.ones(()) if self.weights is None else self.weights, 0.0)
+
+    def dense_valid(self) -> Array:
+        """Whether an other item counts for a pair, Array[B, n] bool, even where pairs share them."""
+        return self.valid if self.others.ndim == 2 else self.valid.dense()
 
 
 class Lookup(NamedTuple):

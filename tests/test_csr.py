@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cml_jax import csr
 
@@ -21,9 +22,48 @@ def test_complement_element_lists_the_non_positives_in_order(ragged):
         assert found[user, : len(free)].tolist() == free
 
 
-def test_known_positives_equals_oracle_over_several_chunks(ragged, monkeypatch):
-    monkeypatch.setattr(csr, "_CHUNK", 5)
-    users = np.array([5, 0, 0, 1, 4, 6])
-    candidates = np.array([0, 3, 5, 6, 9, 10])
-    found = csr.known_positives(ragged.to_device(), jnp.int32(users), jnp.int32(candidates))
-    assert found.tolist() == [[item in ragged.row(user) for item in candidates] for user in users]
+USERS, CANDIDATES = np.array([5, 0, 0, 1, 4, 6]), np.array([0, 3, 5, 6, 9, 10])
+
+
+def known(interactions):
+    return np.array([[item in interactions.row(user) for item in CANDIDATES] for user in USERS])
+
+
+@pytest.fixture(params=[64, 0], ids=["table", "search"])
+def pieces(request, monkeypatch):
+    """Several pieces, looked up some at a time; places of items from a table of all, or by a search."""
+    for name in ("_PIECE", "_FEW_PIECES", "_MANY_PIECES"):
+        monkeypatch.setattr(csr, name, 2)
+    monkeypatch.setattr(csr, "_TABLE_OVER_LIST", request.param)
+
+
+@pytest.mark.usefixtures("pieces")
+def test_known_positives_equal_oracle(ragged):
+    found = csr.known_positives(ragged.to_device(), jnp.int32(USERS), jnp.int32(CANDIDATES))
+    np.testing.assert_array_equal(found, known(ragged))
+
+
+@pytest.mark.usefixtures("pieces")
+def test_marks_leave_the_other_values(ragged):
+    values = np.arange(36, dtype=np.float32).reshape(6, 6)
+    places = csr.places(jnp.int32(CANDIDATES), ragged.num_items)
+    found = csr.mark_known_positives(ragged.to_device(), jnp.int32(USERS), places, jnp.asarray(values), -jnp.inf)
+    np.testing.assert_array_equal(found, np.where(known(ragged), -np.inf, values))
+
+
+@pytest.mark.usefixtures("pieces")
+def test_numbers_of_known_positives_equal_oracle(ragged):
+    counted = np.array([True, False, True, True, True, False])
+    places = csr.places(jnp.int32(CANDIDATES), ragged.num_items)
+    users, data = jnp.int32(USERS), ragged.to_device()
+    found = csr.num_known_positives(data, users, jnp.asarray(counted), places, 6)
+    np.testing.assert_array_equal(found, np.where(counted, known(ragged).sum(axis=1), 0))
+
+
+@pytest.mark.usefixtures("pieces")
+def test_places_are_those_in_the_list_and_out_of_bounds_without():
+    ids = jnp.int32([2, 3, 7, 11, 11])  # 11 is no item
+    found = np.asarray(csr.places(ids, 11)(jnp.arange(11)))
+    expected = {2: 0, 3: 1, 7: 2}
+    assert [found[item] for item in expected] == list(expected.values())
+    assert all(found[item] >= 2**29 for item in range(11) if item not in expected)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cml_jax import batches, population, sharding, training
+from cml_jax.candidate_mask import CandidateMask
 from cml_jax.data.interactions import from_pairs
 from tests import oracles
 from tests.conftest import assert_law
@@ -55,10 +56,12 @@ def test_pairs_that_are_not_there_have_no_dislikes():
     known = from_pairs(np.array([0, 0, 2]), np.array([5, 7, 2]), 3, 9)
     dislikes = batches.Dislikes(jnp.asarray(known.indptr, jnp.int32), jnp.asarray(known.items, jnp.int32))
     users, filled = jnp.array([0, 1, 2, 2]), jnp.array([True, True, True, False])
-    for others, width in ((jnp.zeros((4, 2), jnp.int32), 2), (jnp.arange(3, dtype=jnp.int32), 3)):
-        valid = jnp.ones((4, width), bool)
-        key = jax.random.key(0)
-        found, there = batches.with_dislikes(key, dislikes, users, filled, others, valid, 2)
+    data, three = known.to_device(), jnp.arange(3, dtype=jnp.int32)
+    shared = CandidateMask(data, three, jnp.ones(3, bool), None, users, filled, jnp.arange(4, dtype=jnp.int32))
+    for others, valid in ((jnp.zeros((4, 2), jnp.int32), jnp.ones((4, 2), bool)), (three, shared)):
+        drawn, has = batches.dislikes_of(jax.random.key(0), dislikes, users, filled, 2)
+        found, there = batches.with_dislikes(others, valid, drawn, has)
+        width, there = others.shape[-1], there.dense() if isinstance(there, CandidateMask) else there
         np.testing.assert_array_equal(there[:, width:].sum(axis=1), [2, 0, 2, 0])
         drawn = np.broadcast_to(found[..., width:], there[:, width:].shape)
         assert set(drawn[0][there[0, width:]].tolist()) <= {5, 7} and set(drawn[2][there[2, width:]].tolist()) == {2}
@@ -69,10 +72,9 @@ def test_dislikes_are_drawn_uniformly_for_each_pair(ragged):
     dislikes = data_of(ragged, options).dislikes
     assert dislikes is not None
     users, filled = jnp.zeros(4, jnp.int32), jnp.ones(4, bool)
-    none, valid = jnp.zeros((4, 0), jnp.int32), jnp.zeros((4, 0), bool)
 
     def draw(key):
-        return batches.with_dislikes(key, dislikes, users, filled, none, valid, 2)[0]
+        return batches.dislikes_of(key, dislikes, users, filled, 2)[0]
 
     drawn = np.asarray(jax.vmap(draw)(jax.random.split(jax.random.key(3), 2000))).reshape(-1)
     assert_law([np.sum(drawn == item) for item in (4, 6, 10)], np.full(3, 1 / 3))

@@ -185,7 +185,7 @@ def test_rows_of_pairs_that_do_not_count_are_not_touched(reason):
     after, metrics = one_step(state, data, options)
     if reason == "no negative":
         assert int(metrics.no_negative) == 5 and int(batch.trained.sum()) == 1
-    valid, trained = np.asarray(batch.valid), np.asarray(batch.trained)
+    valid, trained = np.asarray(batch.dense_valid()), np.asarray(batch.trained)
     others = np.broadcast_to(batch.others, valid.shape)
     positives, users = np.asarray(batch.positives), np.asarray(batch.users)
     assert rows_that_changed(state, after, "users") == {*users[trained].tolist()}

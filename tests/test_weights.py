@@ -29,7 +29,8 @@ def random_weights(interactions, seed=3):
 
 
 def batch_of(options, data, state):
-    return training.draw_batch(options, options.make_model(), options.make_sampler(data), data, state)[0]
+    batch = training.draw_batch(options, options.make_model(), options.make_sampler(data), data, state)[0]
+    return batch._replace(valid=batch.dense_valid())
 
 
 def losses_by_hand(case, tables, batch):

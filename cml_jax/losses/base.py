@@ -9,6 +9,18 @@ SIMILARITIES = ("distance", "cosine", "inner_product")
 MAKE_ARGUMENTS = ("options",)
 
 
+class Pooled(NamedTuple):
+    """A loss that sees the other items through one number alone, l = log sum_n exp(c s_n) over those that count.
+
+    Attributes:
+        scale: c.
+        combine: (own, l) -> scalar; not called where no other item counts.
+    """
+
+    scale: Array | float
+    combine: Callable[[Array, Array], Array]
+
+
 class Loss(NamedTuple):
     """A loss of one pair of a user and a positive item against other items.
 
@@ -20,6 +32,8 @@ class Loss(NamedTuple):
         takes: 'negatives', drawn for each pair, or 'candidates', which all pairs of the batch share.
         penalty: (user[D], positive[D], others[n, D], valid[n]) -> scalar, added to the pair's loss; None for none.
         hinge: `example` with a margin of its own for each pair as the last argument; None where the loss has no margin.
+        pooled: the same loss by the logarithm of a sum, which is faster for many candidates; None for losses that are
+            not of this form.
         scale: unit of squared distance that the loss works in, such as its margin; it sets fold-in's temperature.
     """
 
@@ -29,3 +43,4 @@ class Loss(NamedTuple):
     penalty: Callable[[Array, Array, Array, Array], Array] | None = None
     scale: Array | float = 1.0
     hinge: Callable[[Array, Array, Array, Array], Array] | None = None
+    pooled: Pooled | None = None

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax import defaults
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import Loss, Pooled
 from cml_jax.options import POSITIVE, Effect, StrategyOptions, options, static, traced
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
@@ -43,13 +43,16 @@ def softmax_loss(own: Array, others: Array, valid: Array, temperature: Array | f
     Returns:
         Scalar; 0 where no candidate is valid.
     """
-    own = own / temperature
-    others = jnp.where(valid, others / temperature, -jnp.inf)
-    if not decoupled:
-        return jnp.logaddexp(own, jax.nn.logsumexp(others)) - own
     some = jnp.any(valid)
-    others = jnp.where(some, others, 0.0)  # or the gradient of what does not count would not be finite
-    return jnp.where(some, jax.nn.logsumexp(others) - own, 0.0)
+    # Where no candidate is valid the sum is that of zeros, or the gradient of what does not count would not be finite.
+    others = jnp.where(valid | ~some, others / temperature, -jnp.inf)
+    return jnp.where(some, of_log_sum(own, jax.nn.logsumexp(others), temperature, decoupled), 0.0)
+
+
+def of_log_sum(own: Array, log_sum: Array, temperature: Array | float, decoupled: bool) -> Array:
+    """The sampled softmax of cos(u, p) and log sum_c exp(cos(u, c) / t); scalars."""
+    away = log_sum - own / temperature
+    return away if decoupled else jax.nn.softplus(away)
 
 
 def make(options: SoftmaxOptions) -> Loss:
@@ -58,7 +61,10 @@ def make(options: SoftmaxOptions) -> Loss:
     def example(own, others, valid):
         return softmax_loss(own, others, valid, options.temperature, options.decoupled)
 
-    return Loss(example, similarity="cosine", takes="candidates")
+    def combine(own, log_sum):
+        return of_log_sum(own, log_sum, options.temperature, options.decoupled)
+
+    return Loss(example, similarity="cosine", takes="candidates", pooled=Pooled(1.0 / options.temperature, combine))
 
 
 SOFTMAX = Strategy("softmax", SoftmaxOptions, make)

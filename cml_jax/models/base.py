@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax.geometry import Constraint, identity, squared_distance, to_sphere
+from cml_jax.losses import blocks
 from cml_jax.losses.base import Loss
 from cml_jax.types import Array, Batch, DeviceInteractions, Lookup, Params, PyTree, Ranking
 
@@ -28,8 +29,8 @@ class Model(NamedTuple):
     Attributes:
         init: (key, data) -> Params; the tables 'users' and 'items' are among those of every model.
         lookups: (batch, data) -> role -> Lookup; the rows that the loss reads.
-        loss: (points by role, dense, batch) -> Array[b]; the loss of each pair; anything where it does not count.
-            Points are the rows that were looked up, embedded.
+        loss: (points by role, dense, batch) -> Array[b], the loss of each pair, anything where it does not count; or
+            their sum by `batch.factors`, a scalar. Points are the rows that were looked up, embedded.
         constraints: table -> how its rows are embedded and, after an update, projected; nothing is done to tables that
             are not named.
         user_points: (tables, dense, ids[...]) -> Array[..., D]; users in the metric space; Array[..., V, D] where
@@ -56,7 +57,7 @@ class Model(NamedTuple):
 def users_positives_others(batch: Batch) -> dict[str, Lookup]:
     """The look-ups that all families have: users, positives, and the negatives or the candidates that pairs share."""
     shared = batch.others.ndim == 1
-    counted = jnp.any(batch.valid, axis=0) if shared else batch.valid
+    counted = batch.valid.of_items(batch.trained) if shared else batch.valid
     return {
         "user": Lookup("users", batch.users, batch.trained),
         "positive": Lookup("items", batch.positives, batch.trained),
@@ -74,28 +75,49 @@ def inner_products(user: Array, items: Array) -> Array:
     return jnp.dot(user, items) if items.ndim == 1 else items @ user
 
 
+def all_distances(users: Array, items: Array) -> Array:
+    """-||u - i||^2 of all pairs by one product: Array[b, D], Array[n, D] -> Array[b, n]."""
+    products = jnp.matmul(users, items.T, precision=jax.lax.Precision.HIGHEST)
+    norms = [jnp.sum(jnp.square(points), axis=1) for points in (users, items)]
+    return jnp.minimum(2.0 * products - norms[0][:, None] - norms[1][None, :], 0.0)
+
+
 class Similarity(NamedTuple):
     """How a loss compares points.
 
     Attributes:
         transform: of every point first, Array[..., D] -> Array[..., D].
         compare: (user[D], items[D] or [n, D]) -> scalar or Array[n], larger is nearer.
+        all_pairs: (users[b, D], items[n, D]) -> Array[b, n]; the same of all pairs.
     """
 
     transform: Callable[[Array], Array]
     compare: Callable[[Array, Array], Array]
+    all_pairs: Callable[[Array, Array], Array]
 
 
 SIMILARITY_FUNCTIONS = {
-    "distance": Similarity(identity, distances),
-    "cosine": Similarity(to_sphere, inner_products),
-    "inner_product": Similarity(identity, inner_products),
+    "distance": Similarity(identity, distances, all_distances),
+    "cosine": Similarity(to_sphere, inner_products, blocks.inner_products),
+    "inner_product": Similarity(identity, inner_products, blocks.inner_products),
 }
 
 
-def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, valid: Array) -> Array:
-    """A loss of points: Array[b, D], Array[b, D], Array[b, n, D] or Array[n, D], Array[b, n] bool -> Array[b]."""
-    transform, compare = SIMILARITY_FUNCTIONS[loss.similarity]
+def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, batch: Batch) -> Array:
+    """The losses of a batch of points, or their sum where pairs share the other items, see `Model.loss`.
+
+    Args:
+        loss: of the model.
+        users: Array[b, D].
+        positives: Array[b, D].
+        others: Array[b, N, D], or Array[n, D] where pairs share them.
+        batch: says which count.
+    """
+    transform, compare, all_pairs = SIMILARITY_FUNCTIONS[loss.similarity]
+    if others.ndim == 2 and loss.penalty is None:
+        users, positives, others = transform(users), transform(positives), transform(others)
+        pairs = blocks.Pairs(users, jax.vmap(compare)(users, positives), batch.factors)
+        return blocks.total_loss(loss, all_pairs, pairs, others, batch.valid)
 
     def example(user, positive, others, valid):
         # Once each, so that gradients of both similarities pass through it together.
@@ -106,4 +128,5 @@ def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, va
         away, own = compare(u, n), compare(u, p)
         return loss.example(own, away, valid) + loss.penalty(user, positive, others, valid)
 
-    return jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))(users, positives, others, valid)
+    of_pairs = jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))
+    return of_pairs(users, positives, others, batch.dense_valid())

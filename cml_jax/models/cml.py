@@ -43,13 +43,13 @@ def make(options: CmlOptions, loss: Loss) -> Model:
 
     def pair_losses(points, dense, batch):
         del dense
-        return loss_of_points(loss, points["user"], points["positive"], points["others"], batch.valid)
+        return loss_of_points(loss, points["user"], points["positive"], points["others"], batch)
 
     def penalty(points, dense, batch, total):
         del dense
         if options.gor == "none":
             return jnp.zeros(())
-        pairs = points["user"], points["positive"], points["others"], batch.valid
+        pairs = points["user"], points["positive"], points["others"], batch.dense_valid()
         return options.gor_weight * gor_penalty(options.gor, *pairs, total)
 
     return make_point_model(options, pair_losses, penalty=penalty)

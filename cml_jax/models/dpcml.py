@@ -82,7 +82,7 @@ def make(options: DpcmlOptions, loss: Loss) -> Model:
             return value + options.diversity_weight * outside
 
         return jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))(
-            users, positives, others, batch.valid
+            users, positives, others, batch.dense_valid()
         )
 
     def ranking(params, data):

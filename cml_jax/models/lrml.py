@@ -66,7 +66,7 @@ def make(options: LrmlOptions, loss: Loss) -> Model:
     def pair_losses(points, dense, batch):
         users, positives, others = (points[role] for role in ("user", "positive", "others"))
         moved = users + relation(users, positives, dense)
-        return loss_of_points(loss, moved, positives, others, batch.valid)
+        return loss_of_points(loss, moved, positives, others, batch)
 
     def init(key, data):
         points_key, keys_key, memories_key = jax.random.split(key, 3)

@@ -11,7 +11,7 @@ from cml_jax import defaults, draws
 from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
 from cml_jax.options import (
-    AT_LEAST_1,
+    AT_LEAST_0,
     FINITE_AT_LEAST_0,
     POSITIVE,
     Effect,
@@ -48,8 +48,8 @@ class CandidateOptions(SamplerOptions):
 
     num_candidates: int = static(
         None,
-        "C, candidates of stage 1, shared by the batch; none: 1000, or all items where they are fewer",
-        AT_LEAST_1,
+        "C, candidates of stage 1, shared by the batch; 0: all items, nothing is drawn; none: 1000, or all where fewer",
+        AT_LEAST_0,
         Effect(_draws_candidates, "sampler.name = 'two_stage' or model.loss = 'softmax'"),
         from_data=FromData(defaults.num_candidates, without=1000),
     )
@@ -66,6 +66,10 @@ class CandidateOptions(SamplerOptions):
     def num_distinct(self, chosen: Any) -> int:
         """How many items a step draws without replacement."""
         return self.num_candidates if self.draws_candidates(chosen) else 0
+
+    def candidates_among(self, num_items: int) -> int:
+        """C where there are so many items."""
+        return min(self.num_candidates or num_items, num_items)
 
     def resolved(self, chosen: Any, train: Interactions | None) -> dict[str, Any]:
         """The number of independent draws that hold as many distinct items, see `draws.num_draws_needed`."""
@@ -123,14 +127,16 @@ def draw_candidates(
         key: PRNG key, consumed where the whole catalogue is ranked (num_draws = 0).
         uniforms: Array[2 num_draws] in [0, 1), used otherwise.
         state: from `init_candidates`.
-        num_candidates: C, at most I.
+        num_candidates: C, at most I, where all items that have a weight are candidates.
         num_draws: independent draws that are made to find C distinct ones, see `draws.num_draws_needed`.
         num_items: I.
 
     Returns:
         The candidates; slots left over hold item I - 1.
     """
-    if num_draws:
+    if num_candidates == num_items and not num_draws:
+        drawn, taken = jnp.arange(num_items, dtype=jnp.int32), state > 0
+    elif num_draws:
         drawn = draws.draw(uniforms.reshape(2, -1), state)
         taken = draws.among_first_distinct(drawn, num_candidates)
     else:
@@ -149,7 +155,7 @@ def candidate_function(
     options: CandidateOptions, data: DeviceInteractions, stage1: Callable[[PyTree], PyTree]
 ) -> Callable[[Array, PyTree], tuple[Candidates, PyTree]]:
     """The `candidates` of a `Sampler`; `stage1` finds the state of `draw_candidates` in that of the sampler."""
-    count = min(options.num_candidates, data.num_items)
+    count = options.candidates_among(data.num_items)
 
     def candidates(key, state):
         uniforms = jax.random.uniform(key, (2 * options.num_draws,))

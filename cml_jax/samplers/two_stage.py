@@ -61,7 +61,7 @@ def make(options: TwoStageOptions, data: DeviceInteractions, shape: BatchShape) 
     positive is left out instead. The option falls back for all.)
     `known_positives = 'retry_then_keep'`: a known positive is redrawn up to ten times, then kept as a negative.
     """
-    num_draws, num_candidates = options.num_draws, min(options.num_candidates, data.num_items)
+    num_draws, num_candidates = options.num_draws, options.candidates_among(data.num_items)
     num_rounds = 1 + _RELEASED_RETRIES if keeps_known_positives(options) else _REDRAWS
 
     def init():

@@ -19,9 +19,9 @@ class UniformOptions(CandidateOptions):
 def make(options: UniformOptions, data: DeviceInteractions, shape: BatchShape) -> Sampler:
     """Each negative uniform over the items that are not known positives of the user; exact, nothing is rejected.
 
-    Candidates are C distinct items, uniform over the catalogue.
+    Candidates are C distinct items, uniform over the catalogue, or all of it.
     """
-    count = min(options.num_candidates, data.num_items)
+    count = options.candidates_among(data.num_items)
 
     def sample(key, state, points, users, positives):
         del points, positives
@@ -33,6 +33,8 @@ def make(options: UniformOptions, data: DeviceInteractions, shape: BatchShape) -
         if options.num_draws:
             drawn = jax.random.randint(key, (options.num_draws,), 0, data.num_items)
             taken = draws.among_first_distinct(drawn, count)
+        elif count == data.num_items:
+            drawn, taken = jnp.arange(count, dtype=jnp.int32), jnp.ones(count, bool)
         else:
             drawn, taken = draws.gumbel_top_k(key, jnp.ones(data.num_items), count)
         return in_order(drawn, taken, count, data.num_items), state

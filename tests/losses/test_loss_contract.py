@@ -7,9 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cml_jax.candidate_mask import CandidateMask
+from cml_jax.data.interactions import from_pairs
 from cml_jax.losses import LOSSES
 from cml_jax.models.base import loss_of_points
 from cml_jax.options import declared
+from cml_jax.types import Batch
 from tests import oracles
 from tests.conftest import assert_gradient
 
@@ -27,9 +30,13 @@ def make_loss(name, case):
 
 def loss_of_one(loss, user, positive, others, valid=VALID):
     """The loss of one pair of points, as a model takes it."""
+    one, none = jnp.ones(1, bool), jnp.int32([0])
     if loss.takes == "negatives":
-        others = others[None]
-    return loss_of_points(loss, user[None], positive[None], others, jnp.asarray(valid)[None])[0]
+        batch = Batch(none, none, none[None], one, jnp.asarray(valid)[None], none[0])
+        return loss_of_points(loss, user[None], positive[None], others[None], batch)[0]
+    nobody = from_pairs(np.zeros(0, int), np.zeros(0, int), 1, len(others)).to_device()
+    mask = CandidateMask(nobody, jnp.arange(len(others)), jnp.asarray(valid), None, none, one, none)
+    return loss_of_points(loss, user[None], positive[None], others, Batch(none, none, mask.ids, one, mask, none[0]))
 
 
 def value_and_gradients(name, case):

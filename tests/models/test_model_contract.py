@@ -82,8 +82,9 @@ def whole_loss(options, data, batch, params):
     # The whole tables are embedded, then looked up.
     whole = {table: constraint_of(model, table).embed(rows) for table, rows in params.tables.items()}
     points = {role: whole[lookup.table][lookup.ids] for role, lookup in model.lookups(batch, data).items()}
-    each = jnp.where(batch.trained, model.loss(points, params.dense, batch), 0.0)
-    total = jnp.sum(each) if options.objective.loss_reduction == "sum" else jnp.sum(each) / options.batch_size
+    found = model.loss(points, params.dense, batch)
+    total = jnp.sum(jnp.where(batch.trained, found, 0.0)) if found.ndim else found
+    total /= 1 if options.objective.loss_reduction == "sum" else options.batch_size
     return total + model.penalty(points, params.dense, batch, jnp.sum)
 
 
@@ -207,7 +208,7 @@ def test_rows_of_pairs_that_do_not_count_are_not_touched(name):
     moments = jax.tree.map(lambda leaf: leaf + 0.1 if leaf.ndim else leaf, state.opt_state)
     state = dataclasses.replace(state, opt_state=moments)
     batch, after = jax.jit(lambda s, o: (draw(o, data, s), training.make_step(o)(s, data)[0]))(state, options)
-    trained, valid = np.asarray(batch.trained), np.asarray(batch.valid)
+    trained, valid = np.asarray(batch.trained), np.asarray(batch.dense_valid())
     assert trained.sum() == interactions.num_pairs - 120
     users, positives, others = map(np.asarray, (batch.users, batch.positives, batch.others))
     counted = {

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cml_jax import csr, make_options
+from cml_jax import make_options
 from cml_jax.geometry import to_sphere
 from cml_jax.types import Points
 from tests import oracles
@@ -42,8 +41,7 @@ def make_points(users=USERS, items=ITEMS):
 def sample_all(options, data, users, positives, items, keys):
     sampler = options.make_sampler(data)
     state, points = sampler.init(), make_points(items=items)
-    with mock.patch.object(csr, "_CHUNK", 32):  # the look-up of few pairs, many times over, pays for whole chunks
-        return jax.vmap(lambda key: sampler.sample(key, state, points, users, positives)[0])(keys)
+    return jax.vmap(lambda key: sampler.sample(key, state, points, users, positives)[0])(keys)
 
 
 def candidates_all(options, data, keys):

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cml_jax import csr
 from cml_jax.data.interactions import from_pairs
 from cml_jax.options import field_names
 from cml_jax.samplers import SAMPLERS
@@ -83,8 +82,7 @@ def test_user_who_has_everything_is_invalid(name, num_negatives):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_jit_equals_eager_and_the_state_keeps_its_structure(name, ragged, monkeypatch):
-    monkeypatch.setattr(csr, "_CHUNK", 32)
+def test_jit_equals_eager_and_the_state_keeps_its_structure(name, ragged):
     sampler = sampler_options(name, num_negatives=3).make_sampler(ragged.to_device())
     key, state, points = jax.random.key(5), sampler.init(), make_points()
     arguments = key, state, points, jnp.int32(USERS), jnp.int32(POSITIVES)
@@ -141,9 +139,10 @@ def test_candidates_left_over_are_last_marked_and_in_range(name, ragged):
     assert ids.min() >= 0 and ids.max() < ragged.num_items
 
 
+@pytest.mark.parametrize("num_candidates", [0, 11, 50])
 @pytest.mark.parametrize("name", OFFERING)
-def test_more_candidates_than_items_are_all_that_can_be_drawn(name, ragged):
-    options = sampler_options(name, loss="softmax", num_candidates=50)
+def test_more_candidates_than_items_or_0_are_all_that_can_be_drawn(name, num_candidates, ragged):
+    options = sampler_options(name, loss="softmax", num_candidates=num_candidates)
     ids, filled = draw_many_candidates(options, ragged.to_device(), 3)
     drawable = np.flatnonzero(oracles.CANDIDATE_WEIGHTS[name](ragged.popularity, OPTIONS))
     for row, ok in zip(ids, filled, strict=True):

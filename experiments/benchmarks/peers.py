@@ -54,6 +54,7 @@ _LIBCML = flags.DEFINE_string("libcml", None, "A checkout of LibCML.", flag_valu
 _QUICK = flags.DEFINE_boolean("quick", False, "Generated data, one core, one second a setting.", flag_values=FLAGS)
 _PACKAGES = ("jax", "jaxlib", "numpy", "torch", "implicit", "lightfm-next", "lightfm")
 _QUICK_SECONDS, _K = 1.0, 20
+_FLOOR = 10  # times the share of a list of K in all items, about the score of a random list
 
 
 def make_task(name: str, folder: Path | None, libcml: Path | None) -> Task:
@@ -96,7 +97,7 @@ def run(task: Task, name: str, setting: Mapping[str, Any], seconds: float) -> di
         seconds: of training.
     """
     train = trainer(name)
-    watch = Watch(functools.partial(ndcg, task.dataset), seconds)
+    watch = Watch(functools.partial(ndcg, task.dataset), seconds, floor=_FLOOR * _K / task.dataset.train.num_items)
     with contextlib.suppress(Enough):
         train(task, setting, watch)
     trial = {"setting": dict(setting), "seconds": seconds, "ended": watch.ended, "setup_seconds": watch.setup_seconds}

@@ -94,20 +94,20 @@ def checkout(tmp_path):
     return tmp_path / "LibCML"
 
 
-def watched(values, limit, setup=0.0, per_step=1.0):
-    """A watch whose scores are the values, each step taking as long and each score a thousand seconds."""
+def watched(values, limit, setup=0.0, floor=0.0):
+    """A watch whose scores are the values, each step taking a second and each score a thousand."""
     now, left = [0.0], iter(values)
 
     def score(ranking):
         now[0] += 1000.0
         return next(left)
 
-    watch = Watch(score, limit, clock=lambda: now[0])
+    watch = Watch(score, limit, floor=floor, clock=lambda: now[0])
     now[0] += setup
     watch.ready()
     try:
         for step in range(1, 10_000):
-            now[0] += per_step
+            now[0] += 1.0
             watch.after(step / 10, lambda: FINITE)
     except Enough:
         pass
@@ -130,6 +130,7 @@ def test_a_method_that_does_not_get_better_ends_before_its_limit():
     values = [0.1, 0.5, *[0.4] * 200]
     watch = watched(values, limit=100)
     assert watch.ended == "no better"
+    assert watched(values, limit=100, floor=0.5).ended == "limit", "it has not begun to show"
     assert 25 < watch.points[-1].seconds < 25 * 1.15 + 1, "a quarter of the limit is given in any case"
     rising = watched([0.01 * i for i in range(15)] + [0.0] * 200, limit=100)
     best = max(rising.points, key=lambda point: point.value)

@@ -14,7 +14,7 @@ from experiments.config import Config
 
 _GROWTH = 1.15  # by this factor training time grows from one score to the next
 _STALE = 3.0  # a best score that is older than two thirds of the time so far is the last one, ...
-_LEAST = 0.25  # ... from this share of the limit on
+_LEAST = 0.25  # ... from this share of the limit on, if it is well above chance
 
 
 class Task(NamedTuple):
@@ -67,19 +67,25 @@ class Watch:
     """
 
     def __init__(
-        self, score: Callable[[Ranking], float], limit: float, clock: Callable[[], float] = time.perf_counter
+        self,
+        score: Callable[[Ranking], float],
+        limit: float,
+        *,
+        floor: float = 0.0,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Starts the clock.
 
         Args:
             score: ranking -> the metric on validation.
             limit: seconds of training, from `ready` on.
+            floor: a best score up to this does not end a training, which may be slow to begin.
             clock: seconds from any moment on.
         """
         self.setup_seconds = 0.0
         self.points: list[Point] = []
         self.ended = ""
-        self._score, self._limit, self._clock = score, limit, clock
+        self._score, self._limit, self._floor, self._clock = score, limit, floor, clock
         self._seconds, self._next = 0.0, 0.0  # of set-up and training
         self._since = clock()
 
@@ -112,7 +118,8 @@ class Watch:
         trained = self._seconds - self.setup_seconds
         if trained >= self._limit:
             self._end("limit")
-        if trained > max(_STALE * (best.seconds - self.setup_seconds), _LEAST * self._limit):
+        stale = trained > max(_STALE * (best.seconds - self.setup_seconds), _LEAST * self._limit)
+        if stale and best.value > self._floor:
             self._end("no better")
 
     def _end(self, why: str) -> None:

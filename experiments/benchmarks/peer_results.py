@@ -150,7 +150,7 @@ def _seconds(value: float | None) -> str:
 def figure(results: Mapping[str, Any]) -> Figure:
     """Validation score against seconds of set-up and training, a line a method from the end of its set-up on."""
     found = curves(results)
-    drawn = style.new_figure(style.PAGE * 0.7, 3.2)
+    drawn = style.new_figure(style.PAGE, 3.4)
     axes = drawn.subplots()
     kinds = style.line_styles([METHODS[curve.method].style for curve in found])
     for curve, kind in zip(found, kinds, strict=True):

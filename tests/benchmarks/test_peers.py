@@ -334,6 +334,18 @@ def test_lines_of_the_figure_begin_where_set_up_ends():
     assert len(styles) == 2 and ours.get_linewidth() > als.get_linewidth()
 
 
+def test_all_names_are_inside_the_figure():
+    trial = RESULTS["methods"]["softmax"]
+    drawn = peer_results.figure(RESULTS | {"methods": dict.fromkeys(METHODS, trial)})
+    drawn.draw_without_rendering()
+    (legend,) = drawn.legends
+    assert len(legend.get_texts()) == len(METHODS)
+    frame, box = drawn.bbox, legend.get_window_extent()
+    assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0
+    styles = {(line.get_color(), str(line.get_linestyle()), line.get_marker()) for line in drawn.axes[0].lines}
+    assert len(styles) == len(METHODS)
+
+
 def test_settings_are_written_in_few_words():
     setting = {"negatives": "pair", "num_negatives": 800, "temperature": 0.08, "learning_rate": 1e-4, "sparse": True}
     assert peer_results.written(setting) == "N 800, T 0.08, rate 0.0001, SparseAdam"

@@ -84,6 +84,11 @@ def local_slice(batch: PyTree) -> PyTree:
     return jax.tree.map(part, batch)
 
 
+def of_this_device(x: Array) -> Array:
+    """What is the same everywhere, for this device's part of the work: gradients by it are summed over devices."""
+    return jax.lax.pcast(x, AXIS, to="varying")
+
+
 def local_batch(batch: Batch) -> Batch:
     """This device's pairs of a batch; candidates, which pairs share, stay whole."""
     part = local_slice(batch._asdict() | {"others": None, "valid": None, "no_negative": None})

@@ -205,10 +205,14 @@ def _objective(
     points = _by_role(lookups, {table: _constraint(model, table).embed(found) for table, found in rows.items()})
     if options.num_shards > 1:
         total = sharding.total
-        points = {role: x if lookups[role].shared else sharding.local_slice(x) for role, x in points.items()}
+        here = {True: sharding.of_this_device, False: sharding.local_slice}
+        points = {role: here[lookups[role].shared](x) for role, x in points.items()}
         batch = sharding.local_batch(batch)
     found = model.loss(points, dense, batch)
-    loss = total(found if found.ndim == 0 else jnp.where(batch.trained, batch.factors * found, 0.0))
+    if found.ndim:
+        each = found if batch.weights is None else batch.weights * found
+        found = jnp.where(batch.trained, each, 0.0)
+    loss = total(found)
     if options.objective.loss_reduction == "mean":
         loss /= options.batch_size
     return loss + model.penalty(points, dense, batch, total)

@@ -132,7 +132,9 @@ class Batch(NamedTuple):
     @property
     def factors(self) -> Array:
         """Factor of each pair's loss, Array[B]; 0 where it does not count."""
-        return jnp.where(self.trained, jnp.ones(()) if self.weights is None else self.weights, 0.0)
+        if self.weights is None:
+            return self.trained.astype(jnp.float32)
+        return jnp.where(self.trained, self.weights, 0.0)
 
     def dense_valid(self) -> Array:
         """Whether an other item counts for a pair, Array[B, n] bool, even where pairs share them."""

@@ -2,101 +2,70 @@
 
 python -m experiments.bench --output=FILE.json
 
-On generated interactions of Gowalla's size (29,858 users, 40,981 items, 810,128 pairs of long-tailed popularity). About
-three minutes on two CPU cores; --quick takes a tenth of the sizes and fewer repeats, to see that everything runs. The
-floor of a step is the bare gather of B positives and C candidates and their product [B, D] x [D, C]. Beside it stand
-the shares that a step reaches of the machine's own rates: of bytes a second, where more than all of it means that the
-cache helps, and of the product's operations. Timings take turns, so that a slow minute of the machine falls on all of
-them. Faiss, if installed (extra `[ann]`), is the yardstick of evaluation: the same neighbours from its flat index, but
-without leaving out the users' training items.
+On generated interactions of Gowalla's size (29,858 users, 40,981 items, 810,128 pairs of long-tailed popularity): every
+registered loss with every sampler that goes with it. About ten minutes on two CPU cores; --quick takes a tenth of the
+sizes and fewer repeats, to see that everything runs. A step's floor is the bare gather of the rows that it reads, their
+similarities and, where it has candidates, the products and exponentials of them all, see `benchmarks.floors`. Beside it
+stand the shares that a step reaches of the machine's own rates: of bytes a second, where more than all of it means that
+the cache helps, and of the products' operations. Timings take turns, so that a slow minute of the machine falls on all
+of them. Faiss, if installed (extra `[ann]`), is the yardstick of evaluation: the same neighbours from its flat index,
+but without leaving out the users' training items. How times grow with sizes: `experiments.benchmarks.growth`.
 """
 
+import contextlib
 import functools
 import importlib
 import importlib.util
+import itertools
 import json
 import platform
 import resource
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from cml_jax import ranking, training
+from cml_jax import ranking
 from cml_jax.data.interactions import Interactions
 from cml_jax.data.synthetic import make_interactions
+from cml_jax.errors import ConfigError
+from cml_jax.losses import LOSSES
 from cml_jax.models.points import distance_factors
 from cml_jax.samplers import SAMPLERS
 from cml_jax.strategies import Options, make_options
 from experiments import cli
+from experiments.benchmarks.floors import floor_of
+from experiments.benchmarks.timing import Stepper, Timing, repeat, time_in_turns
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "Small sizes and few repeats.")
 _DIM, _CANDIDATES = 128, 2000
-_OVER_CANDIDATES = ("two_stage", "softmax")
 
 
-class Timing(NamedTuple):
-    """Milliseconds of repeated runs."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, seconds: list[float], per: int = 1) -> "Timing":
-        """Median and range of runs of `per` steps each."""
-        each = np.array(seconds) * 1e3 / per
-        return cls(float(np.median(each)), float(each.min()), float(each.max()))
+def combinations() -> list[tuple[str, str]]:
+    """Names of the losses and samplers that go together."""
+    found = []
+    for loss, sampler in itertools.product(LOSSES, SAMPLERS):
+        with contextlib.suppress(ConfigError):
+            make_options(loss=loss, sampler=sampler, constraint=_constraint(loss))
+            found.append((loss, sampler))
+    return found
 
 
-def time_in_turns(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of every run, one of each a round, after a round of warming up."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(repeats + 1):
-        for name, run in runs.items():
-            started = time.perf_counter()
-            jax.block_until_ready(run())
-            if turn:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
+def _constraint(loss: str) -> str:
+    return "none" if LOSSES[loss].make(LOSSES[loss].options()).similarity == "inner_product" else "sphere"
 
 
-def _repeat(times: int, run: Callable[..., Any], *arguments: Any) -> None:
-    """One after the other; what is not waited for piles up in memory and is slower."""
-    for _ in range(times):
-        jax.block_until_ready(run(*arguments))
-
-
-class Stepper:
-    """A compiled run of steps that goes on where it stopped."""
-
-    def __init__(self, options: Options, train: Interactions, num_steps: int) -> None:
-        """Compiles; `compile_seconds` says how long that took."""
-        self._data, self._options = train.to_device(), options.as_arrays()
-        self._state = training.init_state(self._options, self._data, 0)
-        started = time.perf_counter()
-        lowered = training.run_steps.lower(self._state, self._data, self._options, num_steps=num_steps)
-        self._compiled = lowered.compile()
-        self.compile_seconds = time.perf_counter() - started
-
-    def __call__(self) -> Any:
-        """Takes the steps."""
-        self._state, metrics = self._compiled(self._state, self._data, self._options)
-        return self._state, metrics
-
-
-def bench_options(name: str, batch_size: int, train: Interactions, dim: int = _DIM, rows: str = "lazy") -> Options:
-    """The options of a sampler at the bench's sizes; 'softmax' is the sampled softmax over stage 1's candidates."""
-    drawn = {"loss": "triplet", "decoupled": True, "sampler": name}
-    strategies = {"loss": "softmax", "decoupled": False, "sampler": "two_stage"} if name == "softmax" else drawn
-    sizes = {"dim": dim, "batch_size": batch_size, "num_candidates": _CANDIDATES}
-    return make_options(train, rows=rows, average_passes=0.0, init_scale=1.0, **sizes, **strategies)
+def bench_options(
+    loss: str, sampler: str, batch_size: int, train: Interactions, dim: int = _DIM, rows: str = "catch_up"
+) -> Options:
+    """The options of a loss and a sampler at the bench's sizes."""
+    sizes = {"dim": dim, "batch_size": batch_size, "num_candidates": _CANDIDATES, "constraint": _constraint(loss)}
+    return make_options(train, loss=loss, sampler=sampler, rows=rows, average_passes=0.0, init_scale=1.0, **sizes)
 
 
 def measure_rates(repeats: int) -> dict[str, float]:
@@ -106,48 +75,54 @@ def measure_rates(repeats: int) -> dict[str, float]:
     in_place = jax.jit(lambda x: jax.lax.fori_loop(0, times, lambda _, y: y + 1.0, x)[0])
     runs = {
         "copy": functools.partial(in_place, source),
-        "product": functools.partial(_repeat, times, jax.jit(lambda x: x @ x), square),
+        "product": functools.partial(repeat, times, jax.jit(lambda x: x @ x), square),
     }
     seconds = {name: float(np.median(taken)) / times for name, taken in time_in_turns(runs, repeats).items()}
     return {"bytes_per_second": 8 * size / seconds["copy"], "flops": 2 * side**3 / seconds["product"]}
 
 
-def _traffic(name: str, batch_size: int) -> int:
-    """Bytes a step moves at least: rows of table and moments, read and written; stage 2's rows, [B, C] both ways."""
-    moved = 3 * batch_size * 3 * 2 * 4 * _DIM
-    if name in _OVER_CANDIDATES:
-        moved += 4 * (batch_size + _CANDIDATES) * _DIM + 2 * 4 * batch_size * _CANDIDATES
-    return moved
+def _traffic(options: Options, num_products: int) -> int:
+    """Bytes a step moves at least: rows of tables and moments, read and written; similarities both ways."""
+    candidates = _CANDIDATES if num_products else 0
+    touched = 2 * options.batch_size + (candidates if options.loss_takes == "candidates" else options.batch_size)
+    return touched * 3 * 2 * 4 * _DIM + 4 * candidates * _DIM + 2 * 4 * options.batch_size * candidates
+
+
+def _num_products(options: Options, train: Interactions) -> int:
+    """Products of [B, D] and [C, D] in a step."""
+    if options.loss_takes == "candidates":
+        return 3
+    return int(options.make_sampler(train.to_device()).scores_per_pair > 0)
 
 
 def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int) -> list[dict[str, Any]]:
-    """Every sampler at every batch size, and the floor."""
+    """Every loss with every sampler that goes with it at every batch size, and their floors."""
     results = []
-    items = jax.random.normal(jax.random.key(0), (train.num_items, _DIM))
-    candidates = jax.random.permutation(jax.random.key(1), train.num_items)[:_CANDIDATES]
     for batch_size in batch_sizes:
-        positives = jax.random.randint(jax.random.key(2), (batch_size,), 0, train.num_items)
-        product = jax.jit(lambda items, positives, candidates: items[positives] @ items[candidates].T)
-        num_steps = max(10, 51_200 // batch_size)
-        names = (*SAMPLERS, "softmax")
-        steppers = {name: Stepper(bench_options(name, batch_size, train), train, num_steps) for name in names}
-        runs: dict[str, Callable[[], Any]] = {**steppers}
-        runs["floor"] = functools.partial(_repeat, 20, product, items, positives, candidates)
+        num_steps = max(10, 25_600 // batch_size)
+        chosen = {names: bench_options(*names, batch_size, train) for names in combinations()}
+        steppers = {names: Stepper(options, train, num_steps) for names, options in chosen.items()}
+        runs: dict[str, Callable[[], Any]] = {" ".join(names): stepper for names, stepper in steppers.items()}
+        for names, options in chosen.items():
+            runs["floor of " + " ".join(names)] = functools.partial(repeat, num_steps, floor_of(options, train))
         seconds = time_in_turns(runs, repeats)
-        floor = Timing.of(seconds.pop("floor"), 20)
-        for name, taken in seconds.items():
-            step = Timing.of(taken, num_steps)
+        for names, options in chosen.items():
+            step = Timing.of(seconds[" ".join(names)], num_steps)
+            floor = Timing.of(seconds["floor of " + " ".join(names)], num_steps)
+            num_products = _num_products(options, train)
             results.append(
                 {
-                    "sampler": name,
+                    "loss": names[0],
+                    "sampler": names[1],
                     "batch_size": batch_size,
                     "ms": step._asdict(),
                     "triplets_per_second": batch_size / step.median * 1e3,
                     "floor_ms": floor.median,
                     "ratio_to_floor": step.median / floor.median,
-                    "bytes_per_second": _traffic(name, batch_size) / step.median * 1e3,
-                    "product_flops": 2e3 * batch_size * _DIM * _CANDIDATES * (name in _OVER_CANDIDATES) / step.median,
-                    "compile_seconds": steppers[name].compile_seconds,
+                    "bytes_per_second": _traffic(options, num_products) / step.median * 1e3,
+                    "product_flops": 2e3 * batch_size * _DIM * _CANDIDATES * num_products / step.median,
+                    "compile_seconds": steppers[names].compile_seconds,
+                    "temporary_mib": steppers[names].temporary_bytes / 2**20,
                 }
             )
     return results
@@ -156,31 +131,14 @@ def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int)
 def bench_rows(train: Interactions, repeats: int) -> dict[str, Any]:
     """The ways of updating rows, uniform negatives, B = 256."""
     steps = {"lazy": 200, "catch_up": 200, "dense": 10}
-    runs = {rows: Stepper(bench_options("uniform", 256, train, rows=rows), train, n) for rows, n in steps.items()}
+    options = {rows: bench_options("triplet", "uniform", 256, train, rows=rows) for rows in steps}
+    runs = {rows: Stepper(options[rows], train, n) for rows, n in steps.items()}
     seconds = time_in_turns(dict(runs), repeats)
     timings = {rows: Timing.of(seconds[rows], steps[rows]) for rows in steps}
     return {
         rows: timing._asdict() | {"ratio_to_lazy": timing.median / timings["lazy"].median}
         for rows, timing in timings.items()
     }
-
-
-def bench_table_sizes(sizes: tuple[int, ...], repeats: int) -> list[dict[str, Any]]:
-    """Step time against the number of items, d = 32, B = 256; all sizes take turns."""
-    trains = {size: make_interactions(20_000, size, 400_000) for size in sizes}  # the table alone grows
-    runs = {
-        f"{name} {size}": Stepper(bench_options(name, 256, train, dim=32), train, 200)
-        for size, train in trains.items()
-        for name in ("uniform", "two_stage")
-    }
-    seconds = time_in_turns(dict(runs), repeats)
-    rows = []
-    for name in ("uniform", "two_stage"):
-        timings = {size: Timing.of(seconds[f"{name} {size}"], 200) for size in sizes}
-        for size, timing in timings.items():
-            ratio = timing.median / timings[sizes[0]].median
-            rows.append({"sampler": name, "items": size, "ms": timing._asdict(), "ratio_to_smallest": ratio})
-    return rows
 
 
 def bench_evaluation(train: Interactions, dims: tuple[int, ...], repeats: int) -> list[dict[str, Any]]:
@@ -211,7 +169,6 @@ def main() -> None:
     """Runs everything, prints a table and writes the figures."""
     shrink, repeats = (10, 2) if _QUICK.value else (1, 7)
     train = make_interactions(29_858 // shrink, 40_981 // shrink, 810_128 // shrink)
-    largest = 10_000_000 // (shrink * shrink)
     results = {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
         "versions": {"jax": jax.__version__, "python": platform.python_version()},
@@ -219,7 +176,6 @@ def main() -> None:
         "steps": bench_steps(train, (256, 1024, 4096), repeats),
         "rows": bench_rows(train, repeats),
         "evaluation": bench_evaluation(train, (64, 128), max(2, repeats // 2)),
-        "table_sizes": bench_table_sizes((100_000 // shrink, 1_000_000 // shrink, largest), repeats),
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
     Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
@@ -233,10 +189,10 @@ def format_results(results: dict[str, Any]) -> str:
         results["device"],
         f"measured here: copy {rates['bytes_per_second'] / 1e9:,.1f} GB/s, product {rates['flops'] / 1e9:,.0f} GFLOP/s",
         "",
-        f"{'sampler':<12}{'B':>6}{'ms':>9}{'triplets/s':>12}{'x floor':>9}"
+        f"{'loss':<10}{'sampler':<12}{'B':>6}{'ms':>9}{'triplets/s':>12}{'x floor':>9}"
         f"{'of copy':>9}{'of product':>12}{'compile s':>11}",
         *(
-            f"{row['sampler']:<12}{row['batch_size']:>6}{row['ms']['median']:>9.3f}{row['triplets_per_second']:>12,.0f}"
+            f"{row['loss']:<10}{row['sampler']:<12}{row['batch_size']:>6}{row['ms']['median']:>9.3f}{row['triplets_per_second']:>12,.0f}"
             f"{row['ratio_to_floor']:>9.2f}{row['bytes_per_second'] / rates['bytes_per_second']:>9.1%}"
             f"{row['product_flops'] / rates['flops']:>12.1%}{row['compile_seconds']:>11.1f}"
             for row in results["steps"]
@@ -245,12 +201,6 @@ def format_results(results: dict[str, Any]) -> str:
         *(
             f"rows = {rows:<9} {timing['median']:.3f} ms, {timing['ratio_to_lazy']:.2f} x lazy"
             for rows, timing in results["rows"].items()
-        ),
-        "",
-        *(
-            f"{row['sampler']:<10} {row['items']:>11,} items {row['ms']['median']:.3f} ms, "
-            f"{row['ratio_to_smallest']:.2f} x the smallest"
-            for row in results["table_sizes"]
         ),
         "",
         *(

@@ -117,15 +117,17 @@ def primitives(jaxpr):
     return found
 
 
-def test_without_weights_the_step_has_no_operation_for_them(ragged):
-    options, programs = make(loss="softmax", sampler="uniform"), []
+@pytest.mark.parametrize(("loss", "products"), [("triplet", 2), ("softmax", 0)])
+def test_without_weights_the_step_has_no_operation_for_them(ragged, loss, products):
+    """A loss is multiplied by them, and what flows back; the softmax takes them as they are, in the place of ones."""
+    options, programs = make(loss=loss, sampler="uniform"), []
     for interactions in (ragged, weighted(ragged, random_weights(ragged))):
         data = interactions.to_device()
         state = training.init_state(options, data, 0)
         programs.append(primitives(jax.make_jaxpr(training.make_step(options))(state, data).jaxpr))
     without, with_weights = programs
     assert with_weights["gather"] - without["gather"] == 1, "the weights of the batch are looked up"
-    assert with_weights["mul"] - without["mul"] == 2, "the loss is multiplied, and what flows back"
+    assert with_weights["mul"] - without["mul"] == products
     assert all(without[name] <= count for name, count in with_weights.items())
 
 

@@ -60,7 +60,7 @@ def make(options: DpcmlOptions, loss: Loss) -> Model:
 
     DPCML1 takes one uniform negative, DPCML2 the closest of several.
     """
-    transform, compare = SIMILARITY_FUNCTIONS[loss.similarity]
+    transform, compare, _ = SIMILARITY_FUNCTIONS[loss.similarity]
 
     def init(key, data):
         user_key, item_key = jax.random.split(key)

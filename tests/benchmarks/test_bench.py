@@ -4,31 +4,59 @@ import jax
 import numpy as np
 import pytest
 
+from cml_jax import make_options
 from cml_jax.data.synthetic import make_interactions
+from cml_jax.losses import LOSSES
 from cml_jax.samplers import SAMPLERS
 from experiments import bench
+from experiments.benchmarks import floors, timing
 
 
 @pytest.mark.slow
-def test_bench_measures_everything_on_tiny_sizes(monkeypatch, tmp_path):
+def test_bench_measures_everything_on_tiny_sizes(monkeypatch):
     monkeypatch.setattr(bench, "_CANDIDATES", 40)
     monkeypatch.setattr(bench, "_DIM", 8)
     train = make_interactions(50, 300, 900)
     steps = bench.bench_steps(train, (16,), 1)
-    assert [row["sampler"] for row in steps] == [*SAMPLERS, "softmax"]
+    assert {(row["loss"], row["sampler"]) for row in steps} >= {("softmax", name) for name in SAMPLERS}
+    assert {row["loss"] for row in steps} == {*LOSSES}
     for row in steps:
         assert 0 < row["ms"]["low"] <= row["ms"]["median"] <= row["ms"]["high"]
         np.testing.assert_allclose(row["triplets_per_second"], 16e3 / row["ms"]["median"])
-    results = {"device": jax.devices()[0].device_kind, "steps": steps, "peak_memory_gib": 1.0, "table_sizes": []}
+        assert row["floor_ms"] > 0 and row["temporary_mib"] > 0 and row["compile_seconds"] > 0
+    results = {"device": jax.devices()[0].device_kind, "steps": steps, "peak_memory_gib": 1.0}
     results["rates"] = bench.measure_rates(1)
     assert all(1e8 < rate < 1e15 for rate in results["rates"].values())
     results["evaluation"] = bench.bench_evaluation(train, (8,), 1)
     results["rows"] = {"lazy": {"median": 1.0, "ratio_to_lazy": 1.0}}
     page = bench.format_results(json.loads(json.dumps(results)))
-    assert "two_stage" in page and "users/s" in page
+    assert "two_stage" in page and "softmax" in page and "users/s" in page
+
+
+def test_losses_are_timed_with_the_samplers_that_they_go_with():
+    found = bench.combinations()
+    assert {loss for loss, _ in found} == {*LOSSES} and {sampler for _, sampler in found} == {*SAMPLERS}
+
+
+@pytest.mark.parametrize(("loss", "sampler", "products"), [("softmax", "uniform", 3), ("triplet", "two_stage", 1)])
+def test_floor_has_the_products_of_the_step(loss, sampler, products):
+    """Operations of the compiled floor: those of the products with C candidates, and little more."""
+    train = make_interactions(50, 600, 900)
+    options = make_options(train, loss=loss, sampler=sampler, dim=32, batch_size=64, num_candidates=500)
+    floor = floors.floor_of(options, train)
+    cost = floor.func.lower(*floor.args).compile().cost_analysis()
+    assert 1.0 <= cost["flops"] / (products * 2 * 64 * 500 * 32) < 1.1
+    assert jax.tree.all(jax.tree.map(lambda leaf: bool(np.isfinite(leaf).all()), floor()))
+
+
+def test_floor_of_drawn_negatives_has_no_candidates():
+    train = make_interactions(50, 600, 900)
+    options = make_options(train, loss="triplet", sampler="popularity", dim=32, batch_size=64, num_negatives=3)
+    own, others = floors.floor_of(options, train)()
+    assert own.shape == (64,) and others.shape == (64, 3)
 
 
 def test_time_in_turns_leaves_the_warm_up_out():
     calls = []
-    seconds = bench.time_in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    seconds = timing.time_in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
     assert calls == ["a", "b"] * 4 and [len(values) for values in seconds.values()] == [3, 3]

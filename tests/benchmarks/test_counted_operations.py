@@ -93,6 +93,7 @@ def test_tables_that_a_branch_replaces_are_written_at_its_share():
     found = count(average, TABLE, TABLE, jnp.int32(0), times={"test_counted_operations.moved": 1 / 32})
     assert found.bytes_written == TABLE.nbytes / 32
     assert found.bytes_read == 2 * TABLE.nbytes / 32 + 4
+    assert found.bytes_between == found.bytes_read + found.bytes_written and found.kernels == 0
 
 
 def test_bytes_between_kernels_are_operands_and_results():

@@ -34,8 +34,8 @@ def loss_of_one(loss, user, positive, others, valid=VALID):
     if loss.takes == "negatives":
         batch = Batch(none, none, none[None], one, jnp.asarray(valid)[None], none[0])
         return loss_of_points(loss, user[None], positive[None], others[None], batch)[0]
-    nobody = from_pairs(np.zeros(0, int), np.zeros(0, int), 1, len(others)).to_device()
-    mask = CandidateMask(nobody, jnp.arange(len(others)), jnp.asarray(valid), None, none, one, none)
+    of_another = from_pairs(np.array([1]), np.array([0]), 2, len(others)).to_device()
+    mask = CandidateMask(of_another, jnp.arange(len(others)), jnp.asarray(valid), None, none, one, none)
     return loss_of_points(loss, user[None], positive[None], others, Batch(none, none, mask.ids, one, mask, none[0]))
 
 

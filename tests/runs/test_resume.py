@@ -148,7 +148,14 @@ def test_workdir_without_checkpoints_starts_anew_whatever_the_config(short, caps
 
 FREE = {
     *("train.num_steps", "train.num_passes", "train.report_every_steps", "eval.every_steps", "eval.memory_budget_mb"),
-    *("eval.compare", "checkpoint.every_steps", "checkpoint.keep", "compilation_cache_dir", "dataset.path", "sharding.num_shards"),
+    *(
+        "eval.compare",
+        "checkpoint.every_steps",
+        "checkpoint.keep",
+        "compilation_cache_dir",
+        "dataset.path",
+        "sharding.num_shards",
+    ),
     *("dataset.item_features", "dataset.user_features"),
     *("log.tensorboard", "log.wandb", "log.mlflow", "log.project"),
 }

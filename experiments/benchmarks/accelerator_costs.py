@@ -159,7 +159,7 @@ def programs(sizes: tuple[int, int, int] = GOWALLA) -> list[Program]:
     train = make_interactions(*sizes)
     two_stage = step_program("gowalla.py: two-stage", options_from(gowalla.get_config(), train), train)
     softmax_options = options_from(gowalla_softmax.get_config(), train)
-    every_item = softmax_options.replace_options(train, num_candidates=train.num_items)
+    every_item = softmax_options.replace_options(train, num_candidates=0)
     softmax = step_program("gowalla_softmax.py", softmax_options, train)
     return [
         two_stage,

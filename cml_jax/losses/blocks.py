@@ -11,8 +11,8 @@ from cml_jax.candidate_mask import CandidateMask
 from cml_jax.losses.base import Loss, Pooled
 from cml_jax.types import Array, PyTree
 
-# Similarities of a block of pairs and all candidates: what a CPU's cache holds, and what an accelerator has to spare.
-_CPU_BLOCK, _BLOCK = 2**20, 2**26
+# Similarities of a block of pairs and all candidates: what the last cache of a CPU or an accelerator holds.
+_CPU_BLOCK, _BLOCK = 2**20, 2**22
 Places = Callable[[Array], Array]
 
 

@@ -153,7 +153,7 @@ def draw_batch(
         key = jax.random.fold_in(_stream(state.seed, 3), state.step)
         drawn, has = batches.dislikes_of(key, data.dislikes, users, filled, count)
         others, valid = batches.with_dislikes(others, valid, drawn, has)
-    trained = valid.of_pairs() if others.ndim == 1 else jnp.any(valid, axis=1)
+    trained = valid.of_pairs() if isinstance(valid, CandidateMask) else jnp.any(valid, axis=1)
     no_negative = jnp.sum(filled & ~trained, dtype=jnp.int32)
     return Batch(users, positives, others, trained, valid, no_negative, weights), sampler_state
 

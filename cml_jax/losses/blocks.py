@@ -54,7 +54,7 @@ def total_loss(
         of_block = functools.partial(_pooled_block, loss.pooled)
 
     def in_blocks_of(size):
-        return lambda *point_and_mask: _in_blocks(of_block, *point_and_mask, size)
+        return lambda pairs, candidates, mask: _in_blocks(of_block, pairs, candidates, mask, size)
 
     value, gradient = jax.lax.platform_dependent(
         *jax.lax.stop_gradient((pairs, candidates)),

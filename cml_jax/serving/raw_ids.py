@@ -97,7 +97,9 @@ def written(name: Any, kind: str = "id") -> str:
     if isinstance(name, np.generic | np.ndarray) and not isinstance(name, str | bytes) and name.ndim == 0:
         name = name.item()
     if isinstance(name, str):
-        return name[:]  # one of NumPy's becomes a str without losing NULs at its end, as str() and item() would
+        return str.__str__(
+            name
+        )  # one of NumPy's becomes a str without losing NULs at its end, as str() and item() would
     if isinstance(name, bytes | bytearray | memoryview):
         try:
             return bytes(name).decode()

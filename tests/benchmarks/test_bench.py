@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -43,7 +44,7 @@ def test_floor_has_the_products_of_the_step(loss, sampler, products):
     """Operations of the compiled floor: those of the products with C candidates, and little more."""
     train = make_interactions(50, 600, 900)
     options = make_options(train, loss=loss, sampler=sampler, dim=32, batch_size=64, num_candidates=500)
-    floor = floors.floor_of(options, train)
+    floor: Any = floors.floor_of(options, train)
     cost = floor.func.lower(*floor.args).compile().cost_analysis()
     assert 1.0 <= cost["flops"] / (products * 2 * 64 * 500 * 32) < 1.1
     assert jax.tree.all(jax.tree.map(lambda leaf: bool(np.isfinite(leaf).all()), floor()))

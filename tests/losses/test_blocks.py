@@ -1,6 +1,5 @@
 """The loss of shared candidates in blocks against plain NumPy, and which of them count."""
 
-import dataclasses
 import itertools
 from typing import Any
 
@@ -22,7 +21,8 @@ RNG = np.random.default_rng(11)
 # Users 0 and 3 have all candidates, user 1 some, user 2 none of them.
 CANDIDATES = np.array([1, 4, 6, 7])
 LISTS = {0: [0, 1, 4, 6, 7], 1: [2, 4], 2: [3], 3: [1, 4, 6, 7, 8]}
-DATA = from_pairs(*np.array([(user, item) for user, items in LISTS.items() for item in items]).T, 4, 9)
+KNOWN = np.array([(user, item) for user, items in LISTS.items() for item in items])
+DATA = from_pairs(KNOWN[:, 0], KNOWN[:, 1], 4, 9)
 BATCHES = {
     "some": ([1, 2, 0, 1, 2], [True, True, True, True, False]),
     "all_known": ([0, 3, 3, 0], [True, True, True, False]),
@@ -31,22 +31,17 @@ BATCHES = {
 }
 
 
-def mask_of(batch, usable=(True, True, True, True), disliked=False):
+def mask_of(batch, usable=(True, True, True, True), disliked=False) -> CandidateMask:
     users, filled = BATCHES[batch]
     size = len(users)
-    mask = CandidateMask(
-        DATA.to_device(),
-        jnp.int32(CANDIDATES),
-        jnp.asarray(usable),
-        None,
-        *map(jnp.asarray, (users, filled)),
-        jnp.arange(size),
-    )
+    ids, of_pairs = jnp.int32(CANDIDATES), (jnp.asarray(users), jnp.asarray(filled))
+    mask = CandidateMask(DATA.to_device(), ids, jnp.asarray(usable), None, of_pairs[0], of_pairs[1], jnp.arange(size))
     if disliked:
         has = np.arange(2 * size).reshape(size, 2) % 3 > 0
         _, mask = batches.with_dislikes(
             mask.ids, mask, jnp.full((size, 2), 5), jnp.asarray(has & np.array(filled)[:, None])
         )
+        assert isinstance(mask, CandidateMask)
     return mask
 
 
@@ -184,10 +179,12 @@ def test_memory_of_a_step_does_not_grow_with_pairs_times_candidates():
     train = make_interactions(400, 40_000, 4_000)
     data, needed = train.to_device(), {}
     for count in (8_000, 32_000):
-        options = dataclasses.replace(make(loss="softmax", sampler="uniform", batch_size=512, num_candidates=count))
+        options = make(loss="softmax", sampler="uniform", batch_size=512, num_candidates=count)
         state = training.init_state(options, data, 0)
         compiled = training.run_steps.lower(state, data, options, num_steps=1).compile()
-        needed[count] = compiled.memory_analysis().temp_size_in_bytes
+        memory = compiled.memory_analysis()
+        assert memory is not None
+        needed[count] = memory.temp_size_in_bytes
     more = needed[32_000] - needed[8_000]
     assert more < 0.5 * 4 * 512 * 24_000, "as much as half of the similarities of the candidates that came to it"
 

@@ -59,7 +59,7 @@ def test_later_processes_compile_nothing(tmp_path):
     done = commands(lines, module=None)
     assert [one.returncode for one in done] == [0] * 4, [one.stderr for one in done]
     main, again, listed, listed_again = (said(one.stderr, cache) for one in done)
-    assert main[1] > 20 and again == (sum(main), 0)
+    assert main[1] > 10 and again == (sum(main), 0)
     assert listed[1] > 0 and listed_again == (sum(listed), 0)
     assert len(entries(cache)) == main[1] + listed[1]
     assert done[0].stdout.splitlines()[:-1] == done[1].stdout.splitlines()[:-1]  # but for the time it took
@@ -77,7 +77,7 @@ def test_runs_of_sweeps_and_searches_compile_nothing_that_a_run_alone_has_compil
     done = commands([[*line, f"--workdir={tmp_path / line[0]}"] for line in lines], module=None)
     assert [one.returncode for one in done] == [0] * 3, [one.stderr for one in done]
     _, sweep, search = (said(one.stderr, tmp_path) for one in done)
-    assert sweep[0] > 20 and search[0] > 20
+    assert sweep[0] > 10 and search[0] > 10
     assert sweep[1] == search[1] == 0
 
 
@@ -92,6 +92,7 @@ def compiled_in(folder, number):
 def test_folders_follow_one_another_and_settings_come_back(tmp_path):
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs", "jax_enable_compilation_cache")
     before = [setting(name) for name in names]
+    jax.clear_caches()  # other tests of the process may have compiled some of the same
     (line,) = compiled_in(tmp_path / "a", 11)
     assert said(line, tmp_path / "a")[1] == len(entries(tmp_path / "a")) > 0
     first = entries(tmp_path / "a")
@@ -135,7 +136,7 @@ def test_fit_takes_it_as_a_keyword(tmp_path, capsys):
         models.append(fit(compilation_cache_dir=str(tmp_path)))
     lines = capsys.readouterr().err.splitlines()
     counts = [said(line, tmp_path) for line in lines if line.startswith("Compilation cache")]
-    assert counts[0][1] == len(entries(tmp_path)) > 20
+    assert counts[0][1] == len(entries(tmp_path)) > 10
     assert counts[1] == (sum(counts[0]), 0)
     assert models[0].metrics == models[1].metrics
 

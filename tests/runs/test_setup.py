@@ -21,6 +21,7 @@ PAIRS, BATCH = 1150, 64
 PASS = math.ceil(PAIRS / BATCH)
 REST = {  # keys that no compiled step depends on -> where their value ends
     "seed": lambda setup: setup.seed,
+    "compilation_cache_dir": lambda setup: setup.config["compilation_cache_dir"],
     "init_from": lambda setup: setup.config["init_from"],
     "init_moments": lambda setup: setup.config["init_moments"],
     "train.num_steps": lambda setup: setup.num_steps,

@@ -20,9 +20,9 @@ import itertools
 import json
 import platform
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,20 @@ from experiments.benchmarks.timing import Stepper, Timing, repeat, time_in_turns
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.", required=True)
 _QUICK = flags.DEFINE_boolean("quick", False, "Small sizes and few repeats.")
-_DIM, _CANDIDATES = 128, 2000
+_SHAPES = flags.DEFINE_list("shapes", None, "Steps alone, of these B x C x D, such as 1024x1000x64,256x1000x128.")
+_LOSSES = flags.DEFINE_list("losses", None, "Steps of these losses alone.")
+_SAMPLERS = flags.DEFINE_list("samplers", None, "Steps of these samplers alone.")
+
+
+class Shape(NamedTuple):
+    """Sizes of a step: B, C and D."""
+
+    batch_size: int
+    num_candidates: int = 2000
+    dim: int = 128
+
+
+SHAPES = (Shape(256), Shape(1024), Shape(4096))
 
 
 def combinations() -> list[tuple[str, str]]:
@@ -60,12 +73,10 @@ def _constraint(loss: str) -> str:
     return "none" if LOSSES[loss].make(LOSSES[loss].options()).similarity == "inner_product" else "sphere"
 
 
-def bench_options(
-    loss: str, sampler: str, batch_size: int, train: Interactions, dim: int = _DIM, rows: str = "catch_up"
-) -> Options:
-    """The options of a loss and a sampler at the bench's sizes."""
-    sizes = {"dim": dim, "batch_size": batch_size, "num_candidates": _CANDIDATES, "constraint": _constraint(loss)}
-    return make_options(train, loss=loss, sampler=sampler, rows=rows, average_passes=0.0, init_scale=1.0, **sizes)
+def bench_options(loss: str, sampler: str, shape: Shape, train: Interactions, rows: str = "catch_up") -> Options:
+    """The options of a loss and a sampler at a shape."""
+    more = {"constraint": _constraint(loss), "rows": rows, "average_passes": 0.0, "init_scale": 1.0}
+    return make_options(train, loss=loss, sampler=sampler, **shape._asdict(), **more)
 
 
 def measure_rates(repeats: int) -> dict[str, float]:
@@ -81,11 +92,11 @@ def measure_rates(repeats: int) -> dict[str, float]:
     return {"bytes_per_second": 8 * size / seconds["copy"], "flops": 2 * side**3 / seconds["product"]}
 
 
-def _traffic(options: Options, num_products: int) -> int:
+def _traffic(options: Options, shape: Shape, num_products: int) -> int:
     """Bytes a step moves at least: rows of tables and moments, read and written; similarities both ways."""
-    candidates = _CANDIDATES if num_products else 0
-    touched = 2 * options.batch_size + (candidates if options.loss_takes == "candidates" else options.batch_size)
-    return touched * 3 * 2 * 4 * _DIM + 4 * candidates * _DIM + 2 * 4 * options.batch_size * candidates
+    size, candidates = shape.batch_size, shape.num_candidates if num_products else 0
+    touched = 2 * size + (candidates if options.loss_takes == "candidates" else size)
+    return touched * 3 * 2 * 4 * shape.dim + 4 * candidates * shape.dim + 2 * 4 * size * candidates
 
 
 def _num_products(options: Options, train: Interactions) -> int:
@@ -95,12 +106,14 @@ def _num_products(options: Options, train: Interactions) -> int:
     return int(options.make_sampler(train.to_device()).scores_per_pair > 0)
 
 
-def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int) -> list[dict[str, Any]]:
-    """Every loss with every sampler that goes with it at every batch size, and their floors."""
+def bench_steps(
+    train: Interactions, shapes: Sequence[Shape], names: Sequence[tuple[str, str]], repeats: int
+) -> list[dict[str, Any]]:
+    """Losses with samplers at every shape, and their floors."""
     results = []
-    for batch_size in batch_sizes:
-        num_steps = max(10, 25_600 // batch_size)
-        chosen = {names: bench_options(*names, batch_size, train) for names in combinations()}
+    for shape in shapes:
+        num_steps = max(10, 25_600 // shape.batch_size)
+        chosen = {(loss, sampler): bench_options(loss, sampler, shape, train) for loss, sampler in names}
         steppers = {names: Stepper(options, train, num_steps) for names, options in chosen.items()}
         runs: dict[str, Callable[[], Any]] = {" ".join(names): stepper for names, stepper in steppers.items()}
         for names, options in chosen.items():
@@ -110,17 +123,18 @@ def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int)
             step = Timing.of(seconds[" ".join(names)], num_steps)
             floor = Timing.of(seconds["floor of " + " ".join(names)], num_steps)
             num_products = _num_products(options, train)
+            product_flops = 2 * shape.batch_size * shape.num_candidates * shape.dim * num_products
             results.append(
                 {
                     "loss": names[0],
                     "sampler": names[1],
-                    "batch_size": batch_size,
+                    **shape._asdict(),
                     "ms": step._asdict(),
-                    "triplets_per_second": batch_size / step.median * 1e3,
+                    "triplets_per_second": shape.batch_size / step.median * 1e3,
                     "floor_ms": floor.median,
                     "ratio_to_floor": step.median / floor.median,
-                    "bytes_per_second": _traffic(options, num_products) / step.median * 1e3,
-                    "product_flops": 2e3 * batch_size * _DIM * _CANDIDATES * num_products / step.median,
+                    "bytes_per_second": _traffic(options, shape, num_products) / step.median * 1e3,
+                    "product_flops": product_flops / step.median * 1e3,
                     "compile_seconds": steppers[names].compile_seconds,
                     "temporary_mib": steppers[names].temporary_bytes / 2**20,
                 }
@@ -131,7 +145,7 @@ def bench_steps(train: Interactions, batch_sizes: tuple[int, ...], repeats: int)
 def bench_rows(train: Interactions, repeats: int) -> dict[str, Any]:
     """The ways of updating rows, uniform negatives, B = 256."""
     steps = {"lazy": 200, "catch_up": 200, "dense": 10}
-    options = {rows: bench_options("triplet", "uniform", 256, train, rows=rows) for rows in steps}
+    options = {rows: bench_options("triplet", "uniform", Shape(256), train, rows=rows) for rows in steps}
     runs = {rows: Stepper(options[rows], train, n) for rows, n in steps.items()}
     seconds = time_in_turns(dict(runs), repeats)
     timings = {rows: Timing.of(seconds[rows], steps[rows]) for rows in steps}
@@ -165,17 +179,41 @@ def bench_evaluation(train: Interactions, dims: tuple[int, ...], repeats: int) -
     return rows
 
 
+def _chosen_names() -> list[tuple[str, str]]:
+    """The combinations that the flags leave."""
+    found = combinations()
+    for place, (flag, registry) in enumerate(((_LOSSES, LOSSES), (_SAMPLERS, SAMPLERS))):
+        unknown = [name for name in flag.value or () if name not in registry]
+        if unknown:
+            cli.fail(f"--{flag.name}: '{unknown[0]}' is none of {', '.join(registry)}.")
+        found = [names for names in found if flag.value is None or names[place] in flag.value]
+    if not found:
+        cli.fail("None of these losses goes with any of these samplers.")
+    return found
+
+
+def _chosen_shapes() -> list[Shape]:
+    found = []
+    for text in _SHAPES.value or ():
+        numbers = text.split("x")
+        if len(numbers) != len(Shape._fields) or not all(number.isdecimal() and int(number) for number in numbers):
+            cli.fail(f"--shapes: '{text}' is not B x C x D, such as 1024x1000x64.")
+        found.append(Shape(*map(int, numbers)))
+    return found
+
+
 def main() -> None:
     """Runs everything, prints a table and writes the figures."""
     shrink, repeats = (10, 2) if _QUICK.value else (1, 7)
+    names, shapes = _chosen_names(), _chosen_shapes()
     train = make_interactions(29_858 // shrink, 40_981 // shrink, 810_128 // shrink)
-    results = {
+    results: dict[str, Any] = {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
         "versions": {"jax": jax.__version__, "python": platform.python_version()},
         "rates": measure_rates(repeats),
-        "steps": bench_steps(train, (256, 1024, 4096), repeats),
-        "rows": bench_rows(train, repeats),
-        "evaluation": bench_evaluation(train, (64, 128), max(2, repeats // 2)),
+        "steps": bench_steps(train, shapes or SHAPES, names, repeats),
+        "rows": {} if shapes else bench_rows(train, repeats),
+        "evaluation": [] if shapes else bench_evaluation(train, (64, 128), max(2, repeats // 2)),
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
     Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
@@ -189,10 +227,10 @@ def format_results(results: dict[str, Any]) -> str:
         results["device"],
         f"measured here: copy {rates['bytes_per_second'] / 1e9:,.1f} GB/s, product {rates['flops'] / 1e9:,.0f} GFLOP/s",
         "",
-        f"{'loss':<10}{'sampler':<12}{'B':>6}{'ms':>9}{'triplets/s':>12}{'x floor':>9}"
+        f"{'loss':<10}{'sampler':<12}{'B':>6}{'C':>6}{'D':>5}{'ms':>9}{'triplets/s':>12}{'x floor':>9}"
         f"{'of copy':>9}{'of product':>12}{'compile s':>11}",
         *(
-            f"{row['loss']:<10}{row['sampler']:<12}{row['batch_size']:>6}{row['ms']['median']:>9.3f}{row['triplets_per_second']:>12,.0f}"
+            f"{row['loss']:<10}{row['sampler']:<12}{row['batch_size']:>6}{row['num_candidates']:>6}{row['dim']:>5}{row['ms']['median']:>9.3f}{row['triplets_per_second']:>12,.0f}"
             f"{row['ratio_to_floor']:>9.2f}{row['bytes_per_second'] / rates['bytes_per_second']:>9.1%}"
             f"{row['product_flops'] / rates['flops']:>12.1%}{row['compile_seconds']:>11.1f}"
             for row in results["steps"]

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -14,11 +16,9 @@ from experiments.benchmarks import floors, timing
 
 
 @pytest.mark.slow
-def test_bench_measures_everything_on_tiny_sizes(monkeypatch):
-    monkeypatch.setattr(bench, "_CANDIDATES", 40)
-    monkeypatch.setattr(bench, "_DIM", 8)
+def test_bench_measures_everything_on_tiny_sizes():
     train = make_interactions(50, 300, 900)
-    steps = bench.bench_steps(train, (16,), 1)
+    steps = bench.bench_steps(train, (bench.Shape(16, 40, 8),), bench.combinations(), 1)
     assert {(row["loss"], row["sampler"]) for row in steps} >= {("softmax", name) for name in SAMPLERS}
     assert {row["loss"] for row in steps} == {*LOSSES}
     for row in steps:
@@ -32,6 +32,22 @@ def test_bench_measures_everything_on_tiny_sizes(monkeypatch):
     results["rows"] = {"lazy": {"median": 1.0, "ratio_to_lazy": 1.0}}
     page = bench.format_results(json.loads(json.dumps(results)))
     assert "two_stage" in page and "softmax" in page and "users/s" in page
+
+
+def test_flags_choose_shapes_losses_and_samplers(tmp_path):
+    command = [sys.executable, "-m", "experiments.bench", "--quick", f"--output={tmp_path / 'bench.json'}"]
+    for flag, sentence in (
+        ("--shapes=16x40", "error: --shapes: '16x40' is not B x C x D, such as 1024x1000x64."),
+        ("--losses=hinge", "error: --losses: 'hinge' is none of triplet, softmax, bpr."),
+        ("--samplers=none", "error: --samplers: 'none' is none of uniform, popularity, two_stage."),
+    ):
+        done = subprocess.run([*command, flag], capture_output=True, text=True)
+        assert done.returncode == 1 and done.stderr.splitlines()[-1] == sentence
+    chosen = ["--shapes=16x40x8,8x20x4", "--losses=softmax", "--samplers=uniform"]
+    subprocess.run([*command, *chosen], check=True, capture_output=True)
+    steps = json.loads((tmp_path / "bench.json").read_text())["steps"]
+    assert [(row["batch_size"], row["num_candidates"], row["dim"]) for row in steps] == [(16, 40, 8), (8, 20, 4)]
+    assert {(row["loss"], row["sampler"]) for row in steps} == {("softmax", "uniform")}
 
 
 def test_losses_are_timed_with_the_samplers_that_they_go_with():

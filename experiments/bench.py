@@ -113,21 +113,21 @@ def bench_steps(
     results = []
     for shape in shapes:
         num_steps = max(10, 25_600 // shape.batch_size)
-        chosen = {(loss, sampler): bench_options(loss, sampler, shape, train) for loss, sampler in names}
-        steppers = {names: Stepper(options, train, num_steps) for names, options in chosen.items()}
-        runs: dict[str, Callable[[], Any]] = {" ".join(names): stepper for names, stepper in steppers.items()}
-        for names, options in chosen.items():
-            runs["floor of " + " ".join(names)] = functools.partial(repeat, num_steps, floor_of(options, train))
+        chosen = {f"{loss} {sampler}": bench_options(loss, sampler, shape, train) for loss, sampler in names}
+        steppers = {name: Stepper(options, train, num_steps) for name, options in chosen.items()}
+        runs: dict[str, Callable[[], Any]] = {**steppers}
+        for name, options in chosen.items():
+            runs[f"floor of {name}"] = functools.partial(repeat, num_steps, floor_of(options, train))
         seconds = time_in_turns(runs, repeats)
-        for names, options in chosen.items():
-            step = Timing.of(seconds[" ".join(names)], num_steps)
-            floor = Timing.of(seconds["floor of " + " ".join(names)], num_steps)
+        for name, options in chosen.items():
+            step = Timing.of(seconds[name], num_steps)
+            floor = Timing.of(seconds[f"floor of {name}"], num_steps)
             num_products = _num_products(options, train)
             product_flops = 2 * shape.batch_size * shape.num_candidates * shape.dim * num_products
             results.append(
                 {
-                    "loss": names[0],
-                    "sampler": names[1],
+                    "loss": options.loss.name,
+                    "sampler": options.sampler.name,
                     **shape._asdict(),
                     "ms": step._asdict(),
                     "triplets_per_second": shape.batch_size / step.median * 1e3,
@@ -135,8 +135,8 @@ def bench_steps(
                     "ratio_to_floor": step.median / floor.median,
                     "bytes_per_second": _traffic(options, shape, num_products) / step.median * 1e3,
                     "product_flops": product_flops / step.median * 1e3,
-                    "compile_seconds": steppers[names].compile_seconds,
-                    "temporary_mib": steppers[names].temporary_bytes / 2**20,
+                    "compile_seconds": steppers[name].compile_seconds,
+                    "temporary_mib": steppers[name].temporary_bytes / 2**20,
                 }
             )
     return results

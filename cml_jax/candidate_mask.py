@@ -64,13 +64,11 @@ class CandidateMask(NamedTuple):
         if self.owner is not None:
             return jnp.where(self.countable(), values, -jnp.inf)
 
-        def fill_column(carry):
-            left, values = carry
-            column = jnp.argmax(left)
-            return left.at[column].set(False), values.at[:, column].set(-jnp.inf)
+        def fill_columns(carry):
+            return jnp.zeros_like(carry[0]), jnp.where(self.usable[None, :], carry[1], -jnp.inf)
 
-        # Hardly ever is a slot unusable, and another pass over the values would cost as much as an exponential of all.
-        return jax.lax.while_loop(lambda carry: jnp.any(carry[0]), fill_column, (~self.usable, values))[1]
+        # Mostly all slots are usable, which saves another pass over the values. A loop, since a branch copies them.
+        return jax.lax.while_loop(lambda carry: carry[0], fill_columns, (~jnp.all(self.usable), values))[1]
 
     def dense(self) -> Array:
         """Array[b, n] bool; whether an item counts for a pair."""

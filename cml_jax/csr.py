@@ -73,10 +73,10 @@ def complement_element(data: DeviceInteractions, users: Array, rank: Array) -> A
 
 
 def places(ids: Array, num_items: int) -> Callable[[Array], Array]:
-    """Where items stand in a list of distinct ones.
+    """Where items stand in a list.
 
     Args:
-        ids: Array[C] int32, ascending; those of I or more are never found.
+        ids: Array[C] int32, ascending; of equal ones the first is found, those of I or more never.
         num_items: I.
 
     Returns:
@@ -84,9 +84,8 @@ def places(ids: Array, num_items: int) -> Callable[[Array], Array]:
     """
     count = ids.shape[0]
     if num_items <= _TABLE_OVER_LIST * count:
-        table = (
-            jnp.full_like(ids, _NOWHERE, shape=num_items).at[ids].set(jnp.arange(count, dtype=jnp.int32), mode="drop")
-        )
+        nowhere = jnp.full_like(ids, _NOWHERE, shape=num_items)
+        table = nowhere.at[ids].min(jnp.arange(count, dtype=jnp.int32), mode="drop")
         return lambda items: table[items]
 
     def search(items):
@@ -194,7 +193,7 @@ def known_positives(data: DeviceInteractions, users: Array, candidates: Array) -
     Args:
         data: training interactions.
         users: Array[B] int32.
-        candidates: Array[C] int32, ascending.
+        candidates: Array[C] int32, ascending; of equal ones, as slots left over may be, the first is marked.
 
     Returns:
         Array[B, C] bool.

@@ -44,6 +44,16 @@ def test_known_positives_equal_oracle(ragged):
 
 
 @pytest.mark.usefixtures("pieces")
+def test_known_positives_are_marked_where_an_item_stands_first(ragged):
+    """Slots left over repeat an item that may be a candidate itself."""
+    candidates = np.array([3, 6, 9, 9, 9])
+    found = csr.known_positives(ragged.to_device(), jnp.int32(USERS), jnp.int32(candidates))
+    expected = [[item in ragged.row(user) for item in candidates[:3]] for user in USERS]
+    np.testing.assert_array_equal(found[:, :3], expected)
+    assert any(row[2] for row in expected) and not np.any(found[:, 3:])
+
+
+@pytest.mark.usefixtures("pieces")
 def test_marks_leave_the_other_values(ragged):
     values = np.arange(36, dtype=np.float32).reshape(6, 6)
     places = csr.places(jnp.int32(CANDIDATES), ragged.num_items)

@@ -36,6 +36,11 @@ class CandidateMask(NamedTuple):
     filled: Array
     pair: Array
 
+    @property
+    def usable_candidates(self) -> Array:
+        """Array[C] bool; candidates without the slots that hold none."""
+        return self.usable[: self.ids.shape[0]]
+
     def by_pair(self) -> dict[str, Array]:
         """What belongs to pairs, each Array[b]."""
         return {"users": self.users, "filled": self.filled, "pair": self.pair}
@@ -44,10 +49,10 @@ class CandidateMask(NamedTuple):
         """The same with a function applied to what belongs to pairs, which takes a part of it."""
         return self._replace(**function(self.by_pair()))
 
-    def places(self) -> Callable[[Array], Array]:
+    def places(self) -> csr.Places:
         """Where items stand among the usable candidates, see `csr.places`; made once for all parts of a batch."""
-        usable = self.usable[: self.ids.shape[0]]
-        return csr.places(jnp.where(usable, self.ids, self.data.num_items), self.data.num_items)
+        num_items = self.data.num_items
+        return csr.places(jnp.where(self.usable_candidates, self.ids, num_items), num_items)
 
     def countable(self) -> Array:
         """What counts unless it is a known positive: Array[b, n] bool, or Array[1, n] where all pairs are alike."""
@@ -58,7 +63,7 @@ class CandidateMask(NamedTuple):
             own &= jnp.pad(is_own, ((0, 0), (num_candidates, 0)), constant_values=True)
         return own
 
-    def fill(self, values: Array, places: Callable[[Array], Array]) -> Array:
+    def fill(self, values: Array, places: csr.Places) -> Array:
         """Array[b, n] -> the same with minus infinity where an item does not count for a pair that there is."""
         values = csr.mark_known_positives(self.data, self.users, places, values, -jnp.inf)
         if self.owner is not None:
@@ -83,7 +88,7 @@ class CandidateMask(NamedTuple):
         Only users with as many positives as there are candidates need to be looked at.
         """
         num_candidates = self.ids.shape[0]
-        count = jnp.sum(self.usable[:num_candidates], dtype=jnp.int32)
+        count = jnp.sum(self.usable_candidates, dtype=jnp.int32)
         degree = self.data.indptr[self.users + 1] - self.data.indptr[self.users]
         known = csr.num_known_positives(self.data, self.users, degree >= count, self.places(), num_candidates)
         found = known < count
@@ -96,7 +101,7 @@ class CandidateMask(NamedTuple):
 
         A candidate does not where it is a known positive of all of them: it is enough to look at a few.
         """
-        usable, places = self.usable[: self.ids.shape[0]], self.places()
+        usable, places = self.usable_candidates, self.places()
 
         def look(carry):
             start, known_to_all = carry

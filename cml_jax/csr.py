@@ -12,6 +12,8 @@ _FEW_PIECES, _MANY_PIECES = 64, 2048
 _NOWHERE = 2**30  # a place out of bounds, where a scatter drops
 _TABLE_OVER_LIST = 64  # items for each of a list up to which a table of all is filled instead of searching the list
 
+Places = Callable[[Array], Array]
+
 
 def bisect(low: Array, high: Array, max_length: int, is_before: Callable[[Array], Array]) -> Array:
     """First index in [low, high) for which `is_before` is False, or `high`; static number of rounds.
@@ -72,7 +74,7 @@ def complement_element(data: DeviceInteractions, users: Array, rank: Array) -> A
     return rank + (place - start)
 
 
-def places(ids: Array, num_items: int) -> Callable[[Array], Array]:
+def places(ids: Array, num_items: int) -> Places:
     """Where items stand in a list.
 
     Args:
@@ -99,7 +101,7 @@ def fold_known_positives(
     data: DeviceInteractions,
     users: Array,
     counted: Array | bool,
-    places: Callable[[Array], Array],
+    places: Places,
     update: Callable[[Array, Array, Array], Array],
     start: Array,
     at_once: int | None = None,
@@ -143,7 +145,7 @@ def fold_known_positives(
 def mark_known_positives(
     data: DeviceInteractions,
     users: Array,
-    places: Callable[[Array], Array],
+    places: Places,
     values: Array,
     mark: Array | float | bool,
     at_once: int | None = None,
@@ -169,7 +171,7 @@ def mark_known_positives(
 
 
 def num_known_positives(
-    data: DeviceInteractions, users: Array, counted: Array, places: Callable[[Array], Array], num_places: int
+    data: DeviceInteractions, users: Array, counted: Array, places: Places, num_places: int
 ) -> Array:
     """How many candidates are known positives of each row's user, Array[B] int32; 0 for rows that are not counted.
 

@@ -133,8 +133,8 @@ def member_bytes(options: Options, data: DeviceInteractions) -> int:
 
 def _compared_at_once(batch: Batch) -> int:
     """Pairs of a user and another item whose similarities are in memory at once."""
-    shared = batch.others.ndim == 1
-    return blocks.similarities_at_once(batch.users.size, batch.others.size) if shared else batch.others.size
+    num_pairs, num_others = batch.users.size, batch.others.size
+    return blocks.similarities_at_once(num_pairs, num_others) if batch.shared else num_others
 
 
 def _bytes(tree: PyTree) -> int:

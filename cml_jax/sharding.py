@@ -92,9 +92,8 @@ def of_this_device(x: Array) -> Array:
 def local_batch(batch: Batch) -> Batch:
     """This device's pairs of a batch; candidates, which pairs share, stay whole."""
     part = local_slice(batch._asdict() | {"others": None, "valid": None, "no_negative": None})
-    shared = batch.others.ndim == 1
-    others = batch.others if shared else local_slice(batch.others)
-    valid = batch.valid.map_pairs(local_slice) if shared else local_slice(batch.valid)
+    others = batch.others if batch.shared else local_slice(batch.others)
+    valid = batch.valid.map_pairs(local_slice) if batch.shared else local_slice(batch.valid)
     return Batch(**part | {"others": others, "valid": valid, "no_negative": batch.no_negative})
 
 

@@ -130,6 +130,11 @@ class Batch(NamedTuple):
     weights: Array | None = None
 
     @property
+    def shared(self) -> bool:
+        """Whether pairs share the other items."""
+        return self.others.ndim == 1
+
+    @property
     def factors(self) -> Array:
         """Factor of each pair's loss, Array[B]; 0 where it does not count."""
         if self.weights is None:
@@ -138,7 +143,7 @@ class Batch(NamedTuple):
 
     def dense_valid(self) -> Array:
         """Whether an other item counts for a pair, Array[B, n] bool, even where pairs share them."""
-        return self.valid if self.others.ndim == 2 else self.valid.dense()
+        return self.valid.dense() if self.shared else self.valid
 
 
 class Lookup(NamedTuple):

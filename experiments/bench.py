@@ -35,10 +35,11 @@ from cml_jax.data.synthetic import make_interactions
 from cml_jax.errors import ConfigError
 from cml_jax.losses import LOSSES
 from cml_jax.models.points import distance_factors
+from cml_jax.runs import versions
 from cml_jax.samplers import SAMPLERS
 from cml_jax.strategies import Options, make_options
 from experiments import cli
-from experiments.benchmarks.floors import floor_of
+from experiments.benchmarks import floors
 from experiments.benchmarks.timing import Stepper, Timing, repeat, time_in_turns
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.", required=True)
@@ -99,13 +100,6 @@ def _traffic(options: Options, shape: Shape, num_products: int) -> int:
     return touched * 3 * 2 * 4 * shape.dim + 4 * candidates * shape.dim + 2 * 4 * size * candidates
 
 
-def _num_products(options: Options, train: Interactions) -> int:
-    """Products of [B, D] and [C, D] in a step."""
-    if options.loss_takes == "candidates":
-        return 3
-    return int(options.make_sampler(train.to_device()).scores_per_pair > 0)
-
-
 def bench_steps(
     train: Interactions, shapes: Sequence[Shape], names: Sequence[tuple[str, str]], repeats: int
 ) -> list[dict[str, Any]]:
@@ -117,12 +111,12 @@ def bench_steps(
         steppers = {name: Stepper(options, train, num_steps) for name, options in chosen.items()}
         runs: dict[str, Callable[[], Any]] = {**steppers}
         for name, options in chosen.items():
-            runs[f"floor of {name}"] = functools.partial(repeat, num_steps, floor_of(options, train))
+            runs[f"floor of {name}"] = functools.partial(repeat, num_steps, floors.floor_of(options, train))
         seconds = time_in_turns(runs, repeats)
         for name, options in chosen.items():
             step = Timing.of(seconds[name], num_steps)
             floor = Timing.of(seconds[f"floor of {name}"], num_steps)
-            num_products = _num_products(options, train)
+            num_products = floors.num_products(options, train)
             product_flops = 2 * shape.batch_size * shape.num_candidates * shape.dim * num_products
             results.append(
                 {
@@ -208,7 +202,7 @@ def main() -> None:
     names, shapes = _chosen_names(), _chosen_shapes()
     train = make_interactions(29_858 // shrink, 40_981 // shrink, 810_128 // shrink)
     results: dict[str, Any] = {
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "device": versions.devices(),
         "versions": {"jax": jax.__version__, "python": platform.python_version()},
         "rates": measure_rates(repeats),
         "steps": bench_steps(train, shapes or SHAPES, names, repeats),

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from cml_jax import csr
 from cml_jax.candidate_mask import CandidateMask
 from cml_jax.losses.base import Loss, Pooled
 from cml_jax.types import Array, PyTree
 
 # Similarities of a block of pairs and all candidates: what the last cache of a CPU or an accelerator holds.
 _CPU_BLOCK, _BLOCK = 2**20, 2**22
-Places = Callable[[Array], Array]
 
 
 class Pairs(NamedTuple):
@@ -124,7 +124,7 @@ def _block(
     pairs: Pairs,
     candidates: Array,
     mask: CandidateMask,
-    places: Places,
+    places: csr.Places,
 ) -> tuple[Array, tuple[Pairs, Array]]:
     """A block of any loss, differentiated by similarities first."""
     similarities, back = jax.vjp(all_pairs, pairs.users, candidates)
@@ -143,7 +143,7 @@ def _block(
 
 
 def _pooled_block(
-    pooled: Pooled, pairs: Pairs, candidates: Array, mask: CandidateMask, places: Places
+    pooled: Pooled, pairs: Pairs, candidates: Array, mask: CandidateMask, places: csr.Places
 ) -> tuple[Array, tuple[Pairs, Array]]:
     """A block of inner products s and a loss f(own, l), l = log sum_n exp(c s_n).
 
@@ -154,7 +154,8 @@ def _pooled_block(
     logits = mask.fill(inner_products(scaled, candidates), places)
     largest = jnp.max(logits, axis=1, keepdims=True)
     some = largest > -jnp.inf
-    terms = jnp.exp(logits - jnp.where(some, largest, 0.0))
+    largest = jnp.where(some, largest, 0.0)
+    terms = jnp.exp(logits - largest)
     sums = jnp.where(some, jnp.sum(terms, axis=1, keepdims=True), 1.0)
 
     def of_log_sums(own, log_sums):
@@ -162,7 +163,7 @@ def _pooled_block(
         return jnp.dot(pairs.factors, each), each
 
     slopes = jax.value_and_grad(of_log_sums, argnums=(0, 1), has_aux=True)
-    log_sums = (jnp.log(sums) + jnp.where(some, largest, 0.0))[:, 0]
+    log_sums = (jnp.log(sums) + largest)[:, 0]
     (value, each), (of_own, of_log_sum) = slopes(pairs.own, log_sums)
     weights = of_log_sum[:, None] / sums
     of_users = pooled.scale * weights * (terms @ candidates)

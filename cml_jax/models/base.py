@@ -56,12 +56,11 @@ class Model(NamedTuple):
 
 def users_positives_others(batch: Batch) -> dict[str, Lookup]:
     """The look-ups that all families have: users, positives, and the negatives or the candidates that pairs share."""
-    shared = batch.others.ndim == 1
-    counted = batch.valid.of_items(batch.trained) if shared else batch.valid
+    counted = batch.valid.of_items(batch.trained) if batch.shared else batch.valid
     return {
         "user": Lookup("users", batch.users, batch.trained),
         "positive": Lookup("items", batch.positives, batch.trained),
-        "others": Lookup("items", batch.others, counted, shared),
+        "others": Lookup("items", batch.others, counted, batch.shared),
     }
 
 
@@ -114,7 +113,7 @@ def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, ba
         batch: says which count.
     """
     transform, compare, all_pairs = SIMILARITY_FUNCTIONS[loss.similarity]
-    if others.ndim == 2 and loss.penalty is None:
+    if batch.shared and loss.penalty is None:
         users, positives, others = transform(users), transform(positives), transform(others)
         pairs = blocks.Pairs(users, jax.vmap(compare)(users, positives), batch.factors)
         return blocks.total_loss(loss, all_pairs, pairs, others, batch.valid)
@@ -128,5 +127,5 @@ def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, ba
         away, own = compare(u, n), compare(u, p)
         return loss.example(own, away, valid) + loss.penalty(user, positive, others, valid)
 
-    of_pairs = jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))
+    of_pairs = jax.vmap(example, in_axes=(0, 0, None if batch.shared else 0, 0))
     return of_pairs(users, positives, others, batch.dense_valid())

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import UserError
 from cml_jax.evaluation import Evaluation
@@ -84,7 +82,6 @@ def make_summary(
     device: str | None = None,
 ) -> Summary:
     """The summary of final scores, from `scoring.final_scores`."""
-    on_this = f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})"
     return Summary(
         **{part: scores[part].values if part in scores else {} for part in ("valid", "test")},
         intervals={part: bootstrap_intervals(result.per_user) for part, result in scores.items()},
@@ -96,7 +93,7 @@ def make_summary(
         members=members,
         dataset=sizes(dataset) | {"sha256": data_sha256},
         versions=versions.versions() | dict(more_versions or {}),
-        device=device or on_this,
+        device=device or versions.devices(),
     )
 
 

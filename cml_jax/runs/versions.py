@@ -1,10 +1,12 @@
-"""What results may depend on besides config and data: versions of libraries, and the commit."""
+"""What results may depend on besides config and data: versions of libraries, the commit, and the devices."""
 
 import functools
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
+
+import jax
 
 _LIBRARIES = ("cml_jax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
 
@@ -17,6 +19,11 @@ def versions() -> dict[str, str]:
     if commit:
         found["commit"] = commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
     return found
+
+
+def devices() -> str:
+    """Number, kind and platform of the devices, such as '1 x cpu (cpu)'."""
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})"
 
 
 def _git(*arguments: str) -> str:

@@ -24,6 +24,7 @@ from absl import flags
 from cml_jax.data.interactions import from_pairs
 from cml_jax.errors import UserError
 from cml_jax.models.points import distance_factors
+from cml_jax.runs import versions
 from cml_jax.serving import ann
 from cml_jax.serving.lists import ranked_lists
 from experiments import cli
@@ -105,7 +106,7 @@ def bench_hnsw(users: np.ndarray, items: np.ndarray, how: ann.Hnsw) -> list[dict
 def main() -> None:
     """Runs everything, prints a line a result and writes the figures."""
     results: dict[str, Any] = {
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "device": versions.devices(),
         "versions": {"jax": jax.__version__, "python": platform.python_version()},
         "items": _ITEMS.value,
         "dim": _DIM,

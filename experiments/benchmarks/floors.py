@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax.data.interactions import Interactions
-from cml_jax.samplers import SAMPLERS
 from cml_jax.strategies import Options
 from cml_jax.types import Array
 
@@ -42,6 +41,13 @@ def of_negatives(
     return found if candidates is None else (*found, positive @ items[candidates].T)
 
 
+def num_products(options: Options, train: Interactions) -> int:
+    """Products of [B, D] and [C, D] in a step."""
+    if options.loss_takes == "candidates":
+        return 3
+    return int(options.make_sampler(train.to_device()).scores_per_pair > 0)
+
+
 def floor_of(options: Options, train: Interactions) -> Callable[[], Any]:
     """A compiled floor of a step, on tables and rows of its sizes drawn at random."""
     keys = jax.random.split(jax.random.key(0), 6)
@@ -52,13 +58,11 @@ def floor_of(options: Options, train: Interactions) -> Callable[[], Any]:
         jax.random.randint(keys[2], (size,), 0, train.num_users),
         jax.random.randint(keys[3], (size,), 0, train.num_items),
     )
-    has_candidates = SAMPLERS[options.sampler.name].options.offers_candidates
     candidates = None
-    if has_candidates:
+    if num_products(options, train):
         num_candidates = options.sampler.options.candidates_among(train.num_items)
         candidates = jnp.sort(jax.random.permutation(keys[4], train.num_items)[:num_candidates])
     if options.loss_takes == "candidates":
         return functools.partial(jax.jit(of_candidates), users, items, (*of_pairs, candidates))
     negatives = jax.random.randint(keys[5], (size, count), 0, train.num_items)
-    second_stage = candidates if options.make_sampler(train.to_device()).scores_per_pair else None
-    return functools.partial(jax.jit(of_negatives), users, items, (*of_pairs, negatives), second_stage)
+    return functools.partial(jax.jit(of_negatives), users, items, (*of_pairs, negatives), candidates)

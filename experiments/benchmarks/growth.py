@@ -21,6 +21,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from cml_jax.data.interactions import Interactions
+from cml_jax.runs import versions
 from cml_jax.strategies import make_options
 from experiments import cli
 from experiments.benchmarks.timing import Stepper, Timing, time_in_turns
@@ -143,7 +144,7 @@ def main() -> None:
     folder = Path(_OUTPUT.value)
     folder.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "device": versions.devices(),
         "versions": {"jax": jax.__version__, "python": platform.python_version()},
         "rows": [],
     }

@@ -24,13 +24,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 
 from cml_jax import evaluate
 from cml_jax.data.interactions import Dataset
 from cml_jax.errors import ConfigError, UserError
 from cml_jax.files import home_path
+from cml_jax.runs import versions
 from cml_jax.runs.setup import make_setup
 from cml_jax.runs.workdir import write_atomically
 from cml_jax.types import Ranking
@@ -186,7 +186,7 @@ def main() -> None:
             continue
         measure(task, method, tried, _QUICK_SECONDS if folder is None else _SECONDS.value, results)
         results |= {
-            "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
+            "device": versions.devices(),
             "threads": task.num_threads,
             "versions": _versions(),
         }

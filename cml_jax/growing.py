@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from cml_jax import training
-from cml_jax.data.interactions import Dataset, Interactions, nothing
+from cml_jax.data.interactions import Dataset, Interactions
 from cml_jax.data.tables import rows_among
 from cml_jax.errors import ConfigError, DataError
 from cml_jax.geometry import Constraint
@@ -18,9 +18,8 @@ from cml_jax.keys import unused
 from cml_jax.models import MODELS, Model
 from cml_jax.options import declared
 from cml_jax.strategies import Options
+from cml_jax.table_kinds import KINDS, kinds_of_tables
 from cml_jax.types import Array, Params, PyTree, TrainState
-
-KINDS = ("user", "item")
 
 
 class Moments(NamedTuple):
@@ -96,22 +95,6 @@ def check_same_model(options: Options, old: Options, name: str) -> None:
 
 def _name_of(key: str) -> str:
     return "model" if key == "model.name" else key.removeprefix("model.")
-
-
-def shapes_for(model: Model, num_users: int, num_items: int) -> Params:
-    """Shapes of the parameters for so many users and items; nothing is computed."""
-    data = jax.eval_shape(nothing(num_users, num_items).to_device)
-    return jax.eval_shape(model.init, jax.random.key(0), data)
-
-
-def kinds_of_tables(model: Model) -> dict[str, str | None]:
-    """Table -> 'user' or 'item', whose rows it has; None where its size does not follow from the data."""
-    first, more_users, more_items = (shapes_for(model, *size).tables for size in ((5, 7), (6, 7), (5, 8)))
-    kinds = {}
-    for table, shape in first.items():
-        grown = [kind for kind, of in zip(KINDS, (more_users, more_items), strict=True) if len(of[table]) > len(shape)]
-        kinds[table] = grown[0] if grown else None
-    return kinds
 
 
 def grown_state(fresh: TrainState, options: Options, dataset: Dataset, old: Old) -> tuple[TrainState, tuple[str, ...]]:

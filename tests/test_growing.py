@@ -307,17 +307,3 @@ def test_numbers_and_text_that_are_written_alike_are_one_id():
     old = old_of(chosen, before, old_data)
     state, *_ = grown(chosen, old, {str(u): [str(i) for i in items] for u, items in lists.items()} | {"new": ["10"]})
     np.testing.assert_array_equal(state.params.tables["items"], old.params.tables["items"])
-
-
-def test_tables_are_told_by_what_their_size_follows_from():
-    model = options("sml", "triplet").make_model()
-    assert growing.kinds_of_tables(model) == {
-        "users": "user",
-        "items": "item",
-        "user_margins": "user",
-        "item_margins": "item",
-    }
-    extended = model._replace(
-        init=lambda key, data: (p := model.init(key, data))._replace(tables=p.tables | {"tags": jnp.zeros((4, 2))})
-    )
-    assert growing.kinds_of_tables(extended)["tags"] is None

@@ -9,6 +9,7 @@ import optax
 
 from cml_jax.data.interactions import Interactions
 from cml_jax.strategies import Options
+from cml_jax.table_kinds import with_rows
 from cml_jax.types import Array, DeviceInteractions, Factors, Params, Ranking, Score
 
 # Chosen on validation items of Last.fm users left out of training.
@@ -115,7 +116,7 @@ def scores_of_row(
     model = options.make_model()
 
     def scores(row):
-        alone = model.ranking(params._replace(tables=params.tables | {"users": row[None]}), data)
+        alone = model.ranking(with_rows(model, params, "user", row[None]), data)
         if isinstance(ranking, Factors):
             assert isinstance(alone, Factors)
             # Full precision, as for ranking.

@@ -12,7 +12,6 @@ import optax
 from cml_jax.data.interactions import Interactions, from_pairs
 from cml_jax.errors import DataError
 from cml_jax.geometry import Constraint
-from cml_jax.growing import kinds_of_tables
 from cml_jax.serving.fold_in import (
     BYTES_PER_SCORE,
     NUM_STEPS,
@@ -24,6 +23,7 @@ from cml_jax.serving.fold_in import (
 )
 from cml_jax.serving.raw_ids import RawIds, written
 from cml_jax.strategies import Options
+from cml_jax.table_kinds import with_rows
 from cml_jax.types import Array, DeviceInteractions, Factors, Params
 
 
@@ -71,7 +71,7 @@ def _scores_of_new(options: Options, data: DeviceInteractions) -> Callable[[Para
     model = options.make_model()
 
     def scores(params, item):
-        ranking = model.ranking(params._replace(tables=params.tables | {"items": item}), data)
+        ranking = model.ranking(with_rows(model, params, "item", item), data)
         if not isinstance(ranking, Factors):
             return ranking.score(ranking.users, ranking.items, ranking.shared)[:, 0]
         products = jnp.matmul(ranking.queries, ranking.keys[0], precision=jax.lax.Precision.HIGHEST)
@@ -123,12 +123,11 @@ def with_items(model: Any, items: Mapping[Any, Any]) -> Any:
     histories = _histories(model, list(items.values()))
     first, after = len(model.item_ids), len(ids)
     rows = fold_in_items(model.options, model.params, model.data, histories, memory_budget_mb=model.memory_budget_mb)
-    tables = dict(model.params.tables)
-    for table, kind in kinds_of_tables(model.model).items():
-        if kind == "item":
-            old = np.asarray(tables[table])
-            new = rows if table == "items" else np.broadcast_to(old.mean(axis=0), (len(items), *old.shape[1:]))
-            tables[table] = jnp.asarray(np.concatenate([old, new]))
+    new = with_rows(model.model, model.params, "item", jnp.asarray(rows)).tables
+    tables = {
+        table: old if new[table] is old else jnp.concatenate([old, new[table]])
+        for table, old in model.params.tables.items()
+    }
     train = model.train
     grown = from_pairs(
         np.concatenate([train.users, histories.items]),

@@ -19,6 +19,7 @@ from cml_jax.serving.list_tables import Remarks, allowed_items, count, joined, n
 from cml_jax.serving.lists import ranked_lists
 from cml_jax.serving.raw_ids import RawIds, listed
 from cml_jax.strategies import Options
+from cml_jax.table_kinds import with_rows
 from cml_jax.types import Array, DeviceInteractions, Params, Ranking
 
 COLUMNS = ("user", "item")
@@ -258,8 +259,9 @@ class Recommender:
     ) -> Iterator[pl.DataFrame]:
         """As `recommend_in_blocks`, for points, one a row and name, without the items of the rows of `seen`."""
         column = pl.Series("user", names, pl.String)
-        new = self.params.tables | {"users": jnp.asarray(points, jnp.float32)}
-        ranking = self.model.ranking(self.params._replace(tables=new), self.data)
+        ranking = self.model.ranking(
+            with_rows(self.model, self.params, "user", jnp.asarray(points, jnp.float32)), self.data
+        )
         allowed = self._allowed(allow, deny, exclude_untrained)
         return self._tables(column, ranking, np.arange(len(points)), seen, k, allowed)
 

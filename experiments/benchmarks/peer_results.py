@@ -113,7 +113,7 @@ def as_markdown(results: Mapping[str, Any]) -> str:
         lines += [
             "",
             f"Seconds of set-up and training, without evaluation. Validation {metric}, scored whenever they had grown "
-            "by 15 %, and between two scores by a straight line; '>': it was still rising when the time was over.",
+            "by 20 %, and between two scores by a straight line; '>': it was still rising when the time was over.",
         ]
     lines += ["", *results["left_out"].values()] if results["left_out"] else []
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ set aside. Every method runs its own code on all cores, is given as many dimensi
 training, and is scored by our evaluation, training items left out, while its clock stands still. Set-up counts: our
 seconds contain compilation. Imports and the reading of the data are in nobody's.
 
-The output folder gets peers.json, after each method, and at the end peers.md and a figure. What is measured is kept:
+The output folder gets peers.json, after each setting, and at the end peers.md and a figure. What is measured is kept:
 called again, the command measures what is missing, and --methods=NAME,NAME measures these anew, perhaps with other
 --seconds. Peers need pip install -e '.[peers]', and LibCML a checkout of github.com/statusrank/LibCML; what is not
 there is said and left out. --quick takes a minute, on generated data and one core.
@@ -20,7 +20,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,21 +104,45 @@ def run(task: Task, name: str, setting: Mapping[str, Any], seconds: float) -> di
     return trial | {"points": [list(point) for point in watch.points]}
 
 
-def measure(task: Task, name: str, tried: settings.Settings, seconds: float, results: dict[str, Any]) -> None:
-    """Tries every setting of a method and puts the trials into the results; one that cannot be run, the reason."""
+def measure(
+    task: Task,
+    name: str,
+    tried: settings.Settings,
+    seconds: float,
+    results: dict[str, Any],
+    keep: Callable[[], None] = lambda: None,
+    *,
+    anew: bool = False,
+) -> None:
+    """Tries settings of a method, and puts the trials into the results, one after the other.
+
+    Args:
+        task: data and sizes.
+        name: key of METHODS.
+        tried: settings of every method.
+        seconds: of training.
+        results: of peers.json; a method that cannot be run gets the reason.
+        keep: called after each trial.
+        anew: try those too of which there is a trial, which is replaced; else the others alone.
+    """
     reason = why_left_out(name, task.libcml)
     if reason is not None:
         say(reason)
         if name not in results["methods"]:  # results of a place where it could be run are kept
             results["left_out"][name] = reason
+            keep()
         return
-    trials = []
-    for setting in tried[name]:
-        trials.append(run(task, name, setting, seconds))
-        best = max((point[2] for point in trials[-1]["points"]), default=float("nan"))
-        say(f"{METHODS[name].label}, {peer_results.written(setting)}: NDCG@{_K} {best:.4f} ({trials[-1]['ended']})")
-    results["methods"][name] = trials
     results["left_out"].pop(name, None)
+    trials = results["methods"].setdefault(name, [])
+    there = [trial["setting"] for trial in trials]
+    for setting in (dict(setting) for setting in tried[name]):
+        if setting in there and not anew:
+            continue
+        trial = run(task, name, setting, seconds)
+        trials[:] = [other for other in trials if other["setting"] != setting] + [trial]
+        keep()
+        best = max((point[2] for point in trial["points"]), default=float("nan"))
+        say(f"{METHODS[name].label}, {peer_results.written(setting)}: NDCG@{_K} {best:.4f} ({trial['ended']})")
 
 
 def _new_results(task: Task) -> dict[str, Any]:
@@ -181,16 +205,15 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     results = read_results(output / "peers.json", task)
     tried = settings.quick() if folder is None else settings.settings(name)
-    for method in METHODS:
-        if method in results["methods"] if _METHODS.value is None else method not in _METHODS.value:
-            continue
-        measure(task, method, tried, _QUICK_SECONDS if folder is None else _SECONDS.value, results)
-        results |= {
-            "device": versions.devices(),
-            "threads": task.num_threads,
-            "versions": _versions(),
-        }
+    results |= {"device": versions.devices(), "threads": task.num_threads, "versions": _versions()}
+
+    def keep():
         write_atomically(output / "peers.json", json.dumps(results, indent=2) + "\n")
+
+    seconds, named = _QUICK_SECONDS if folder is None else _SECONDS.value, _METHODS.value
+    for method in METHODS:
+        if named is None or method in named:
+            measure(task, method, tried, seconds, results, keep, anew=named is not None)
     peer_results.write(results, output)
 
 

@@ -12,7 +12,7 @@ from cml_jax.data.interactions import Dataset
 from cml_jax.types import Ranking
 from experiments.config import Config
 
-_GROWTH = 1.15  # by this factor training time grows from one score to the next
+_GROWTH = 1.2  # by this factor training time grows from one score to the next
 _STALE = 3.0  # a best score that is older than two thirds of the time so far is the last one, ...
 _LEAST = 0.25  # ... from this share of the limit on, if it is well above chance
 
@@ -58,7 +58,7 @@ class Enough(Exception):  # noqa: N818 - it ends a training, as StopIteration en
 
 
 class Watch:
-    """Measures one training, and scores it whenever its time has grown by 15 %.
+    """Measures one training, and scores it whenever its time has grown by 20 %.
 
     Attributes:
         setup_seconds: until the first step: compilation, tables, draws made ahead.

@@ -62,8 +62,9 @@ def positives(key: Array, step: Array, data: DeviceInteractions, batch_size: int
     per_pass = steps_per_pass(data.num_pairs, batch_size)
     place = (step % per_pass) * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
     valid = place < data.num_pairs
+    place %= data.num_pairs  # slots past the end hold pairs of the pass, too, since in-batch negatives are drawn there
     number = step // per_pass
-    pair = draws.permute(jax.random.fold_in(key, number), jnp.where(valid, place, 0), data.num_pairs)
+    pair = draws.permute(jax.random.fold_in(key, number), place, data.num_pairs)
     if data.shares is not None:
         start = jax.random.bits(jax.random.fold_in(jax.random.fold_in(key, _STARTS), number), (), jnp.uint32)
         pair = holders(data.shares, pair, (start >> 1).astype(jnp.int32))
@@ -130,5 +131,6 @@ def with_dislikes(
     mask = valid._replace(
         usable=jnp.concatenate([valid.usable, has.ravel()]),
         owner=jnp.repeat(valid.pair, drawn.shape[1], total_repeat_length=drawn.size),
+        correction=None if valid.correction is None else jnp.pad(valid.correction, (0, drawn.size)),
     )
     return jnp.concatenate([others, drawn.ravel()]), mask

@@ -26,6 +26,7 @@ class CandidateMask(NamedTuple):
         users: Array[b] int32.
         filled: Array[b] bool; pairs that there are.
         pair: Array[b] int32; number of each pair in the batch.
+        correction: Array[n]; added to the logits of candidates, see `samplers.Candidates`. None for nothing.
     """
 
     data: DeviceInteractions
@@ -35,6 +36,7 @@ class CandidateMask(NamedTuple):
     users: Array
     filled: Array
     pair: Array
+    correction: Array | None = None
 
     @property
     def usable_candidates(self) -> Array:

@@ -19,6 +19,13 @@ def squared_distance(a: Array, b: Array) -> Array:
     return jnp.vecdot(difference, difference, precision=jax.lax.Precision.HIGHEST)
 
 
+def pairwise_squared_distances(a: Array, b: Array) -> Array:
+    """||a - b||^2 of all pairs by one product: Array[n, D], Array[m, D] -> Array[n, m]."""
+    products = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+    norms = [jnp.sum(jnp.square(points), axis=1) for points in (a, b)]
+    return jnp.maximum(norms[0][:, None] - 2.0 * products + norms[1][None, :], 0.0)
+
+
 def to_sphere(rows: Array) -> Array:
     """Rows Array[..., D] scaled to unit length (Tran et al. 2019, section 3); a zero row stays zero."""
     squared = jnp.vecdot(rows, rows, precision=jax.lax.Precision.HIGHEST)

@@ -140,9 +140,9 @@ def draw_batch(
     key = jax.random.fold_in(_stream(state.seed, 2), state.step)
     if options.loss_takes == "candidates":
         assert sampler.candidates is not None
-        candidates, sampler_state = sampler.candidates(key, state.sampler_state)
+        candidates, sampler_state = sampler.candidates(key, state.sampler_state, positives, filled)
         others, pair = candidates.ids, jnp.arange(options.batch_size, dtype=jnp.int32)
-        valid = CandidateMask(data, candidates.ids, candidates.filled, None, users, filled, pair)
+        valid = CandidateMask(data, candidates.ids, candidates.filled, None, users, filled, pair, candidates.correction)
     else:
         points = _points(options, model, state, snapshot)
         negatives, sampler_state = sampler.sample(key, state.sampler_state, points, users, positives)

@@ -135,6 +135,11 @@ class Batch(NamedTuple):
         return self.others.ndim == 1
 
     @property
+    def correction(self) -> Array | None:
+        """What is added to the logits of shared other items, Array[n]; None for nothing."""
+        return self.valid.correction if self.shared else None
+
+    @property
     def factors(self) -> Array:
         """Factor of each pair's loss, Array[B]; 0 where it does not count."""
         if self.weights is None:

@@ -93,9 +93,9 @@ def measure_rates(repeats: int) -> dict[str, float]:
     return {"bytes_per_second": 8 * size / seconds["copy"], "flops": 2 * side**3 / seconds["product"]}
 
 
-def _traffic(options: Options, shape: Shape, num_products: int) -> int:
+def _traffic(options: Options, shape: Shape, candidates: int) -> int:
     """Bytes a step moves at least: rows of tables and moments, read and written; similarities both ways."""
-    size, candidates = shape.batch_size, shape.num_candidates if num_products else 0
+    size = shape.batch_size
     touched = 2 * size + (candidates if options.loss_takes == "candidates" else size)
     return touched * 3 * 2 * 4 * shape.dim + 4 * candidates * shape.dim + 2 * 4 * size * candidates
 
@@ -117,17 +117,19 @@ def bench_steps(
             step = Timing.of(seconds[name], num_steps)
             floor = Timing.of(seconds[f"floor of {name}"], num_steps)
             num_products = floors.num_products(options, train)
-            product_flops = 2 * shape.batch_size * shape.num_candidates * shape.dim * num_products
+            count = options.sampler.options.candidates_of(shape.batch_size, train.num_items) if num_products else 0
+            product_flops = 2 * shape.batch_size * count * shape.dim * num_products
             results.append(
                 {
                     "loss": options.loss.name,
                     "sampler": options.sampler.name,
                     **shape._asdict(),
+                    "num_candidates": count or shape.num_candidates,
                     "ms": step._asdict(),
                     "triplets_per_second": shape.batch_size / step.median * 1e3,
                     "floor_ms": floor.median,
                     "ratio_to_floor": step.median / floor.median,
-                    "bytes_per_second": _traffic(options, shape, num_products) / step.median * 1e3,
+                    "bytes_per_second": _traffic(options, shape, count) / step.median * 1e3,
                     "product_flops": product_flops / step.median * 1e3,
                     "compile_seconds": steppers[name].compile_seconds,
                     "temporary_mib": steppers[name].temporary_bytes / 2**20,

@@ -12,7 +12,7 @@ from tests.tiny import ROOT
 
 _BLOCK = re.compile(r'^```(python|diff) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 # Names of what the page adds, and of the tests that it brings.
-_ADDED = ("closest", "contrastive", "biased", "points_of_items", "f1_is", "of_a_database", "other_files")
+_ADDED = ("closest", "logistic", "biased", "points_of_items", "f1_is", "of_a_database", "other_files")
 
 
 def insert(text, change):

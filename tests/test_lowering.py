@@ -66,12 +66,12 @@ TOGETHER = [names for names in itertools.product(MODELS, LOSSES, SAMPLERS) if op
 MODES = [(name, rows) for rows in ROW_MODES for name in OPTIMIZERS if options_of(optimizer=name, rows=rows)]
 
 
-def some_together():
-    """Few of them, in which every model meets all its losses, and every loss all its samplers."""
-    left = {pair for names in TOGETHER for pair in (names[:2], names[1:])}
+def covering(parts):
+    """Few of TOGETHER, in which there is every part of any of them."""
+    left = {part for names in TOGETHER for part in parts(names)}
     while left:
-        best = max(TOGETHER, key=lambda names: len(left & {names[:2], names[1:]}))
-        left -= {best[:2], best[1:]}
+        best = max(TOGETHER, key=lambda names: len(left & parts(names)))
+        left -= parts(best)
         yield best
 
 
@@ -79,17 +79,18 @@ def kind(names):
     return options_of(**named(names)).loss_takes
 
 
-SOME = list(some_together())
+SOME = list(covering(lambda names: {*names}))  # every model, every loss and every sampler
+EVERY_PAIR = list(covering(lambda names: {names[:2], names[1:], names[::2]}))
 ONE_OF_EACH_KIND = [
     next(n for n in order if kind(n) == takes)
     for order, takes in ((TOGETHER, "candidates"), (TOGETHER[::-1], "negatives"))
 ]
 
 
-def cases(soon):
-    """Every combination, those that are not among `soon` slow; modes of rows, weights, averages in turn."""
+def cases(soon, all_of_them):
+    """Combinations, those that are not among `soon` slow; modes of rows, weights, averages in turn."""
     found = []
-    in_order = sorted(TOGETHER, key=lambda names: names not in soon)
+    in_order = [*soon, *(names for names in all_of_them if names not in soon)]
     for number, (names, (optimizer, rows)) in enumerate(zip(in_order, itertools.cycle(MODES), strict=False)):
         values = named(names) | {"optimizer": optimizer, "rows": rows, "average_passes": float(number % 2)}
         values |= {"weight_use": ("loss", "draw")[number % 2], "loss_reduction": ("mean", "sum")[number // 2 % 2]}
@@ -121,7 +122,7 @@ def assert_steps_are_one_loop(jaxpr):
     assert whole["scatter"] + whole["mul"] == inside["scatter"] + inside["mul"] > 0, "work outside the loop over steps"
 
 
-@pytest.mark.parametrize(("values", "weighted"), cases(SOME))
+@pytest.mark.parametrize(("values", "weighted"), cases(SOME, EVERY_PAIR))
 def test_steps(values, weighted):
     options = options_of(**values)
     data = data_of(options, weighted)
@@ -132,7 +133,7 @@ def test_steps(values, weighted):
     lower(training._jitted_init_state, options, data, 0)
 
 
-@pytest.mark.parametrize(("values", "weighted"), cases(ONE_OF_EACH_KIND))
+@pytest.mark.parametrize(("values", "weighted"), cases(ONE_OF_EACH_KIND, SOME))
 def test_steps_over_8_devices(values, weighted):
     options = options_of(num_shards=SHARDS, **values)
     data = data_of(options, weighted)
@@ -144,7 +145,7 @@ def test_steps_over_8_devices(values, weighted):
     lower(jax.jit(training._init_state, out_shardings=by_row), options, data, 0)
 
 
-@pytest.mark.parametrize(("values", "weighted"), cases(ONE_OF_EACH_KIND))
+@pytest.mark.parametrize(("values", "weighted"), cases(ONE_OF_EACH_KIND, SOME))
 def test_steps_of_a_population(values, weighted):
     options = population.stacked([options_of(**values)] * 3)
     data, seeds = data_of(options, weighted), jnp.arange(3)

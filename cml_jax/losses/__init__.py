@@ -2,6 +2,9 @@
 
 from cml_jax.losses.base import MAKE_ARGUMENTS, SIMILARITIES, Loss
 from cml_jax.losses.bpr import BPR
+from cml_jax.losses.ccl import CCL
+from cml_jax.losses.debiased import DEBIASED
+from cml_jax.losses.psl import PSL
 from cml_jax.losses.softmax import SOFTMAX
 from cml_jax.losses.triplet import TRIPLET
 from cml_jax.registry import Registry
@@ -12,6 +15,9 @@ LOSSES = Registry(
     TRIPLET,
     SOFTMAX,
     BPR,
+    CCL,
+    PSL,
+    DEBIASED,
 )
 
 __all__ = ["LOSSES", "SIMILARITIES", "Loss"]

@@ -75,6 +75,14 @@ def inner_products(users: Array, candidates: Array) -> Array:
     return users @ candidates.T
 
 
+def corrected(loss: Loss, similarities: Array, correction: Array | None) -> Array:
+    """Similarities Array[..., n] that make a loss add `correction` to the logits of shared candidates, Array[n]."""
+    if correction is None:
+        return similarities
+    assert loss.pooled is not None
+    return similarities + jnp.broadcast_to(correction / loss.pooled.scale, similarities.shape)
+
+
 @jax.custom_vjp
 def _with_gradient(value: Array, gradient: PyTree, point: PyTree) -> Array:
     """The value of a function at a point, where its gradient is known."""
@@ -128,7 +136,7 @@ def _block(
 ) -> tuple[Array, tuple[Pairs, Array]]:
     """A block of any loss, differentiated by similarities first."""
     similarities, back = jax.vjp(all_pairs, pairs.users, candidates)
-    similarities = mask.fill(similarities, places)
+    similarities = mask.fill(corrected(loss, similarities, mask.correction), places)
     counts = similarities > -jnp.inf
     similarities = jnp.where(counts, similarities, 0.0)  # so that no loss has to do with infinity
 
@@ -151,7 +159,10 @@ def _pooled_block(
     for n: two products with e, which is written once.
     """
     scaled = pooled.scale * pairs.users
-    logits = mask.fill(inner_products(scaled, candidates), places)
+    logits = inner_products(scaled, candidates)
+    if mask.correction is not None:
+        logits += mask.correction[None, :]
+    logits = mask.fill(logits, places)
     largest = jnp.max(logits, axis=1, keepdims=True)
     some = largest > -jnp.inf
     largest = jnp.where(some, largest, 0.0)

@@ -1,10 +1,12 @@
 """Bayesian personalised ranking, which metric learning is compared with."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from cml_jax.losses.base import Loss
-from cml_jax.options import FINITE_AT_LEAST_0, Effect, StrategyOptions, options, traced
+from cml_jax.options import FINITE_AT_LEAST_0, Effect, StrategyOptions, options, static, traced
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
 
@@ -19,22 +21,27 @@ class BprOptions(StrategyOptions):
         FINITE_AT_LEAST_0,
         Effect(enforced=True),
     )
+    hardest: bool = static(False, "of several negatives the bpr loss takes the one with the highest score alone")
 
 
-def bpr_loss(own: Array, others: Array, valid: Array) -> Array:
+def bpr_loss(own: Array, others: Array, valid: Array, hardest: bool = False) -> Array:
     """Bayesian personalised ranking of inner products (Rendle et al. 2009, BPR-OPT).
 
-    mean_n -log sigma(<u, p> - <u, n>).
+    mean_n -log sigma(<u, p> - <u, n>), or the term of the negative with the highest score alone, as in dynamic negative
+    sampling (Zhang et al. 2013).
 
     Args:
         own: scalar, <u, p>.
         others: Array[N], <u, n>.
         valid: Array[N] bool.
+        hardest: whether it is that term.
 
     Returns:
         Scalar; 0 where no negative is valid.
     """
     values = jnp.where(valid, jax.nn.softplus(others - own), 0.0)
+    if hardest:
+        return jnp.max(values)  # it grows with the score
     return jnp.sum(values) / jnp.maximum(jnp.sum(valid), 1)
 
 
@@ -62,7 +69,8 @@ def make(options: BprOptions) -> Loss:
     def penalty(user, positive, others, valid):
         return squared_norms(user, positive, others, valid, options.l2_weight)
 
-    return Loss(bpr_loss, similarity="inner_product", penalty=penalty)
+    example = functools.partial(bpr_loss, hardest=options.hardest)
+    return Loss(example, similarity="inner_product", penalty=penalty)
 
 
 BPR = Strategy("bpr", BprOptions, make)

@@ -11,8 +11,8 @@ from cml_jax.types import Array
 
 
 @options
-class SoftmaxOptions(StrategyOptions):
-    """Options of the sampled softmax."""
+class TemperatureOptions(StrategyOptions):
+    """Options of losses that divide cosines by a temperature."""
 
     temperature: float = traced(
         0.12,
@@ -20,18 +20,36 @@ class SoftmaxOptions(StrategyOptions):
         POSITIVE,
         rule=defaults.temperature,
     )
+
+
+@options
+class SoftmaxOptions(TemperatureOptions):
+    """Options of the sampled softmax."""
+
     decoupled: bool = static(
         True, "leave the positive out of the softmax loss's sum (decoupled InfoNCE)", effect=Effect(enforced=True)
     )
+    negative_exponent: float = traced(
+        1.0, "e of the softmax loss's sum; above 1 popular items are listed more often", POSITIVE
+    )
 
 
-def softmax_loss(own: Array, others: Array, valid: Array, temperature: Array | float, decoupled: bool = False) -> Array:
+def softmax_loss(
+    own: Array,
+    others: Array,
+    valid: Array,
+    temperature: Array | float,
+    decoupled: bool = False,
+    negative_exponent: Array | float = 1.0,
+) -> Array:
     """Sampled softmax (InfoNCE): every candidate weighted at once instead of one drawn by stage 2.
 
-    -log( exp(cos(u, p) / t) / (exp(cos(u, p) / t) + sum_c exp(cos(u, c) / t)) ), c over the valid candidates.
+    e log(exp(cos(u, p) / t) + sum_c exp(cos(u, c) / t)) - cos(u, p) / t, c over the valid candidates; with e = 1 the
+    cross entropy of the softmax.
 
     Decoupled, the positive is not in the sum (Yeh et al. 2022, "Decoupled Contrastive Learning", eq. 6): it is then
-    drawn to the user with the same force however near it already is.
+    drawn to the user with the same force however near it already is. An exponent e other than 1 is that of the
+    negative part in the bilateral softmax loss (BSL, Wu et al. 2024): the ratio of two temperatures.
 
     Args:
         own: scalar, cos(u, p).
@@ -39,6 +57,7 @@ def softmax_loss(own: Array, others: Array, valid: Array, temperature: Array | f
         valid: Array[C] bool; False for empty slots and the user's known positives.
         temperature: t.
         decoupled: whether the positive is left out of the sum.
+        negative_exponent: e.
 
     Returns:
         Scalar; 0 where no candidate is valid.
@@ -46,23 +65,30 @@ def softmax_loss(own: Array, others: Array, valid: Array, temperature: Array | f
     some = jnp.any(valid)
     # Where no candidate is valid the sum is that of zeros, or the gradient of what does not count would not be finite.
     others = jnp.where(valid | ~some, others / temperature, -jnp.inf)
-    return jnp.where(some, of_log_sum(own, jax.nn.logsumexp(others), temperature, decoupled), 0.0)
+    value = of_log_sum(own, jax.nn.logsumexp(others), temperature, decoupled, negative_exponent)
+    return jnp.where(some, value, 0.0)
 
 
-def of_log_sum(own: Array, log_sum: Array, temperature: Array | float, decoupled: bool) -> Array:
+def of_log_sum(
+    own: Array, log_sum: Array, temperature: Array | float, decoupled: bool, negative_exponent: Array | float
+) -> Array:
     """The sampled softmax of cos(u, p) and log sum_c exp(cos(u, c) / t); scalars."""
-    away = log_sum - own / temperature
-    return away if decoupled else jax.nn.softplus(away)
+    own = own / temperature
+    if decoupled:
+        return negative_exponent * log_sum - own
+    # e log(exp(own) + sum) - own; with e = 1 the last term is exactly 0.
+    return negative_exponent * jax.nn.softplus(log_sum - own) + (negative_exponent - 1.0) * own
 
 
 def make(options: SoftmaxOptions) -> Loss:
-    """The sampled softmax with its temperature."""
+    """The sampled softmax with its numbers."""
+    numbers = options.temperature, options.decoupled, options.negative_exponent
 
     def example(own, others, valid):
-        return softmax_loss(own, others, valid, options.temperature, options.decoupled)
+        return softmax_loss(own, others, valid, *numbers)
 
     def combine(own, log_sum):
-        return of_log_sum(own, log_sum, options.temperature, options.decoupled)
+        return of_log_sum(own, log_sum, *numbers)
 
     return Loss(example, similarity="cosine", takes="candidates", pooled=Pooled(1.0 / options.temperature, combine))
 

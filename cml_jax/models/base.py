@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax.geometry import Constraint, identity, squared_distance, to_sphere
+from cml_jax.geometry import Constraint, identity, pairwise_squared_distances, squared_distance, to_sphere
 from cml_jax.losses import blocks
 from cml_jax.losses.base import Loss
 from cml_jax.types import Array, Batch, DeviceInteractions, Lookup, Params, PyTree, Ranking
@@ -76,9 +76,7 @@ def inner_products(user: Array, items: Array) -> Array:
 
 def all_distances(users: Array, items: Array) -> Array:
     """-||u - i||^2 of all pairs by one product: Array[b, D], Array[n, D] -> Array[b, n]."""
-    products = jnp.matmul(users, items.T, precision=jax.lax.Precision.HIGHEST)
-    norms = [jnp.sum(jnp.square(points), axis=1) for points in (users, items)]
-    return jnp.minimum(2.0 * products - norms[0][:, None] - norms[1][None, :], 0.0)
+    return -pairwise_squared_distances(users, items)
 
 
 class Similarity(NamedTuple):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from cml_jax.errors import ConfigError
 from cml_jax.losses.base import Loss
+from cml_jax.losses.blocks import corrected
 from cml_jax.models.base import SIMILARITY_FUNCTIONS, Model
 from cml_jax.models.points import PointOptions, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, Range, options, static, traced
@@ -74,7 +75,8 @@ def make(options: DpcmlOptions, loss: Loss) -> Model:
         def example(vectors, positive, others, valid):
             v, p, n = transform(vectors), transform(positive), transform(others)
             own = jnp.max(jax.vmap(compare, in_axes=(0, None))(v, p))
-            value = loss.example(own, jnp.max(jax.vmap(compare, in_axes=(0, None))(v, n), axis=0), valid)
+            away = jnp.max(jax.vmap(compare, in_axes=(0, None))(v, n), axis=0)
+            value = loss.example(own, corrected(loss, away, batch.correction), valid)
             spread = diversity(vectors)
             outside = jnp.maximum(0.0, options.min_diversity - spread) + jnp.maximum(
                 0.0, spread - options.max_diversity

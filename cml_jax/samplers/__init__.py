@@ -2,6 +2,8 @@
 
 from cml_jax.registry import Registry
 from cml_jax.samplers.base import MAKE_ARGUMENTS, BatchShape, Candidates, Negatives, Sampler
+from cml_jax.samplers.dynamic import DYNAMIC
+from cml_jax.samplers.in_batch import IN_BATCH
 from cml_jax.samplers.popularity import POPULARITY
 from cml_jax.samplers.two_stage import TWO_STAGE
 from cml_jax.samplers.uniform import UNIFORM
@@ -12,6 +14,8 @@ SAMPLERS = Registry(
     UNIFORM,
     POPULARITY,
     TWO_STAGE,
+    IN_BATCH,
+    DYNAMIC,
 )
 
 __all__ = ["SAMPLERS", "BatchShape", "Candidates", "Negatives", "Sampler"]

@@ -6,10 +6,12 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from cml_jax import sharding
 from cml_jax.options import StrategyOptions, options
 from cml_jax.types import Array, Points, PyTree
 
 MAKE_ARGUMENTS = ("options", "data", "shape")
+_CHUNK = 256  # pairs whose similarities with all candidates a CPU's cache holds
 
 
 @options
@@ -21,6 +23,11 @@ class SamplerOptions(StrategyOptions):
     """
 
     offers_candidates: ClassVar[bool] = False
+
+    def candidates_of(self, batch_size: int, num_items: int) -> int:
+        """C for so many pairs and items, where the sampler has candidates."""
+        del batch_size, num_items
+        return 0
 
 
 class BatchShape(NamedTuple):
@@ -57,10 +64,18 @@ class Candidates(NamedTuple):
     Attributes:
         ids: Array[C] int32 items, ascending.
         filled: Array[C] bool; False for slots left over at the end where fewer items can be drawn.
+        log_probability: Array[C]; logarithm of the probability to be a candidate, where it is to be corrected for
+            (logQ). None where it is not.
     """
 
     ids: Array
     filled: Array
+    log_probability: Array | None = None
+
+    @property
+    def correction(self) -> Array | None:
+        """What is added to the logit of each candidate, Array[C]; None for nothing."""
+        return None if self.log_probability is None else -self.log_probability
 
 
 class Sampler(NamedTuple):
@@ -70,7 +85,8 @@ class Sampler(NamedTuple):
         init: () -> state.
         sample: (key, state, points, users[B], positives[B]) -> (Negatives, state). No valid negative is a known
             positive of its user, unless an option says so.
-        candidates: (key, state) -> (Candidates, state); None where the sampler offers none.
+        candidates: (key, state, positives[B], filled[B]) -> (Candidates, state); positives of slots that are not
+            filled are no part of the batch. None where the sampler offers none.
         refresh_every: steps between refreshes of the items that `points` shows; 1 for live ones, 0 for those at
             initialisation.
         scores_per_pair: numbers that `sample` holds for each pair, for an estimate of its memory.
@@ -78,9 +94,24 @@ class Sampler(NamedTuple):
 
     init: Callable[[], PyTree]
     sample: Callable[[Array, PyTree, Points, Array, Array], tuple[Negatives, PyTree]]
-    candidates: Callable[[Array, PyTree], tuple[Candidates, PyTree]] | None = None
+    candidates: Callable[[Array, PyTree, Array, Array], tuple[Candidates, PyTree]] | None = None
     refresh_every: int = 1
     scores_per_pair: int = 0
+
+
+def row_by_row(function: Callable[[PyTree], PyTree], rows: PyTree, num_shards: int) -> PyTree:
+    """`function` of `rows`, a tree of Array[B, ...] treated row by row: some by each device, on CPU a few at a time."""
+    if num_shards > 1:
+        return sharding.all_gather(row_by_row(function, sharding.local_slice(rows), 1))
+    size = jax.tree.leaves(rows)[0].shape[0]
+    if size % _CHUNK:
+        return function(rows)
+
+    def in_chunks(rows):
+        chunks = jax.tree.map(lambda x: x.reshape(-1, _CHUNK, *x.shape[1:]), rows)
+        return jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), jax.lax.map(function, chunks))
+
+    return jax.lax.platform_dependent(rows, cpu=in_chunks, default=function)
 
 
 def redraw_until_done(redraw, values: Array, pending: Array, max_rounds: int) -> tuple[Array, Array]:

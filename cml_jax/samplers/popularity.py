@@ -18,6 +18,7 @@ from cml_jax.samplers.stage1 import (
     candidate_function,
     popularity_weights,
     takes_negatives,
+    with_log_probabilities,
 )
 from cml_jax.types import DeviceInteractions
 
@@ -68,11 +69,14 @@ def make(options: PopularityNegativesOptions, data: DeviceInteractions, shape: B
             f"train.batch_size or model.num_negatives."
         )
 
+    num_candidates = options.candidates_among(data.num_items)
+
     def init():
         weights = popularity_weights(data.popularity, options.popularity_exponent, options.popularity_cap)
         ranks_catalogue = (options.without_replacement or shape.takes == "candidates") and not options.num_draws
         plain = weights if ranks_catalogue else None
-        return draws.make_weight_table(weights), plain
+        state = draws.make_weight_table(weights), plain
+        return with_log_probabilities(options, weights, num_candidates, state)
 
     def sample(key, state, points, users, positives):
         del points, positives

@@ -12,10 +12,10 @@ from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
 from cml_jax.options import (
     AT_LEAST_0,
-    FINITE_AT_LEAST_0,
     POSITIVE,
     Effect,
     FromData,
+    Range,
     derived,
     options,
     static,
@@ -23,6 +23,8 @@ from cml_jax.options import (
 )
 from cml_jax.samplers.base import Candidates, SamplerOptions
 from cml_jax.types import Array, DeviceInteractions, PyTree
+
+EXPONENT_RANGE = Range(lambda v: abs(v) < 3e38, "must be a finite number")
 
 
 def takes_candidates(chosen: Any) -> bool:
@@ -71,6 +73,11 @@ class CandidateOptions(SamplerOptions):
         """C where there are so many items."""
         return min(self.num_candidates or num_items, num_items)
 
+    def candidates_of(self, batch_size: int, num_items: int) -> int:
+        """C, whatever the batch."""
+        del batch_size
+        return self.candidates_among(num_items)
+
     def resolved(self, chosen: Any, train: Interactions | None) -> dict[str, Any]:
         """The number of independent draws that hold as many distinct items, see `draws.num_draws_needed`."""
         count = self.num_distinct(chosen)
@@ -87,12 +94,35 @@ class CandidateOptions(SamplerOptions):
             )
 
 
+def _corrects(chosen: Any) -> bool:
+    return chosen.make_loss().pooled is not None
+
+
 @options
-class PopularityOptions(CandidateOptions):
+class LogqOptions(SamplerOptions):
+    """Options of samplers whose candidates are not equally probable."""
+
+    logq: bool = static(
+        False,
+        "subtract the logarithm of a candidate's probability from its logit (logQ correction)",
+        effect=Effect(_corrects, "model.loss = 'softmax'", enforced=True),
+    )
+
+    def check(self, chosen: Any) -> None:
+        """Raises ConfigError where the loss has no logits."""
+        if self.logq and not _corrects(chosen):
+            raise ConfigError(
+                f"sampler.logq corrects logits, which model.loss = '{chosen.loss.name}' does not have; use "
+                f"model.loss = 'softmax'."
+            )
+
+
+@options
+class PopularityOptions(CandidateOptions, LogqOptions):
     """Options of draws in proportion to a power of popularity."""
 
     popularity_exponent: float = traced(
-        1.0, "beta: item i is drawn in proportion to popularity_i^beta", FINITE_AT_LEAST_0
+        1.0, "beta: item i is drawn in proportion to popularity_i^beta; below 0, rare items more often", EXPONENT_RANGE
     )
     popularity_cap: float = traced(float("inf"), "popularity counts above it are lowered to it; none: no cap", POSITIVE)
 
@@ -110,7 +140,32 @@ def popularity_weights(popularity: Array, exponent: Array | float, cap: Array | 
     they are negatives. Scaled before the power is taken, so that no exponent overflows.
     """
     counts = jnp.minimum(popularity, cap)
-    return jnp.where(popularity > 0, (counts / jnp.max(counts)) ** exponent, 0.0)
+    # That with the largest weight: the most popular item, or for an exponent below 0 the rarest.
+    largest, smallest = jnp.max(counts), jnp.min(jnp.where(popularity > 0, counts, jnp.inf))
+    of_largest = jnp.where(jnp.asarray(exponent) < 0, smallest, largest)
+    return jnp.where(popularity > 0, (counts / of_largest) ** exponent, 0.0)
+
+
+def inclusion_rate(weights: Array, count: int) -> Array:
+    """t for which sum_i (1 - exp(-t w_i)) = C: draws without replacement include item i with about that probability.
+
+    The rate of successive sampling (Rosen 1972); by halving in the logarithm.
+
+    Args:
+        weights: Array[I], the largest is 1.
+        count: C; where no more items have a weight, t is so large that all are certain.
+
+    Returns:
+        Scalar.
+    """
+
+    def halve(_, bounds):
+        low, high = bounds
+        middle = jnp.sqrt(low) * jnp.sqrt(high)
+        enough = jnp.sum(-jnp.expm1(-middle * weights)) >= count
+        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+
+    return jax.lax.fori_loop(0, 50, halve, (jnp.float32(1e-9), jnp.float32(1e30)))[1]
 
 
 def init_candidates(weights: Array, num_draws: int) -> PyTree:
@@ -151,15 +206,37 @@ def in_order(drawn: Array, taken: Array, num_candidates: int, num_items: int) ->
     return Candidates(jnp.minimum(ids, num_items - 1), ids < num_items)
 
 
+def with_log_probabilities(options: PopularityOptions, weights: Array, count: int, state: PyTree) -> PyTree:
+    """The state of a sampler; where probabilities are corrected for, with the logarithm of each item's, Array[I]."""
+    if not options.logq:
+        return state
+    return state, log_of_share(-jnp.expm1(-inclusion_rate(weights, count) * weights))
+
+
 def candidate_function(
-    options: CandidateOptions, data: DeviceInteractions, stage1: Callable[[PyTree], PyTree]
-) -> Callable[[Array, PyTree], tuple[Candidates, PyTree]]:
-    """The `candidates` of a `Sampler`; `stage1` finds the state of `draw_candidates` in that of the sampler."""
+    options: PopularityOptions, data: DeviceInteractions, stage1: Callable[[PyTree], PyTree]
+) -> Callable[[Array, PyTree, Array, Array], tuple[Candidates, PyTree]]:
+    """The `candidates` of a `Sampler`.
+
+    Args:
+        options: of stage 1.
+        data: training interactions.
+        stage1: finds the state of `draw_candidates` in that of the sampler, without log-probabilities.
+    """
     count = options.candidates_among(data.num_items)
 
-    def candidates(key, state):
+    def candidates(key, state, positives, filled):
+        del positives, filled
+        own, log_probability = state if options.logq else (state, None)
         uniforms = jax.random.uniform(key, (2 * options.num_draws,))
-        drawn = draw_candidates(key, uniforms, stage1(state), count, options.num_draws, data.num_items)
+        drawn = draw_candidates(key, uniforms, stage1(own), count, options.num_draws, data.num_items)
+        if log_probability is not None:
+            drawn = drawn._replace(log_probability=log_probability[drawn.ids])
         return drawn, state
 
     return candidates
+
+
+def log_of_share(probability: Array) -> Array:
+    """Logarithm of a probability, finite where float32 rounds it to 0: Array[...] -> Array[...]."""
+    return jnp.log(jnp.maximum(probability, 1e-30))

@@ -12,6 +12,7 @@ from cml_jax.types import Array, DeviceInteractions
 _ROWS_AT_A_TIME = 24  # pairs drawn from fully masked weights in one go
 OWN_POSITIVE = ("exclude", "uniform_draw")
 KNOWN_POSITIVES = ("exclude", "retry_then_keep")
+CUTOFF_RANGE = Range(lambda v: 0 < v <= 1, "must be above 0 and at most 1")
 _STAGE_2 = Effect(takes_negatives, "a loss that takes negatives")
 _STAGE_2_ONLY = _STAGE_2._replace(enforced=True)
 
@@ -23,7 +24,7 @@ class Stage2Options(PopularityOptions):
     similarity_cutoff: float = traced(
         0.1,
         "upper bound of the inner product in the stage-2 weight; 1: no cut-off",
-        Range(lambda v: 0 < v <= 1, "must be above 0 and at most 1"),
+        CUTOFF_RANGE,
         _STAGE_2,
     )
     own_positive: str = static(
@@ -92,7 +93,7 @@ def draw_slots(
         Places Array[b, N] int32 in the candidates, and Array[b] bool: False where no candidate can be drawn.
     """
     users, items, anchors, uniforms = rows
-    ids, filled = candidates
+    ids, filled = candidates.ids, candidates.filled
     size, num_rounds = (users.shape[0], uniforms.shape[2]), uniforms.shape[1] - 1
     similarity = anchors @ vectors.T  # [B, C]
 

@@ -1,32 +1,32 @@
 """Two-stage sampling: candidates by popularity, then a draw weighted by the inner product with the positive."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from cml_jax import sharding
 from cml_jax.options import AT_LEAST_0, Effect, options, static
 from cml_jax.registry import Strategy
-from cml_jax.samplers.base import BatchShape, Negatives, Sampler
+from cml_jax.samplers.annealing import TABLE_EVERY, AnnealingOptions
+from cml_jax.samplers.base import BatchShape, Negatives, Sampler, row_by_row
 from cml_jax.samplers.stage1 import (
     candidate_function,
     draw_candidates,
     init_candidates,
     popularity_weights,
     takes_negatives,
+    with_log_probabilities,
 )
-from cml_jax.samplers.stage2 import Stage2Options, draw_slots, keeps_known_positives
-from cml_jax.types import DeviceInteractions, PyTree
+from cml_jax.samplers.stage2 import draw_slots, keeps_known_positives
+from cml_jax.types import DeviceInteractions
 
 _REDRAWS = 2  # rounds before the weights of known positives are set to zero
-_CHUNK = 256  # pairs whose similarities with all candidates a CPU's cache holds
 _RELEASED_RETRIES = 10  # with 'retry_then_keep'; afterwards a known positive is kept
 
 
 @options
-class TwoStageOptions(Stage2Options):
+class TwoStageOptions(AnnealingOptions):
     """Options of two-stage sampling."""
 
     refresh_every: int = static(
@@ -54,6 +54,8 @@ def make(options: TwoStageOptions, data: DeviceInteractions, shape: BatchShape) 
 
     A pair is invalid where no candidate that is not a known positive has a positive inner product.
 
+    Cut-off and exponent may move to other values in the course of a run, see `annealing`.
+
     Two options repeat what the released code does instead, and neither is what the paper says:
     `own_positive = 'uniform_draw'`: where the pair's own positive is among the candidates its weight overflows,
     and the draw falls back, silently, to a uniform one over the candidates; so it does where no weight is positive. (In
@@ -64,16 +66,32 @@ def make(options: TwoStageOptions, data: DeviceInteractions, shape: BatchShape) 
     num_draws, num_candidates = options.num_draws, options.candidates_among(data.num_items)
     num_rounds = 1 + _RELEASED_RETRIES if keeps_known_positives(options) else _REDRAWS
 
+    def stage1_weights(options):
+        return popularity_weights(data.popularity, options.popularity_exponent, options.popularity_cap)
+
+    anneals = options.ends_elsewhere and shape.takes == "negatives"
+
     def init():
-        weights = popularity_weights(data.popularity, options.popularity_exponent, options.popularity_cap)
-        return init_candidates(weights, num_draws)
+        weights = stage1_weights(options)
+        state = with_log_probabilities(options, weights, num_candidates, init_candidates(weights, num_draws))
+        return (state, jnp.int32(0)) if anneals else state
 
     def sample(key, state, points, users, positives):
+        if not anneals:
+            return draw_negatives(options, key, state, points, users, positives), state
+        stage1, step = state
+        now = options.at(step)
+        if options.anneals_exponent:
+            due = step % TABLE_EVERY == 0
+            stage1 = jax.lax.cond(due, lambda: init_candidates(stage1_weights(now), num_draws), lambda: stage1)
+        return draw_negatives(now, key, stage1, points, users, positives), (stage1, step + 1)
+
+    def draw_negatives(options, key, stage1, points, users, positives):
         size = (users.shape[0], shape.num_negatives)
         # All at once: on CPU a call of the generator costs as much as some thousand numbers.
         uniforms = jax.random.uniform(key, (2 * num_draws + (num_rounds + 1) * math.prod(size),))
         of_stage1, of_stage2 = uniforms[: 2 * num_draws], uniforms[2 * num_draws :]
-        candidates = draw_candidates(key, of_stage1, state, num_candidates, num_draws, data.num_items)
+        candidates = draw_candidates(key, of_stage1, stage1, num_candidates, num_draws, data.num_items)
         vectors = points.directions(candidates.ids)
 
         def draw(rows):
@@ -81,8 +99,8 @@ def make(options: TwoStageOptions, data: DeviceInteractions, shape: BatchShape) 
 
         of_stage2 = of_stage2.reshape(num_rounds + 1, *size).swapaxes(0, 1)
         rows = (users, positives, points.directions(positives), of_stage2)
-        slots, drawable = _row_by_row(draw, rows, shape.num_shards)
-        return Negatives(candidates.ids[slots], drawable), state
+        slots, drawable = row_by_row(draw, rows, shape.num_shards)
+        return Negatives(candidates.ids[slots], drawable)
 
     return Sampler(
         init,
@@ -91,21 +109,6 @@ def make(options: TwoStageOptions, data: DeviceInteractions, shape: BatchShape) 
         refresh_every=options.refresh_every,
         scores_per_pair=num_candidates,
     )
-
-
-def _row_by_row(function: Callable[[PyTree], PyTree], rows: PyTree, num_shards: int) -> PyTree:
-    """`function` of `rows`, a tree of Array[B, ...] treated row by row: some by each device, on CPU a few at a time."""
-    if num_shards > 1:
-        return sharding.all_gather(_row_by_row(function, sharding.local_slice(rows), 1))
-    size = jax.tree.leaves(rows)[0].shape[0]
-    if size % _CHUNK:
-        return function(rows)
-
-    def in_chunks(rows):
-        chunks = jax.tree.map(lambda x: x.reshape(-1, _CHUNK, *x.shape[1:]), rows)
-        return jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), jax.lax.map(function, chunks))
-
-    return jax.lax.platform_dependent(rows, cpu=in_chunks, default=function)
 
 
 TWO_STAGE = Strategy("two_stage", TwoStageOptions, make)

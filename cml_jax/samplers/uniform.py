@@ -29,7 +29,8 @@ def make(options: UniformOptions, data: DeviceInteractions, shape: BatchShape) -
         rank = jax.random.randint(key, (users.shape[0], shape.num_negatives), 0, jnp.maximum(free, 1)[:, None])
         return Negatives(csr.complement_element(data, users[:, None], rank), free > 0), state
 
-    def candidates(key, state):
+    def candidates(key, state, positives, filled):
+        del positives, filled
         if options.num_draws:
             drawn = jax.random.randint(key, (options.num_draws,), 0, data.num_items)
             taken = draws.among_first_distinct(drawn, count)

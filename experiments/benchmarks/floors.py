@@ -60,7 +60,7 @@ def floor_of(options: Options, train: Interactions) -> Callable[[], Any]:
     )
     candidates = None
     if num_products(options, train):
-        num_candidates = options.sampler.options.candidates_among(train.num_items)
+        num_candidates = options.sampler.options.candidates_of(options.batch_size, train.num_items)
         candidates = jnp.sort(jax.random.permutation(keys[4], train.num_items)[:num_candidates])
     if options.loss_takes == "candidates":
         return functools.partial(jax.jit(of_candidates), users, items, (*of_pairs, candidates))

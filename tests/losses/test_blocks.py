@@ -31,11 +31,12 @@ BATCHES = {
 }
 
 
-def mask_of(batch, usable=(True, True, True, True), disliked=False) -> CandidateMask:
+def mask_of(batch, usable=(True, True, True, True), disliked=False, correction=None) -> CandidateMask:
     users, filled = BATCHES[batch]
     size = len(users)
     ids, of_pairs = jnp.int32(CANDIDATES), (jnp.asarray(users), jnp.asarray(filled))
-    mask = CandidateMask(DATA.to_device(), ids, jnp.asarray(usable), None, of_pairs[0], of_pairs[1], jnp.arange(size))
+    of_pairs += (jnp.arange(size),)
+    mask = CandidateMask(DATA.to_device(), ids, jnp.asarray(usable), None, *of_pairs, correction)
     if disliked:
         has = np.arange(2 * size).reshape(size, 2) % 3 > 0
         _, mask = batches.with_dislikes(
@@ -77,7 +78,7 @@ def test_mask_equals_plain_python(case):
     np.testing.assert_array_equal(np.asarray(mask.fill(values, mask.places()) > 0)[filled], expected[filled])
 
 
-def by_hand(loss, similarity, points, factors, counts):
+def by_hand(loss, similarity, points, factors, counts, correction=0.0):
     """The sum of losses by factors of points in float64, from the loss of one pair."""
     users, positives, candidates = points
     total = 0.0
@@ -86,7 +87,8 @@ def by_hand(loss, similarity, points, factors, counts):
             "inner_product": lambda u, i: i @ u,
             "distance": lambda u, i: -np.sum((u - i) ** 2, axis=-1),
         }[similarity]
-        total += factor * float(loss.example(away(u, p), away(u, candidates), jnp.asarray(valid)))
+        others = away(u, candidates) + correction
+        total += factor * float(loss.example(away(u, p), others, jnp.asarray(valid)))
     return total
 
 
@@ -139,6 +141,29 @@ def test_value_and_gradient_equal_plain_python(case, name, similarity, size, mon
                 there[number][place] += sign * step
                 moved.append(3.0 * by_hand(loss, similarity, there, factors, counts))
             np.testing.assert_allclose(slopes[number][place], (moved[0] - moved[1]) / (2 * step), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("disliked", [False, True])
+@pytest.mark.parametrize("similarity", ["inner_product", "distance"])
+def test_logits_are_corrected(similarity, disliked):
+    """Dislikes, which are not drawn, keep theirs."""
+    case = ("some", (True, True, True, False), disliked)
+    log_probability, loss = np.log([0.9, 0.2, 0.5, 0.7]), LOSS_OF["coupled"]
+    counts = dense(*case)
+    with jax.enable_x64(True):
+        mask = mask_of(*case, jnp.asarray(-log_probability))
+        points = [RNG.normal(size=(n, 3)) for n in (5, 5, counts.shape[1])]
+        _, compare, all_pairs = SIMILARITY_FUNCTIONS[similarity]
+        factors = np.array(BATCHES["some"][1], float)
+        whole = np.pad(-log_probability, (0, counts.shape[1] - 4))
+
+        def total(users, positives, candidates):
+            pairs = blocks.Pairs(users, jax.vmap(compare)(users, positives), jnp.asarray(factors))
+            return blocks.total_loss(loss, all_pairs, pairs, candidates, mask)
+
+        expected = by_hand(loss, similarity, points, factors, counts, 0.3 * whole)
+        np.testing.assert_allclose(total(*points), expected, rtol=1e-9)
+        assert abs(expected - by_hand(loss, similarity, points, factors, counts)) > 0.1
 
 
 def test_gradient_by_factors_is_the_loss_of_each_pair():

@@ -29,6 +29,10 @@ _GIVEN = {  # where what follows from the type is not enough
     "model.margin_limit": 1.5,  # not below the margin
     "sharding.num_shards": 2,  # divides the batch size
 }
+_NEEDED = {  # for the key to have an effect
+    "model.hinge_temperature": {"model.hinge": "soft_min"},
+    "sampler.anneal_passes": {"sampler.similarity_cutoff_end": 0.3},
+}
 
 
 def other_value(key, default=None):
@@ -60,6 +64,7 @@ def configs_that_use(key):
             base.model.constraint = "none"
         changed = base.copy_and_resolve_references()
         changed.update_from_flattened_dict(dict(zip(_NAMES, names, strict=True)))
+        changed.update_from_flattened_dict(_NEEDED.get(key, {}))
         if key not in _NAMES:
             base = changed.copy_and_resolve_references()
             changed.update_from_flattened_dict({key: other_value(key, to_values(base)[key])})

@@ -41,7 +41,7 @@ REST = {  # keys that no compiled step depends on -> where their value ends
     **{key: lambda setup, key=key: setup.config[key] for key in KEYS if key.startswith("log.")},
     "sharding.num_shards": lambda setup: setup.options.num_shards,
 }
-DERIVED = ("num_draws", "gor", "average")  # static, from numbers
+DERIVED = ("num_draws", "gor", "average", "anneals_cutoff", "anneals_exponent")  # static, from numbers
 OF_DATA = [key for key in KEYS if key.startswith("dataset.")]
 
 

@@ -48,7 +48,8 @@ def candidates_all(options, data, keys):
     sampler = options.make_sampler(data)
     state = sampler.init()
     assert sampler.candidates is not None
-    return jax.vmap(lambda key: sampler.candidates(key, state)[0])(keys)
+    zeros = jnp.zeros(options.batch_size, jnp.int32)
+    return jax.vmap(lambda key: sampler.candidates(key, state, zeros, zeros == 0)[0])(keys)
 
 
 _sample_all, _candidates_all = jax.jit(sample_all), jax.jit(candidates_all)
@@ -63,5 +64,5 @@ def draw_many(options, data, rounds, users, positives, items=ITEMS, seed=0, samp
 
 def draw_many_candidates(options, data, rounds, seed=9):
     """ids [rounds, C] and filled [rounds, C]."""
-    ids, filled = _candidates_all(options, data, jax.random.split(jax.random.key(seed), rounds))
+    ids, filled, _ = _candidates_all(options, data, jax.random.split(jax.random.key(seed), rounds))
     return np.asarray(ids), np.asarray(filled)

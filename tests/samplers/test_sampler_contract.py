@@ -24,7 +24,9 @@ from tests.samplers.sampled import (
 USERS, POSITIVES = np.array(PAIRS).T
 ROUNDS = {1: 6000, 3: 2500}  # N -> rounds
 CASES = [(name, num_negatives) for name in SAMPLERS for num_negatives in ROUNDS]
-OFFERING = [name for name, strategy in SAMPLERS.items() if "num_candidates" in field_names(strategy.options)]
+OFFERING = [
+    name for name, s in SAMPLERS.items() if s.options.offers_candidates and "num_candidates" in field_names(s.options)
+]
 CANDIDATES = [(name, num_draws) for name in OFFERING for num_draws in (0, 300)]
 
 
@@ -107,7 +109,8 @@ def test_candidates_state_keeps_its_structure(name, ragged):
     sampler = sampler_options(name, loss="softmax", num_candidates=4).make_sampler(ragged.to_device())
     state = sampler.init()
     assert sampler.candidates is not None
-    assert_same_structure(state, jax.eval_shape(sampler.candidates, jax.random.key(0), state)[1])
+    zeros = jnp.zeros(len(PAIRS), jnp.int32)
+    assert_same_structure(state, jax.eval_shape(sampler.candidates, jax.random.key(0), state, zeros, zeros == 0)[1])
 
 
 @pytest.mark.parametrize(("name", "num_draws"), CANDIDATES)

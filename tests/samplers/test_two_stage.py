@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cml_jax import draws
-from cml_jax.samplers import two_stage
+from cml_jax.samplers import base, two_stage
 from cml_jax.samplers.stage2 import OWN_POSITIVE, stage2_weights
 from tests import oracles
 from tests.conftest import assert_law
@@ -72,9 +72,9 @@ def test_law_over_both_stages(ragged):
 def test_second_stage_in_chunks_draws_the_same(ragged, released, monkeypatch):
     users, items = np.tile(np.array(PAIRS).T, 4)
     options = sampler_options("two_stage", num_negatives=3, num_candidates=6, num_draws=40, **released)
-    monkeypatch.setattr(two_stage, "_CHUNK", 10**9)
+    monkeypatch.setattr(base, "_CHUNK", 10**9)
     whole = draw_many(options, ragged.to_device(), 50, users, items, sample=sample_anew)
-    monkeypatch.setattr(two_stage, "_CHUNK", 7)
+    monkeypatch.setattr(base, "_CHUNK", 7)
     in_chunks = draw_many(options, ragged.to_device(), 50, users, items, sample=sample_anew)
     np.testing.assert_array_equal(in_chunks[1], whole[1])
     np.testing.assert_array_equal(in_chunks[0][whole[1]], whole[0][whole[1]])

@@ -143,6 +143,7 @@ SAMPLER_LAWS = {
     "two_stage": two_stage_law,
     "in_batch": None,
     "dynamic": None,
+    "srns": None,
 }  # None: none is stated
 CANDIDATE_WEIGHTS = {  # (popularity[I], options) -> weights of draws without replacement
     "uniform": lambda popularity, options: np.ones(len(popularity)),

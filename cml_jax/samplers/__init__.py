@@ -5,6 +5,7 @@ from cml_jax.samplers.base import MAKE_ARGUMENTS, BatchShape, Candidates, Negati
 from cml_jax.samplers.dynamic import DYNAMIC
 from cml_jax.samplers.in_batch import IN_BATCH
 from cml_jax.samplers.popularity import POPULARITY
+from cml_jax.samplers.srns import SRNS
 from cml_jax.samplers.two_stage import TWO_STAGE
 from cml_jax.samplers.uniform import UNIFORM
 
@@ -16,6 +17,7 @@ SAMPLERS = Registry(
     TWO_STAGE,
     IN_BATCH,
     DYNAMIC,
+    SRNS,
 )
 
 __all__ = ["SAMPLERS", "BatchShape", "Candidates", "Negatives", "Sampler"]

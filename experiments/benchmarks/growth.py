@@ -129,13 +129,25 @@ def figure(results: Mapping[str, Any]) -> Figure:
         for panel in panels[:, column]:
             panel.set_xscale("log")
             panel.set_yscale("log")
-            panel.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
             panel.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+            panel.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 3)))
+            panel.yaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+        sizes = list(dict.fromkeys(row["size"] for row in results["rows"] if row["axis"] == axis))
+        panels[1, column].set_xticks(sizes, labels=[_short(size) for size in sizes])
         panels[1, column].set_xlabel(AXES[axis])
     panels[0, 0].set_ylabel("ms a step")
     panels[1, 0].set_ylabel("MiB besides the state")
     style.place_legend(drawn, panels[0, 0], len(METHODS))
     return drawn
+
+
+def _short(size: int) -> str:
+    """A size in few letters, such as 4k."""
+    for unit, letter in ((10**6, "M"), (10**3, "k")):
+        if size >= unit and size % unit == 0:
+            return f"{size // unit}{letter}"
+    return str(size)
 
 
 def main() -> None:

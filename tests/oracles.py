@@ -197,11 +197,29 @@ def transcf_scores(tables, dense, options):
     return np.array([[-((m - item) ** 2).sum() for m, item in zip(row, items, strict=True)] for row in moved])
 
 
+def hyperbolic_distances(users, items):
+    """Of points of the tangent space at the origin of the Poincaré ball, of curvature -1."""
+
+    def in_ball(rows):
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.tanh(norms / 2) * rows / norms
+
+    def distance(a, b):
+        return np.arccosh(1 + 2 * ((a - b) ** 2).sum() / ((1 - (a**2).sum()) * (1 - (b**2).sum())))
+
+    return np.array([[distance(user, item) for item in in_ball(items)] for user in in_ball(users)])
+
+
+def hyperml_scores(tables, dense, options):
+    return -2 * np.cosh(hyperbolic_distances(tables["users"], tables["items"]))
+
+
 MODEL_SCORES = {
     "cml": distance_scores,
     "inner_product": inner_product_scores,
     "sml": distance_scores,
     "dpcml": dpcml_scores,
+    "hyperml": hyperml_scores,
     "lrml": lrml_scores,
     "transcf": transcf_scores,
 }
@@ -232,6 +250,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
         },
         {"loss": "softmax", "decoupled": False, "constraint": "sphere", "num_vectors": 2},
     ],
+    "hyperml": [{"loss": "triplet", "distortion_weight": 0.5, "max_radius": 0.9}],
     "lrml": [{"loss": "triplet", "constraint": "sphere", "num_memories": 4}],
     "transcf": [
         {

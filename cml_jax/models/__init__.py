@@ -3,6 +3,7 @@
 from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
 from cml_jax.models.dpcml import DPCML
+from cml_jax.models.hyperml import HYPERML
 from cml_jax.models.inner_product import INNER_PRODUCT
 from cml_jax.models.lrml import LRML
 from cml_jax.models.sml import SML
@@ -16,6 +17,7 @@ MODELS = Registry(
     INNER_PRODUCT,
     SML,
     DPCML,
+    HYPERML,
     LRML,
     TRANSCF,
 )

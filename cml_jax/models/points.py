@@ -14,7 +14,7 @@ from cml_jax.types import Array, Batch, DeviceInteractions, Factors, Params, PyT
 
 
 @options
-class PointOptions(StrategyOptions):
+class RowOptions(StrategyOptions):
     """Options of models whose users and items are rows of D numbers."""
 
     similarities: ClassVar[tuple[str, ...]] = ("distance", "cosine")
@@ -22,10 +22,20 @@ class PointOptions(StrategyOptions):
     dim: int = static(
         128, "D, the embedding dimension", Range(lambda v: 1 <= v < 2**20, "must be 1 or more and below 2^20")
     )
-    constraint: str = static("sphere", "norm constraint: ball | sphere | none", one_of(CONSTRAINTS))
     init_scale: float = traced(
         0.1, "root mean square norm of a fresh row; on the sphere, small values make the first steps large", POSITIVE
     )
+
+    def fresh_rows(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Gaussian rows, Array[*shape, D], of expected squared norm init_scale^2."""
+        return self.init_scale / self.dim**0.5 * jax.random.normal(key, (*shape, self.dim))
+
+
+@options
+class PointOptions(RowOptions):
+    """Options of models whose rows are points of a Euclidean space, perhaps under a norm constraint."""
+
+    constraint: str = static("sphere", "norm constraint: ball | sphere | none", one_of(CONSTRAINTS))
 
     def embed(self, rows: Array) -> Array:
         """Rows of a table as points of the metric space, Array[..., D] -> Array[..., D]."""
@@ -33,8 +43,7 @@ class PointOptions(StrategyOptions):
 
     def fresh_rows(self, key: Array, shape: tuple[int, ...]) -> Array:
         """Gaussian rows, Array[*shape, D], of expected squared norm init_scale^2, within the constraint."""
-        rows = self.init_scale / self.dim**0.5 * jax.random.normal(key, (*shape, self.dim))
-        return CONSTRAINTS[self.constraint].project(rows)
+        return CONSTRAINTS[self.constraint].project(super().fresh_rows(key, shape))
 
 
 @functools.partial(jax.jit, static_argnames="embed")
@@ -52,7 +61,7 @@ def distance_factors(users: Array, items: Array, *, embed: Callable[[Array], Arr
     return Factors(queries, keys, offsets=-jnp.sum(jnp.square(users), axis=1))
 
 
-def init_points(options: PointOptions, key: Array, data: DeviceInteractions) -> Params:
+def init_points(options: RowOptions, key: Array, data: DeviceInteractions) -> Params:
     """Fresh tables of users and items."""
     user_key, item_key = jax.random.split(key)
     users = options.fresh_rows(user_key, (data.num_users,))

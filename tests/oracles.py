@@ -25,11 +25,17 @@ def softmax_loss(user, positive, others, valid, temperature, decoupled=False):
     return -np.log(own / (rest if decoupled else own + rest))
 
 
-LOSSES = {"triplet": triplet_loss, "softmax": softmax_loss, "bpr": bpr_loss}
+def squared_loss(user, positive, others, valid, margin):
+    own = ((user - positive) ** 2).sum()
+    return np.mean([(margin + own - ((user - n) ** 2).sum()) ** 2 for n, ok in zip(others, valid, strict=True) if ok])
+
+
+LOSSES = {"triplet": triplet_loss, "softmax": softmax_loss, "bpr": bpr_loss, "squared": squared_loss}
 LOSS_CASES = {  # name -> options to try it with; in one of them each option has a value other than its default
     "triplet": [{"margin": 1.5}],
     "softmax": [{"temperature": 0.3, "decoupled": False}, {"temperature": 0.3, "decoupled": True}],
     "bpr": [{"l2_weight": 0.7}],
+    "squared": [{"margin": 1.5}],
 }
 
 
@@ -132,6 +138,7 @@ MODEL_SCORES = {
     "sml": distance_scores,
     "dpcml": dpcml_scores,
     "lrml": lrml_scores,
+    "sfcml": distance_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml": [
@@ -161,6 +168,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
         {"loss": "softmax", "decoupled": False, "constraint": "sphere", "num_vectors": 2},
     ],
     "lrml": [{"loss": "triplet", "constraint": "sphere", "num_memories": 4}],
+    "sfcml": [{"loss": "squared", "constraint": "ball", "user_balance": 0.5}],
 }
 
 

@@ -3,6 +3,7 @@
 from cml_jax.losses.base import MAKE_ARGUMENTS, SIMILARITIES, Loss
 from cml_jax.losses.bpr import BPR
 from cml_jax.losses.softmax import SOFTMAX
+from cml_jax.losses.squared import SQUARED
 from cml_jax.losses.triplet import TRIPLET
 from cml_jax.registry import Registry
 
@@ -12,6 +13,7 @@ LOSSES = Registry(
     TRIPLET,
     SOFTMAX,
     BPR,
+    SQUARED,
 )
 
 __all__ = ["LOSSES", "SIMILARITIES", "Loss"]

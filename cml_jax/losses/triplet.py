@@ -12,7 +12,7 @@ from cml_jax.types import Array
 class TripletOptions(StrategyOptions):
     """Options of the triplet hinge."""
 
-    margin: float = traced(1.0, "m of the triplet hinge, in units of squared distance", POSITIVE)
+    margin: float = traced(1.0, "m of the triplet and the squared loss, in units of squared distance", POSITIVE)
 
 
 def triplet_loss(own: Array, others: Array, valid: Array, margin: Array | float) -> Array:

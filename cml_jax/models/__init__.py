@@ -5,6 +5,7 @@ from cml_jax.models.cml import CML
 from cml_jax.models.dpcml import DPCML
 from cml_jax.models.inner_product import INNER_PRODUCT
 from cml_jax.models.lrml import LRML
+from cml_jax.models.sfcml import SFCML
 from cml_jax.models.sml import SML
 from cml_jax.registry import Registry
 
@@ -16,6 +17,7 @@ MODELS = Registry(
     SML,
     DPCML,
     LRML,
+    SFCML,
 )
 
 __all__ = ["MODELS", "Model"]

@@ -61,12 +61,18 @@ def debiased_loss(user, positive, others, valid, temperature, positive_share):
     return -np.log(own / (own + len(away) * unbiased))
 
 
+def squared_loss(user, positive, others, valid, margin):
+    own = ((user - positive) ** 2).sum()
+    return np.mean([(margin + own - ((user - n) ** 2).sum()) ** 2 for n, ok in zip(others, valid, strict=True) if ok])
+
+
 LOSSES = {
     "triplet": triplet_loss,
     "softmax": softmax_loss,
     "bpr": bpr_loss,
     "ccl": ccl_loss,
     "psl": psl_loss,
+    "squared": squared_loss,
     "debiased": debiased_loss,
 }
 LOSS_CASES = {  # name -> options to try it with; in one of them each option has a value other than its default
@@ -86,6 +92,7 @@ LOSS_CASES = {  # name -> options to try it with; in one of them each option has
     "ccl": [{"cosine_margin": 0.1, "negative_weight": 7.0}],
     "psl": [{"temperature": 0.3, "surrogate": surrogate} for surrogate in ("relu", "tanh", "atan")],
     "debiased": [{"temperature": 0.3, "positive_share": 0.1}, {"temperature": 0.3, "positive_share": 0.6}],
+    "squared": [{"margin": 1.5}],
 }
 
 
@@ -222,6 +229,7 @@ MODEL_SCORES = {
     "hyperml": hyperml_scores,
     "lrml": lrml_scores,
     "transcf": transcf_scores,
+    "sfcml": distance_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml": [
@@ -262,6 +270,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
             "init_scale": 0.8,
         }
     ],
+    "sfcml": [{"loss": "squared", "constraint": "ball", "user_balance": 0.5}],
 }
 
 

@@ -6,6 +6,7 @@ from cml_jax.losses.ccl import CCL
 from cml_jax.losses.debiased import DEBIASED
 from cml_jax.losses.psl import PSL
 from cml_jax.losses.softmax import SOFTMAX
+from cml_jax.losses.squared import SQUARED
 from cml_jax.losses.triplet import TRIPLET
 from cml_jax.registry import Registry
 
@@ -18,6 +19,7 @@ LOSSES = Registry(
     CCL,
     PSL,
     DEBIASED,
+    SQUARED,
 )
 
 __all__ = ["LOSSES", "SIMILARITIES", "Loss"]

@@ -34,6 +34,8 @@ class Loss(NamedTuple):
         hinge: `example` with a margin of its own for each pair as the last argument; None where the loss has no margin.
         pooled: the same loss by the logarithm of a sum, which is faster for many candidates; None for losses that are
             not of this form.
+        moments: (own, mean, mean_square) -> scalar; the same loss by the mean of the other similarities that count and
+            that of their squares; None for losses that are not of this form.
         scale: unit of squared distance that the loss works in, such as its margin; it sets fold-in's temperature.
     """
 
@@ -44,3 +46,4 @@ class Loss(NamedTuple):
     scale: Array | float = 1.0
     hinge: Callable[[Array, Array, Array, Array], Array] | None = None
     pooled: Pooled | None = None
+    moments: Callable[[Array, Array, Array], Array] | None = None

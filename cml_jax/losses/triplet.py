@@ -18,10 +18,16 @@ def _is_soft(chosen: Any) -> bool:
 
 
 @options
-class TripletOptions(StrategyOptions):
+class MarginOptions(StrategyOptions):
+    """Options of losses with a margin."""
+
+    margin: float = traced(1.0, "m of the triplet and the squared loss, in units of squared distance", POSITIVE)
+
+
+@options
+class TripletOptions(MarginOptions):
     """Options of the triplet hinge."""
 
-    margin: float = traced(1.0, "m of the triplet hinge, in units of squared distance", POSITIVE)
     hinge: str = static(
         "closest", "how the triplet loss takes several negatives: closest | sum | soft_min", one_of(HINGES)
     )

@@ -52,7 +52,7 @@ class CandidateOptions(SamplerOptions):
         None,
         "C, candidates of stage 1, shared by the batch; 0: all items, nothing is drawn; none: 1000, or all where fewer",
         AT_LEAST_0,
-        Effect(_draws_candidates, "sampler.name = 'two_stage' or model.loss = 'softmax'"),
+        Effect(_draws_candidates, "sampler.name = 'two_stage' or a loss that takes candidates"),
         from_data=FromData(defaults.num_candidates, without=1000),
     )
     num_draws: int = derived(0)

@@ -233,4 +233,5 @@ def test_rows_of_pairs_that_do_not_count_are_not_touched(name):
     for table, expected in counted.items():
         moved = np.asarray(state.params.tables[table] != after.params.tables[table])
         assert set(np.flatnonzero(moved.reshape(len(moved), -1).any(axis=1)).tolist()) == expected
-    assert len({*positives.tolist(), *others.ravel().tolist()} - counted["items"]) >= 3
+    # Candidates that pairs share count for some pair each.
+    assert batch.shared or len({*positives.tolist(), *others.ravel().tolist()} - counted["items"]) >= 3

@@ -221,6 +221,20 @@ def hyperml_scores(tables, dense, options):
     return -2 * np.cosh(hyperbolic_distances(tables["users"], tables["items"]))
 
 
+def pmlam_scores(tables, dense, options):
+    """Squared 2-Wasserstein distances of Gaussians with diagonal covariances (Bures)."""
+    embed = to_sphere if options["constraint"] == "sphere" else np.asarray
+    users, items = ([embed(half) for half in np.split(tables[name], 2, axis=1)] for name in ("users", "items"))
+
+    def score(mean, variance, other_mean, other_variance):
+        trace = (variance + other_variance - 2 * np.sqrt(variance * other_variance)).sum()
+        return -((mean - other_mean) ** 2).sum() - trace
+
+    return np.array(
+        [[score(m, s**2, n, t**2) for n, t in zip(*items, strict=True)] for m, s in zip(*users, strict=True)]
+    )
+
+
 MODEL_SCORES = {
     "cml": distance_scores,
     "inner_product": inner_product_scores,
@@ -230,6 +244,7 @@ MODEL_SCORES = {
     "lrml": lrml_scores,
     "transcf": transcf_scores,
     "sfcml": distance_scores,
+    "pmlam": pmlam_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml": [
@@ -271,6 +286,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
         }
     ],
     "sfcml": [{"loss": "squared", "constraint": "ball", "user_balance": 0.5}],
+    "pmlam": [{"loss": "triplet", "constraint": "ball", "margin_quantile": 0.6}],
 }
 
 

@@ -46,6 +46,7 @@ CASES = [
     ("lrml", "triplet", {"constraint": "sphere", "num_memories": 4}),
     ("transcf", "triplet", {"constraint": "ball"}),
     ("hyperml", "triplet", {"constraint": "none"}),
+    ("pmlam", "triplet", {"constraint": "ball"}),
 ]
 STEPS = 5
 GOES_ON = [

@@ -6,6 +6,7 @@ from cml_jax.models.dpcml import DPCML
 from cml_jax.models.hyperml import HYPERML
 from cml_jax.models.inner_product import INNER_PRODUCT
 from cml_jax.models.lrml import LRML
+from cml_jax.models.pmlam import PMLAM
 from cml_jax.models.sfcml import SFCML
 from cml_jax.models.sml import SML
 from cml_jax.models.transcf import TRANSCF
@@ -19,6 +20,7 @@ MODELS = Registry(
     SML,
     DPCML,
     HYPERML,
+    PMLAM,
     LRML,
     SFCML,
     TRANSCF,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from cml_jax.errors import ConfigError
 from cml_jax.geometry import Constraint, identity, pairwise_squared_distances, squared_distance, to_sphere
 from cml_jax.losses import blocks
 from cml_jax.losses.base import Loss
@@ -83,6 +84,16 @@ def users_positives_others(batch: Batch) -> dict[str, Lookup]:
         "positive": Lookup("items", batch.positives, batch.trained),
         "others": Lookup("items", batch.others, counted, batch.shared),
     }
+
+
+def check_has_margin(chosen: Any) -> None:
+    """Raises ConfigError where the chosen loss is more than a hinge, or takes no margin of its own for each pair."""
+    loss = chosen.make_loss()
+    if loss.hinge is None or loss.penalty is not None:
+        raise ConfigError(
+            f"model.name = '{chosen.model.name}' learns margins, which model.loss = '{chosen.loss.name}' does not "
+            f"have; use model.loss = 'triplet'."
+        )
 
 
 def distances(user: Array, items: Array) -> Array:

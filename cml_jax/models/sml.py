@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from cml_jax.errors import ConfigError
 from cml_jax.geometry import CONSTRAINTS, Constraint, identity
 from cml_jax.losses.base import Loss
-from cml_jax.models.base import Model, distances, users_positives_others
+from cml_jax.models.base import Model, check_has_margin, distances, users_positives_others
 from cml_jax.models.points import PointOptions, init_points, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, POSITIVE, options, traced
 from cml_jax.registry import Strategy
@@ -32,12 +32,7 @@ class SmlOptions(PointOptions):
 
     def check(self, chosen: Any) -> None:
         """Raises ConfigError where the loss is more, or takes no margin of its own for each pair."""
-        loss = chosen.make_loss()
-        if loss.hinge is None or loss.penalty is not None:
-            raise ConfigError(
-                f"model.name = 'sml' learns margins, which model.loss = '{chosen.loss.name}' does not have; use "
-                f"model.loss = 'triplet'."
-            )
+        check_has_margin(chosen)
         if chosen.make_loss().scale > self.margin_limit:
             raise ConfigError(
                 f"model.margin = {chosen.make_loss().scale:g}, at which margins start, is above model.margin_limit = "

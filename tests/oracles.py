@@ -139,6 +139,7 @@ MODEL_SCORES = {
     "dpcml": dpcml_scores,
     "lrml": lrml_scores,
     "sfcml": distance_scores,
+    "cpe": distance_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml": [
@@ -169,6 +170,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
     ],
     "lrml": [{"loss": "triplet", "constraint": "sphere", "num_memories": 4}],
     "sfcml": [{"loss": "squared", "constraint": "ball", "user_balance": 0.5}],
+    "cpe": [{"loss": "triplet", "constraint": "sphere", "compactness_weight": 0.2}],
 }
 
 

@@ -2,6 +2,7 @@
 
 from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
+from cml_jax.models.cpe import CPE
 from cml_jax.models.dpcml import DPCML
 from cml_jax.models.inner_product import INNER_PRODUCT
 from cml_jax.models.lrml import LRML
@@ -18,6 +19,7 @@ MODELS = Registry(
     DPCML,
     LRML,
     SFCML,
+    CPE,
 )
 
 __all__ = ["MODELS", "Model"]

@@ -33,7 +33,8 @@ class Positives(NamedTuple):
 
 def to_device(train: Interactions, dislikes: Interactions | None, options: Options) -> DeviceInteractions:
     """Copies to the default device what a step of these options reads of the training pairs and the dislikes."""
-    data = train.to_device(draw_by_weight=options.batch.weight_use == "draw")
+    by_item = options.make_model().reads_item_users
+    data = train.to_device(draw_by_weight=options.batch.weight_use == "draw", by_item=by_item)
     if dislikes is None or options.objective.num_dislikes == 0:
         return data
     as_csr = Dislikes(jnp.asarray(dislikes.indptr, jnp.int32), jnp.asarray(dislikes.items, jnp.int32))

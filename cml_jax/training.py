@@ -123,11 +123,11 @@ def draw_batch(
     state: TrainState,
     snapshot: Array | None = None,
 ) -> tuple[Batch, PyTree]:
-    """The positives of a step, the negatives or the candidates that the sampler draws for them, and dislikes.
+    """The positives of a step, the sampler's negatives or candidates for them, dislikes, and what the model draws.
 
     Args:
         options: of the step.
-        model: shows the sampler the metric space.
+        model: shows the sampler the metric space, and may draw something itself.
         sampler: of the options.
         data: training interactions.
         state: before the step; its seed and step decide every draw.
@@ -155,7 +155,9 @@ def draw_batch(
         others, valid = batches.with_dislikes(others, valid, drawn, has)
     trained = valid.of_pairs() if isinstance(valid, CandidateMask) else jnp.any(valid, axis=1)
     no_negative = jnp.sum(filled & ~trained, dtype=jnp.int32)
-    return Batch(users, positives, others, trained, valid, no_negative, weights), sampler_state
+    batch = Batch(users, positives, others, trained, valid, no_negative, weights)
+    key = jax.random.fold_in(_stream(state.seed, 4), state.step)
+    return batch._replace(drawn=model.draw(key, batch, data)), sampler_state
 
 
 def _points(options: Options, model: Model, state: TrainState, snapshot: Array | None) -> Points:
@@ -284,5 +286,5 @@ def run_steps(
 
 
 def _stream(seed: Array | int, number: int) -> Array:
-    """The key of a stream of draws: 0 initialisation, 1 order of the pairs, 2 negatives, 3 dislikes."""
+    """The key of a stream of draws: 0 initialisation, 1 order of the pairs, 2 negatives, 3 dislikes, 4 the model's."""
     return jax.random.fold_in(jax.random.key(seed), number)

@@ -66,6 +66,18 @@ class Dislikes(NamedTuple):
     items: Array
 
 
+class ItemUsers(NamedTuple):
+    """The training pairs by item, as CSR.
+
+    Attributes:
+        indptr: Array[I + 1] int32.
+        users: Array[nnz] int32; those of item i, ascending, are users[indptr[i]:indptr[i + 1]].
+    """
+
+    indptr: Array
+    users: Array
+
+
 @struct.dataclass
 class DeviceInteractions:
     """Training interactions on the device, as CSR; built by `Interactions.to_device`.
@@ -79,6 +91,7 @@ class DeviceInteractions:
       weights: Array[nnz] float32; factor of each pair's loss, 1 on average. None for 1 each.
       shares: of a pass, by weight; None where a pass has every pair once.
       dislikes: items that are negatives of their users besides those drawn; None for none.
+      item_users: the users of each item, for models whose steps read them; None for the others.
     """
 
     indptr: Array
@@ -89,6 +102,7 @@ class DeviceInteractions:
     weights: Array | None = None
     shares: Shares | None = None
     dislikes: Dislikes | None = None
+    item_users: ItemUsers | None = None
 
     @property
     def num_users(self) -> int:
@@ -119,6 +133,7 @@ class Batch(NamedTuple):
             `CandidateMask` that says so.
         no_negative: int32 scalar; pairs left out because no valid negative was found.
         weights: Array[B] float32; factor of each pair's loss. None for 1 each.
+        drawn: tree of Array[B, ...]; what the model draws for the pairs, see `Model.draw`. None for nothing.
     """
 
     users: Array
@@ -128,6 +143,7 @@ class Batch(NamedTuple):
     valid: Any
     no_negative: Array
     weights: Array | None = None
+    drawn: PyTree = None
 
     @property
     def shared(self) -> bool:

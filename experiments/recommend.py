@@ -250,7 +250,8 @@ def _new_users(model: Recommender, names: list[str], histories: Interactions) ->
         some = keep_users(histories, here)
         seen = some if _EXCLUDE_SEEN.value else nothing(len(here), len(model.item_ids))
         points = model.fold_in_all(some)
-        yield from model.recommend_points([names[row] for row in here], points, seen, _K.value, **limits)
+        of_users = [names[row] for row in here]
+        yield from model.recommend_points(of_users, points, seen, _K.value, histories=some, **limits)
 
 
 def _shown(model: Recommender, tables: Iterator[pl.DataFrame], kind: str = "item") -> Iterator[pl.DataFrame]:

@@ -99,7 +99,7 @@ CANDIDATE_WEIGHTS = {  # (popularity[I], options) -> weights of draws without re
 }
 
 
-# ---- Models: (tables, dense, options) -> scores[U, I], larger is better.
+# ---- Models: (tables, dense, options) -> scores[U, I], larger is better; options["train"] has the training pairs.
 def points(tables, options):
     """Users and items in the metric space."""
     embed = to_sphere if options["constraint"] == "sphere" else np.asarray
@@ -132,6 +132,18 @@ def lrml_scores(tables, dense, options):
     return np.array([[score(user, item) for item in items] for user in users])
 
 
+def transcf_scores(tables, dense, options):
+    (users, items), train = points(tables, options), options["train"]
+
+    def mean(rows):
+        return rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
+
+    of_users = [mean(items[train.row(u)]) for u in range(len(users))]
+    of_items = [mean(users[train.users[train.items == i]]) for i in range(len(items))]
+    moved = [[user + a * b for b in of_items] for user, a in zip(users, of_users, strict=True)]
+    return np.array([[-((m - item) ** 2).sum() for m, item in zip(row, items, strict=True)] for row in moved])
+
+
 MODEL_SCORES = {
     "cml": distance_scores,
     "inner_product": inner_product_scores,
@@ -140,6 +152,7 @@ MODEL_SCORES = {
     "lrml": lrml_scores,
     "sfcml": distance_scores,
     "cpe": distance_scores,
+    "transcf": transcf_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml": [
@@ -171,6 +184,16 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
     "lrml": [{"loss": "triplet", "constraint": "sphere", "num_memories": 4}],
     "sfcml": [{"loss": "squared", "constraint": "ball", "user_balance": 0.5}],
     "cpe": [{"loss": "triplet", "constraint": "sphere", "compactness_weight": 0.2}],
+    "transcf": [
+        {
+            "loss": "triplet",
+            "constraint": "ball",
+            "num_neighbours": 3,
+            "distance_weight": 0.3,
+            "neighbourhood_weight": 0.2,
+            "init_scale": 0.8,
+        }
+    ],
 }
 
 

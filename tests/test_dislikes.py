@@ -138,7 +138,7 @@ def test_every_model_takes_dislikes_on_one_and_on_several_devices(ragged, name, 
     assert data.dislikes is not None
     whole, metrics = run(options, data, 5)
     assert np.isfinite(metrics.loss).all()
-    plain, _ = run(options, ragged.to_device(), 5)
+    plain, _ = run(options, batches.to_device(ragged, None, options), 5)
     assert np.any(np.asarray(whole.params.tables["items"][10]) != np.asarray(plain.params.tables["items"][10]))
     over_8, split = sharding.replicate((data, dataclasses.replace(options, num_shards=8)), 8)
     parts, split_metrics = run(split, over_8, 5)

@@ -44,6 +44,7 @@ CASES = [
     ("sml", "triplet", {"constraint": "ball"}),
     ("dpcml", "triplet", {"constraint": "sphere", "num_vectors": 3}),
     ("lrml", "triplet", {"constraint": "sphere", "num_memories": 4}),
+    ("transcf", "triplet", {"constraint": "ball"}),
 ]
 STEPS = 5
 GOES_ON = [

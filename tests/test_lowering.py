@@ -22,7 +22,7 @@ from cml_jax.errors import ConfigError
 from cml_jax.geometry import CONSTRAINTS, to_sphere
 from cml_jax.left_out import LeftOut
 from cml_jax.losses import LOSSES
-from cml_jax.models import MODELS, points
+from cml_jax.models import MODELS, neighbours, points
 from cml_jax.optimizers import OPTIMIZERS
 from cml_jax.rowwise import ROW_MODES
 from cml_jax.runs import checks
@@ -245,6 +245,7 @@ def test_evaluation_checksums_and_factors():
     lower(evaluation._ndcg_by_group, data, jnp.zeros(ITEMS, jnp.int32), counts, users, ids)
     lower(checkpoint.fingerprint, {"users": jnp.zeros((USERS, 3)), "steps": jnp.int32(3)})
     lower(points.distance_factors, jnp.zeros((USERS, 3)), jnp.zeros((ITEMS, 3)), embed=to_sphere)
+    lower(neighbours.means, jnp.zeros((ITEMS, 3)), data.users, data.items, num_rows=USERS)
     lower(checks._all_finite, {"users": jnp.zeros((USERS, 3)), "bias": jnp.zeros(ITEMS)})
 
 
@@ -252,6 +253,7 @@ LOWERED_HERE = {
     "checkpoint.fingerprint",
     "evaluation._ndcg_by_group",
     "evaluation._score",
+    "models.neighbours.means",
     "models.points.distance_factors",
     "population.init_population",
     "population.run_population_steps",

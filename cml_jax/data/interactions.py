@@ -10,7 +10,7 @@ import scipy.sparse
 from cml_jax.data.counting import blocks, count_rows, refuse_beyond_32_bits
 from cml_jax.data.features import Features, digest_of
 from cml_jax.data.overlap import Overlap
-from cml_jax.types import DeviceInteractions, Shares
+from cml_jax.types import DeviceInteractions, ItemUsers, Shares
 
 
 class Interactions(NamedTuple):
@@ -58,12 +58,13 @@ class Interactions(NamedTuple):
         """Items of one user, ascending."""
         return self.items[self.indptr[user] : self.indptr[user + 1]]
 
-    def to_device(self, *, draw_by_weight: bool = False) -> DeviceInteractions:
+    def to_device(self, *, draw_by_weight: bool = False, by_item: bool = False) -> DeviceInteractions:
         """Copies the interactions to the default device, as what the training step reads.
 
         Args:
             draw_by_weight: whether the weights, if there are any, decide how often pairs are drawn, instead of how much
                 their losses count.
+            by_item: whether the users of each item are copied too.
 
         Raises:
             DataError: there are more pairs, users or items than 32-bit integers can number.
@@ -79,6 +80,7 @@ class Interactions(NamedTuple):
             max_degree=int(self.degrees.max()),
             weights=None if by_loss is None else jnp.asarray(relative_weights(by_loss)),
             shares=None if by_draw is None else shares_of(by_draw),
+            item_users=item_users_of(self) if by_item else None,
         )
 
 
@@ -126,6 +128,13 @@ class Dataset(NamedTuple):
             if features is not None:
                 digest.update(f"{name} features".encode() + digest_of(features))
         return digest.hexdigest()
+
+
+def item_users_of(interactions: Interactions) -> ItemUsers:
+    """The pairs by item, on the default device."""
+    indptr = np.concatenate([[0], np.cumsum(interactions.popularity)])
+    users = interactions.users[np.argsort(interactions.items, kind="stable")]
+    return ItemUsers(jnp.asarray(indptr, jnp.int32), jnp.asarray(users, jnp.int32))
 
 
 def relative_weights(weights: np.ndarray) -> np.ndarray:

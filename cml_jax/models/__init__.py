@@ -8,6 +8,7 @@ from cml_jax.models.inner_product import INNER_PRODUCT
 from cml_jax.models.lrml import LRML
 from cml_jax.models.sfcml import SFCML
 from cml_jax.models.sml import SML
+from cml_jax.models.transcf import TRANSCF
 from cml_jax.registry import Registry
 
 MODELS = Registry(
@@ -20,6 +21,7 @@ MODELS = Registry(
     LRML,
     SFCML,
     CPE,
+    TRANSCF,
 )
 
 __all__ = ["MODELS", "Model"]

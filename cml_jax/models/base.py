@@ -1,5 +1,6 @@
 """What a model is: a record of pure functions that closes over its options, as an optax transformation does."""
 
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +22,15 @@ def _no_penalty(points: dict[str, Array], dense: PyTree, batch: Batch, total: Ca
     return jnp.zeros(())
 
 
+def _nothing_drawn(key: Array, batch: Batch, data: DeviceInteractions) -> PyTree:
+    del key, batch, data
+
+
+def _no_context(params: Params, data: DeviceInteractions) -> dict[str, Array]:
+    del params, data
+    return {}
+
+
 class Model(NamedTuple):
     """A family of collaborative metric learning, or what it is compared with.
 
@@ -40,6 +50,13 @@ class Model(NamedTuple):
         ranking: (params, data) -> Factors or Score of all users and items.
         parametrize_user: (row[D], scale) -> row[D] of the table 'users' within the constraint; for fold-in.
         penalty: (points by role, dense, batch, total) -> scalar, added to the loss; `total` sums over the batch.
+        draw: (key, batch, data) -> tree of Array[B, ...], `Batch.drawn` of the step; what the model draws for the
+            pairs besides their negatives.
+        reads_item_users: whether `draw` reads `data.item_users`, which are not on the device otherwise.
+        context: (params, data) -> table -> rows; what `ranking` reads of a user's items and of an item's users. Where
+            `params` has these tables it takes them as they are, see `table_kinds.with_context`.
+        context_of: 'user' or 'item' -> (params, histories Array[n, I] or Array[n, U] bool) -> table -> Array[n, ...];
+            rows of the tables of `context` for new users, from their items, or for new items, from their users.
     """
 
     init: Callable[[Array, DeviceInteractions], Params]
@@ -52,6 +69,10 @@ class Model(NamedTuple):
     ranking: Callable[[Params, DeviceInteractions | None], Ranking]
     parametrize_user: Callable[[Array, Array], Array]
     penalty: Callable[[dict[str, Array], PyTree, Batch, Callable[[Array], Array]], Array] = _no_penalty
+    draw: Callable[[Array, Batch, DeviceInteractions], PyTree] = _nothing_drawn
+    reads_item_users: bool = False
+    context: Callable[[Params, DeviceInteractions], dict[str, Array]] = _no_context
+    context_of: Mapping[str, Callable[[Params, Array], dict[str, Array]]] = types.MappingProxyType({})
 
 
 def users_positives_others(batch: Batch) -> dict[str, Lookup]:

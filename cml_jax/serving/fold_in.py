@@ -9,7 +9,7 @@ import optax
 
 from cml_jax.data.interactions import Interactions
 from cml_jax.strategies import Options
-from cml_jax.table_kinds import with_rows
+from cml_jax.table_kinds import with_context, with_rows
 from cml_jax.types import Array, DeviceInteractions, Factors, Params, Ranking, Score
 
 # Chosen on validation items of Last.fm users left out of training.
@@ -72,11 +72,16 @@ def in_chunks(
     found = np.empty((histories.num_users, *shape), np.float32)
     for start in range(0, len(found), size):
         rows = np.arange(start, start + size) % len(found)  # the last chunk repeats some, to keep the shape
-        here = np.zeros((size, histories.num_items), bool)
-        for place, row in enumerate(rows.tolist()):
-            here[place, histories.row(row)] = True
-        found[start : start + size] = np.asarray(solve(jnp.asarray(here)))[: len(found) - start]
+        found[start : start + size] = np.asarray(solve(dense(histories, rows)))[: len(found) - start]
     return found
+
+
+def dense(histories: Interactions, rows: np.ndarray) -> Array:
+    """Some rows, ndarray[c], of n histories of m columns, as Array[c, m] bool."""
+    here = np.zeros((len(rows), histories.num_items), bool)
+    for place, row in enumerate(rows.tolist()):
+        here[place, histories.row(row)] = True
+    return jnp.asarray(here)
 
 
 def _ranking_of(options: Options, params: Params, data: DeviceInteractions) -> Ranking:
@@ -111,12 +116,15 @@ def history_loss(scores: Array, history: Array, log_weights: Array, temperature:
 
 def scores_of_row(
     options: Options, params: Params, data: DeviceInteractions, ranking: Ranking
-) -> Callable[[Array], Array]:
-    """A function from a user's row to the scores Array[I] of all items, which `ranking` has prepared."""
+) -> Callable[[Array, Array], Array]:
+    """A function from a user's row and items Array[I] bool to the scores Array[I] of all items.
+
+    The items are those that `ranking` has prepared; models with a context find it in `params`.
+    """
     model = options.make_model()
 
-    def scores(row):
-        alone = model.ranking(with_rows(model, params, "user", row[None]), data)
+    def scores(row, history):
+        alone = model.ranking(with_rows(model, params, "user", row[None], history[None]), data)
         if isinstance(ranking, Factors):
             assert isinstance(alone, Factors)
             # Full precision, as for ranking.
@@ -142,11 +150,11 @@ def _solve(
     items = model.item_points(params.tables, params.dense, jnp.arange(data.num_items))
     scale = jnp.sqrt(jnp.mean(jnp.sum(jnp.square(items), axis=1)))
     optimizer = optax.adam(STEP_SIZE * scale)
-    scores = scores_of_row(options, params, data, ranking)
+    scores = scores_of_row(options, with_context(model, params, data), data, ranking)
     shape = params.tables["users"].shape[1:]
 
     def loss(row, history):
-        own = scores(model.parametrize_user(row, scale))
+        own = scores(model.parametrize_user(row, scale), history)
         return history_loss(own, history, log_weights, TEMPERATURE * options.make_loss().scale)
 
     def mean_item(history):

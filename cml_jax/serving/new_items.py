@@ -23,7 +23,7 @@ from cml_jax.serving.fold_in import (
 )
 from cml_jax.serving.raw_ids import RawIds, written
 from cml_jax.strategies import Options
-from cml_jax.table_kinds import with_rows
+from cml_jax.table_kinds import with_context, with_rows
 from cml_jax.types import Array, DeviceInteractions, Factors, Params
 
 
@@ -66,12 +66,12 @@ def _numbers_a_score(options: Options, params: Params, data: DeviceInteractions)
     return 1 + ranking.row_numbers
 
 
-def _scores_of_new(options: Options, data: DeviceInteractions) -> Callable[[Params, Array], Array]:
-    """A function from the parameters and a table of one item to the scores Array[U] of all users."""
+def _scores_of_new(options: Options, data: DeviceInteractions) -> Callable[[Params, Array, Array], Array]:
+    """A function from parameters, a table of one item and its users Array[U] bool to the scores Array[U] of all."""
     model = options.make_model()
 
-    def scores(params, item):
-        ranking = model.ranking(with_rows(model, params, "item", item), data)
+    def scores(params, item, history):
+        ranking = model.ranking(with_rows(model, params, "item", item, history[None]), data)
         if not isinstance(ranking, Factors):
             return ranking.score(ranking.users, ranking.items, ranking.shared)[:, 0]
         products = jnp.matmul(ranking.queries, ranking.keys[0], precision=jax.lax.Precision.HIGHEST)
@@ -96,13 +96,16 @@ def starts(options: Options, params: Params, histories: Array) -> tuple[Array, A
 @jax.jit
 def _solve(options: Options, params: Params, data: DeviceInteractions, log_weights: Array, histories: Array) -> Array:
     """Rows of the items with histories Array[c, U] bool, from the means of their users' points."""
-    parametrize = options.make_model().constraints.get("items", Constraint()).parametrize
+    model = options.make_model()
+    parametrize = model.constraints.get("items", Constraint()).parametrize
+    params = with_context(model, params, data)
     start, scale = starts(options, params, histories)
     scores = _scores_of_new(options, data)
     temperature = TEMPERATURE * options.make_loss().scale
 
     def loss(row, history):
-        return history_loss(scores(params, parametrize(row, scale)[None]), history, log_weights, temperature)
+        own = scores(params, parametrize(row, scale)[None], history)
+        return history_loss(own, history, log_weights, temperature)
 
     optimizer = optax.adam(STEP_SIZE * scale)
 

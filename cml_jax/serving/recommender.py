@@ -19,7 +19,7 @@ from cml_jax.serving.list_tables import Remarks, allowed_items, count, joined, n
 from cml_jax.serving.lists import ranked_lists
 from cml_jax.serving.raw_ids import RawIds, listed
 from cml_jax.strategies import Options
-from cml_jax.table_kinds import with_rows
+from cml_jax.table_kinds import with_context, with_rows
 from cml_jax.types import Array, DeviceInteractions, Params, Ranking
 
 COLUMNS = ("user", "item")
@@ -79,7 +79,12 @@ class Recommender:
     @functools.cached_property
     def ranking(self) -> Ranking:
         """How the model ranks items: factors, or a score function."""
-        return self.model.ranking(self.params, self.data)
+        return self.model.ranking(self._with_context, self.data)
+
+    @functools.cached_property
+    def _with_context(self) -> Params:
+        """What was trained, and what ranking reads of the training pairs."""
+        return with_context(self.model, self.params, self.data)
 
     @functools.cached_property
     def item_points(self) -> Array:
@@ -221,7 +226,7 @@ class Recommender:
 
         Args:
             taste: raw ids of items, which are folded in and left out of the list; or a point, ndarray[D] of floats as
-                `fold_in` returns it, for which nothing is left out.
+                `fold_in` returns it, of a user without items, for whom nothing is left out.
             k: K.
             allow: as for `recommend_in_blocks`.
             deny: as for `recommend_in_blocks`.
@@ -253,15 +258,20 @@ class Recommender:
         seen: Interactions,
         k: int = 20,
         *,
+        histories: Interactions | None = None,
         allow: Iterable[Any] | None = None,
         deny: Iterable[Any] | None = None,
         exclude_untrained: bool = False,
     ) -> Iterator[pl.DataFrame]:
-        """As `recommend_in_blocks`, for points, one a row and name, without the items of the rows of `seen`."""
-        column = pl.Series("user", names, pl.String)
-        ranking = self.model.ranking(
-            with_rows(self.model, self.params, "user", jnp.asarray(points, jnp.float32)), self.data
-        )
+        """As `recommend_in_blocks`, for points, one a row and name, without the items of the rows of `seen`.
+
+        Models that read a user's items read those of `histories`, or else those of `seen`.
+        """
+        column, rows = pl.Series("user", names, pl.String), jnp.asarray(points, jnp.float32)
+        items = None
+        if "user" in self.model.context_of:
+            items = fold_in.dense(seen if histories is None else histories, np.arange(len(points)))
+        ranking = self.model.ranking(with_rows(self.model, self._with_context, "user", rows, items), self.data)
         allowed = self._allowed(allow, deny, exclude_untrained)
         return self._tables(column, ranking, np.arange(len(points)), seen, k, allowed)
 

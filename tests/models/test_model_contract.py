@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from cml_jax import make_options, population, ranking, sharding, training
+from cml_jax import batches, make_options, population, ranking, sharding, training
 from cml_jax.data.synthetic import make_interactions
 from cml_jax.geometry import Constraint
 from cml_jax.models import MODELS
@@ -47,6 +47,10 @@ def run(options, data, dispatches=1, seed=0):
     return state, np.concatenate(losses)
 
 
+def to_device(interactions, options):
+    return batches.to_device(interactions, None, options)
+
+
 def close(a, b, **tolerance):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
 
@@ -67,7 +71,8 @@ def test_has_an_oracle_and_cases_of_every_option(name):
 
 @pytest.mark.parametrize(("name", "number"), EVERY)
 def test_loss_is_finite_and_falls(name, number, ragged):
-    _, losses = run(make(name, number).as_arrays(), ragged.to_device(), 8)
+    options = make(name, number).as_arrays()
+    _, losses = run(options, to_device(ragged, options), 8)
     assert np.isfinite(losses).all()
     assert losses[-20:].mean() < losses[:20].mean()
 
@@ -94,7 +99,8 @@ def draw(options, data, state):
 
 @pytest.mark.parametrize(("name", "number"), FIRST_SOON)
 def test_dense_rows_equal_a_plain_optax_loop_over_the_whole_tables(name, number, ragged):
-    data, options = ragged.to_device(), make(name, number, rows="dense").as_arrays()
+    options = make(name, number, rows="dense").as_arrays()
+    data = to_device(ragged, options)
     state = training.init_state(options, data, 0)
     transform, model = optax.adam(SHARED["learning_rate"]), options.make_model()
 
@@ -117,8 +123,9 @@ def test_dense_rows_equal_a_plain_optax_loop_over_the_whole_tables(name, number,
 @pytest.mark.parametrize("name", FIRST)
 def test_sharded_over_8_devices_equals_unsharded(name, ragged):
     options = make(name, 0).as_arrays()
-    data, split = sharding.replicate((ragged.to_device(), dataclasses.replace(options, num_shards=8)), 8)
-    whole, losses = run(options, ragged.to_device())
+    here = to_device(ragged, options)
+    data, split = sharding.replicate((here, dataclasses.replace(options, num_shards=8)), 8)
+    whole, losses = run(options, here)
     parts, split_losses = run(split, data)
     np.testing.assert_allclose(split_losses, losses, rtol=1e-4, atol=1e-6)
     close(parts.params.dense, whole.params.dense, atol=1e-4)
@@ -128,18 +135,19 @@ def test_sharded_over_8_devices_equals_unsharded(name, ragged):
         np.testing.assert_allclose(found[: len(rows)], rows, atol=1e-4)
         assert not np.any(found[len(rows) :])
     lists = [
-        ranking.top_k(o.make_model().ranking(training.evaluation_params(s, o), data), np.arange(7), ragged, 11)
-        for o, s in ((options, whole), (split, parts))
+        ranking.top_k(o.make_model().ranking(training.evaluation_params(s, o), d), np.arange(7), ragged, 11)
+        for o, s, d in ((options, whole, here), (split, parts, data))
     ]
     np.testing.assert_array_equal(lists[0], lists[1])
 
 
 @pytest.mark.parametrize("name", FIRST)
 def test_member_of_a_population_equals_the_run_alone(name, ragged):
-    data, seeds = ragged.to_device(), (5, 0)
+    seeds = 5, 0
     members = [
         make(name, 0, learning_rate=rate, init_scale=scale).as_arrays() for rate, scale in ((0.03, 1), (0.1, 0.5))
     ]
+    data = to_device(ragged, members[0])
     together = population.stacked(members)
     states = population.init_population(data, together, jnp.int32(seeds))
     states, metrics = population.run_population_steps(states, data, together, num_steps=STEPS)
@@ -152,7 +160,8 @@ def test_member_of_a_population_equals_the_run_alone(name, ragged):
 
 @pytest.mark.parametrize(("name", "number"), EVERY)
 def test_gradients_equal_finite_differences(name, number, ragged):
-    data, options = ragged.to_device(), make(name, number)
+    options = make(name, number)
+    data = to_device(ragged, options)
     state = training.init_state(options.as_arrays(), data, 1)
     batch = jax.jit(draw)(options.as_arrays(), data, state)
     rng, step = np.random.default_rng(2), 1e-6
@@ -177,10 +186,11 @@ def test_gradients_equal_finite_differences(name, number, ragged):
 @pytest.mark.parametrize(("name", "number"), EVERY)
 def test_lists_equal_brute_force_from_the_oracles_scores(name, number, ragged):
     options = make(name, number).as_arrays()
-    params = training.evaluation_params(run(options, ragged.to_device(), 2)[0], options)
+    data = to_device(ragged, options)
+    params = training.evaluation_params(run(options, data, 2)[0], options)
     exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
-    scores = oracles.MODEL_SCORES[name](exact.tables, exact.dense, options.values())
-    found = options.make_model().ranking(params, ragged.to_device())
+    scores = oracles.MODEL_SCORES[name](exact.tables, exact.dense, options.values() | {"train": ragged})
+    found = options.make_model().ranking(params, data)
     lists = ranking.top_k(found, np.arange(7), ragged, 11)
     for user, row in enumerate(lists):
         expected = [item for item in np.argsort(-scores[user], kind="stable") if item not in ragged.row(user)]
@@ -203,7 +213,8 @@ def test_start_depends_on_the_key_and_tables_are_drawn_apart(name, ragged):
 def test_rows_of_pairs_that_do_not_count_are_not_touched(name):
     """Places past the end of the pass; moments are above 0, so that a touched row moves without a gradient too."""
     interactions = make_interactions(30, 80, 100)
-    data, options = interactions.to_device(), make(name, 0, batch_size=40).as_arrays()
+    options = make(name, 0, batch_size=40).as_arrays()
+    data = to_device(interactions, options)
     state = dataclasses.replace(training.init_state(options, data, 4), step=jnp.int32(3))
     moments = jax.tree.map(lambda leaf: leaf + 0.1 if leaf.ndim else leaf, state.opt_state)
     state = dataclasses.replace(state, opt_state=moments)
@@ -215,6 +226,10 @@ def test_rows_of_pairs_that_do_not_count_are_not_touched(name):
         "users": {*users[trained].tolist()},
         "items": {*positives[trained].tolist(), *np.broadcast_to(others, valid.shape)[valid].tolist()},
     }
+    for table, ids, of_pairs, shared in options.make_model().lookups(batch, data).values():  # with roles of its own
+        assert shared or not np.any(np.asarray(of_pairs)[~trained])
+        if table in counted:
+            counted[table] |= {*np.asarray(ids)[np.asarray(of_pairs)].tolist()}
     for table, expected in counted.items():
         moved = np.asarray(state.params.tables[table] != after.params.tables[table])
         assert set(np.flatnonzero(moved.reshape(len(moved), -1).any(axis=1)).tolist()) == expected

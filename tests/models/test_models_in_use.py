@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import cml_jax
+from cml_jax.data.interactions import keep_users
 from cml_jax.models import MODELS
 from cml_jax.serving import ann, export
 from cml_jax.types import Score
@@ -52,7 +53,7 @@ def test_lists_are_those_of_the_oracle_s_scores(run):
     model = cml_jax.load(folder / "parts")
     tables = {key: np.asarray(rows, np.float64) for key, rows in model.params.tables.items()}
     dense = {key: np.asarray(rows, np.float64) for key, rows in dict(model.params.dense).items()}
-    scores = oracles.MODEL_SCORES[name](tables, dense, model.options.values())
+    scores = oracles.MODEL_SCORES[name](tables, dense, model.options.values() | {"train": model.train})
     lists = model.recommend(model.user_ids.values.tolist(), 3)
     for user, row in enumerate(scores):
         own = np.where(np.isin(np.arange(len(row)), model.seen.row(user)), -np.inf, row)
@@ -71,6 +72,17 @@ def test_new_users_get_lists_without_their_items(run):
     found = model.recommend_for(history, 3)
     assert len(found) == 3 and not set(found["item"]) & set(history)
     assert len(model.similar_items(history[0], 3)) == 3 and len(model.similar_users(0, 3)) == 3
+
+
+def test_a_new_user_with_row_and_items_of_a_known_one_gets_the_same_list(run):
+    _, folder = run
+    model = cml_jax.load(folder / "parts")
+    rows, train, seen = np.arange(3), *(keep_users(part, np.arange(3)) for part in (model.train, model.seen))
+    found = model.recommend_points(["0", "1", "2"], model.params.tables["users"][rows], seen, 3, histories=train)
+    expected = model.recommend(model.user_ids.values[rows].tolist(), 3)
+    (found,) = found
+    assert found["item"].to_list() == expected["item"].to_list()
+    np.testing.assert_allclose(found["score"], expected["score"], atol=1e-5)
 
 
 def test_is_exported_or_refused_in_one_sentence(run, tmp_path):

@@ -45,7 +45,7 @@ def _loss_and_slope(user, items, history):
     params = Params({"users": jnp.zeros((1, 5)), "items": items})
     scores = scores_of_row(options, params, DATA, options.make_model().ranking(params, DATA))
     log_weights = negative_weights(DATA.popularity)
-    return jax.value_and_grad(lambda row: history_loss(scores(row), history, log_weights, 0.5))(user)
+    return jax.value_and_grad(lambda row: history_loss(scores(row, history), history, log_weights, 0.5))(user)
 
 
 def loss_and_slope(user, history, items=ITEMS):

@@ -16,7 +16,8 @@ def test_scores_are_negative_squared_distances_of_users_of_any_norm():
     train = from_pairs(np.arange(5), np.array([0, 1, 2, 3, 0]), 5, 4)
     options = make_options(train=train, model="cml", loss="triplet", dim=3, constraint="none")
     params = Params({"users": jnp.asarray(users), "items": jnp.asarray(items)}, None)
-    found = np.asarray(_scores_of_new(options, train.to_device())(params, jnp.asarray(new)))
+    scores = _scores_of_new(options, train.to_device())
+    found = np.asarray(scores(params, jnp.asarray(new), jnp.zeros(5, bool)))
     expected = -np.square(users - new).sum(axis=1)
     # Up to a constant of the item, which cancels between users.
     np.testing.assert_allclose(found - found[0], expected - expected[0], atol=1e-5)

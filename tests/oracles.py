@@ -245,6 +245,7 @@ MODEL_SCORES = {
     "transcf": transcf_scores,
     "sfcml": distance_scores,
     "pmlam": pmlam_scores,
+    "cpe": distance_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml": [
@@ -275,6 +276,8 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
     ],
     "hyperml": [{"loss": "triplet", "distortion_weight": 0.5, "max_radius": 0.9}],
     "lrml": [{"loss": "triplet", "constraint": "sphere", "num_memories": 4}],
+    "sfcml": [{"loss": "squared", "constraint": "ball", "user_balance": 0.5}],
+    "cpe": [{"loss": "triplet", "constraint": "sphere", "compactness_weight": 0.2}],
     "transcf": [
         {
             "loss": "triplet",
@@ -285,7 +288,6 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
             "init_scale": 0.8,
         }
     ],
-    "sfcml": [{"loss": "squared", "constraint": "ball", "user_balance": 0.5}],
     "pmlam": [{"loss": "triplet", "constraint": "ball", "margin_quantile": 0.6}],
 }
 

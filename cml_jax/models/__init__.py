@@ -2,6 +2,7 @@
 
 from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
+from cml_jax.models.cpe import CPE
 from cml_jax.models.dpcml import DPCML
 from cml_jax.models.hyperml import HYPERML
 from cml_jax.models.inner_product import INNER_PRODUCT
@@ -23,6 +24,7 @@ MODELS = Registry(
     PMLAM,
     LRML,
     SFCML,
+    CPE,
     TRANSCF,
 )
 

@@ -47,6 +47,8 @@ CASES = [
     ("transcf", "triplet", {"constraint": "ball"}),
     ("hyperml", "triplet", {"constraint": "none"}),
     ("pmlam", "triplet", {"constraint": "ball"}),
+    ("sfcml", "squared", {"constraint": "ball"}),
+    ("cpe", "triplet", {"constraint": "sphere"}),
 ]
 STEPS = 5
 GOES_ON = [

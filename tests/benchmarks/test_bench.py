@@ -38,8 +38,8 @@ def test_flags_choose_shapes_losses_and_samplers(tmp_path):
     command = [sys.executable, "-m", "experiments.bench", "--quick", f"--output={tmp_path / 'bench.json'}"]
     for flag, sentence in (
         ("--shapes=16x40", "error: --shapes: '16x40' is not B x C x D, such as 1024x1000x64."),
-        ("--losses=hinge", "error: --losses: 'hinge' is none of triplet, softmax, bpr."),
-        ("--samplers=none", "error: --samplers: 'none' is none of uniform, popularity, two_stage."),
+        ("--losses=hinge", f"error: --losses: 'hinge' is none of {', '.join(LOSSES)}."),
+        ("--samplers=none", f"error: --samplers: 'none' is none of {', '.join(SAMPLERS)}."),
     ):
         done = subprocess.run([*command, flag], capture_output=True, text=True)
         assert done.returncode == 1 and done.stderr.splitlines()[-1] == sentence

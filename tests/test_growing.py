@@ -45,6 +45,7 @@ CASES = [
     ("dpcml", "triplet", {"constraint": "sphere", "num_vectors": 3}),
     ("lrml", "triplet", {"constraint": "sphere", "num_memories": 4}),
     ("transcf", "triplet", {"constraint": "ball"}),
+    ("hlr", "triplet", {"constraint": "sphere", "num_memories": 4}),
 ]
 STEPS = 5
 GOES_ON = [

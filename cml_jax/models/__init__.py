@@ -3,6 +3,7 @@
 from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
 from cml_jax.models.dpcml import DPCML
+from cml_jax.models.hlr import HLR
 from cml_jax.models.inner_product import INNER_PRODUCT
 from cml_jax.models.lrml import LRML
 from cml_jax.models.sml import SML
@@ -18,6 +19,7 @@ MODELS = Registry(
     DPCML,
     LRML,
     TRANSCF,
+    HLR,
 )
 
 __all__ = ["MODELS", "Model"]

@@ -235,6 +235,36 @@ def pmlam_scores(tables, dense, options):
     )
 
 
+def hlr_score(user, item, near, dense, item_attention):
+    """Of a user with these items."""
+
+    def relation(x, y):
+        weights = np.exp([(x * y) @ key for key in dense["keys"]])
+        return weights / weights.sum() @ dense["memories"]
+
+    def attended(by, found):
+        weights = np.exp([by @ r for r in found])
+        return weights @ found / weights.sum() if found else 0.0
+
+    if item_attention:
+        moved = user + attended(user, [relation(item, j) for j in near])
+        moved = moved + attended(item, [relation(user, j) for j in [item, *near]])
+    else:
+        moved = user + attended(user, [relation(item, j) for j in [user, *near]])
+    return -((moved - item) ** 2).sum()
+
+
+def hlr_scores(tables, dense, options):
+    (users, items), train, most = points(tables, options), options["train"], options["num_neighbours"]
+
+    def row(u):
+        own = train.row(u)
+        own = own if len(own) <= most else [own[int((j + 0.5) * len(own) / most)] for j in range(most)]
+        return [hlr_score(users[u], item, items[own], dense, options["item_attention"]) for item in items]
+
+    return np.array([row(u) for u in range(len(users))])
+
+
 MODEL_SCORES = {
     "cml": distance_scores,
     "inner_product": inner_product_scores,
@@ -246,6 +276,7 @@ MODEL_SCORES = {
     "sfcml": distance_scores,
     "pmlam": pmlam_scores,
     "cpe": distance_scores,
+    "hlr": hlr_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml": [
@@ -289,6 +320,10 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
         }
     ],
     "pmlam": [{"loss": "triplet", "constraint": "ball", "margin_quantile": 0.6}],
+    "hlr": [
+        {"loss": "triplet", "constraint": "sphere", "num_neighbours": 3, "num_memories": 4},
+        {"loss": "triplet", "constraint": "ball", "num_neighbours": 3, "num_memories": 2, "item_attention": True},
+    ],
 }
 
 

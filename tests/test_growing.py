@@ -49,6 +49,7 @@ CASES = [
     ("pmlam", "triplet", {"constraint": "ball"}),
     ("sfcml", "squared", {"constraint": "ball"}),
     ("cpe", "triplet", {"constraint": "sphere"}),
+    ("hlr", "triplet", {"constraint": "sphere", "num_memories": 4}),
 ]
 STEPS = 5
 GOES_ON = [

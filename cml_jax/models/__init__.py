@@ -4,6 +4,7 @@ from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
 from cml_jax.models.cpe import CPE
 from cml_jax.models.dpcml import DPCML
+from cml_jax.models.hlr import HLR
 from cml_jax.models.hyperml import HYPERML
 from cml_jax.models.inner_product import INNER_PRODUCT
 from cml_jax.models.lrml import LRML
@@ -26,6 +27,7 @@ MODELS = Registry(
     SFCML,
     CPE,
     TRANSCF,
+    HLR,
 )
 
 __all__ = ["MODELS", "Model"]

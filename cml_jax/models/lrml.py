@@ -1,5 +1,6 @@
 """Latent relational metric learning (LRML): a user is moved towards an item by a relation of the two."""
 
+import functools
 from typing import ClassVar
 
 import jax
@@ -10,7 +11,7 @@ from cml_jax.models.base import Model, loss_of_points
 from cml_jax.models.points import PointOptions, init_points, make_point_model
 from cml_jax.options import AT_LEAST_1, options, static
 from cml_jax.registry import Strategy
-from cml_jax.types import Array, Score
+from cml_jax.types import Array, DeviceInteractions, Params, Score
 
 
 @options
@@ -19,7 +20,7 @@ class LrmlOptions(PointOptions):
 
     similarities: ClassVar[tuple[str, ...]] = ("distance", "cosine")
 
-    num_memories: int = static(20, "memory slots of LRML", AT_LEAST_1)
+    num_memories: int = static(20, "memory slots of LRML and HLR", AT_LEAST_1)
 
 
 def attention(users: Array, items: Array, keys: Array) -> Array:
@@ -53,6 +54,18 @@ def relational_scores(users: Array, items: Array, shared: dict[str, Array]) -> A
         return -(apart + 2.0 * across + size)
 
 
+def init_memories(options: LrmlOptions, key: Array, data: DeviceInteractions) -> Params:
+    """Fresh points, and 'keys' and 'memories' Array[S, D] as dense parameters."""
+    points_key, keys_key, memories_key = jax.random.split(key, 3)
+    shape = (options.num_memories, options.dim)
+    # As the rows of the tables: a relation is as long as a point where one slot has all the attention.
+    dense = {
+        "keys": jax.random.normal(keys_key, shape) / options.dim**0.5,
+        "memories": options.init_scale * jax.random.normal(memories_key, shape) / options.dim**0.5,
+    }
+    return init_points(options, points_key, data)._replace(dense=dense)
+
+
 def make(options: LrmlOptions, loss: Loss) -> Model:
     """LRML (Tay et al., WWW 2018): d(u, i) = ||u + r - i||, r = sum_s softmax_s(<u * i, k_s>) m_s.
 
@@ -68,21 +81,12 @@ def make(options: LrmlOptions, loss: Loss) -> Model:
         moved = users + relation(users, positives, dense)
         return loss_of_points(loss, moved, positives, others, batch)
 
-    def init(key, data):
-        points_key, keys_key, memories_key = jax.random.split(key, 3)
-        shape = (options.num_memories, options.dim)
-        # As the rows of the tables: a relation is as long as a point where one slot has all the attention.
-        dense = {
-            "keys": jax.random.normal(keys_key, shape) / options.dim**0.5,
-            "memories": options.init_scale * jax.random.normal(memories_key, shape) / options.dim**0.5,
-        }
-        return init_points(options, points_key, data)._replace(dense=dense)
-
     def ranking(params, data):
         del data
         users, items = (options.embed(params.tables[name]) for name in ("users", "items"))
         return Score(users, items, params.dense, relational_scores, row_numbers=4 * options.num_memories)
 
+    init = functools.partial(init_memories, options)
     return make_point_model(options, pair_losses, init=init, ranking=ranking)
 
 

@@ -116,6 +116,31 @@ def test_transcf_s_loss_equals_numpy(ragged):
         np.testing.assert_allclose(found[pair], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("item_attention", [False, True])
+def test_hlr_s_loss_equals_numpy_and_does_not_read_the_positive(item_attention, ragged):
+    options = make("hlr", item_attention=item_attention, constraint="none", init_scale=2.0)
+    data = batches.to_device(ragged, None, options)
+    dense = jax.tree.map(np.asarray, training.init_state(options, data, 0).params.dense)
+    lengths = set()
+    for step in range(4):
+        batch, tables = batch_of(options, data, step)
+        model, (users, items) = options.make_model(), (tables["users"], tables["items"])
+        points = {role: jnp.float32(tables[of.table][of.ids]) for role, of in model.lookups(batch, data).items()}
+        found = model.loss(points, dense, batch)
+        for pair in np.flatnonzero(batch.trained):
+            user, positive = int(batch.users[pair]), int(batch.positives[pair])
+            near = np.asarray(batch.drawn.ids[pair])[np.asarray(batch.drawn.found[pair])].tolist()
+            assert positive not in near and {*near} <= {*ragged.row(user).tolist()}
+            assert len(near) == min(3, len(ragged.row(user)) - 1)
+            lengths.add(len(near))
+            own, *away = (
+                oracles.hlr_score(users[user], items[item], items[near], dense, item_attention)
+                for item in (positive, *np.asarray(batch.others[pair]).tolist())
+            )
+            np.testing.assert_allclose(found[pair], max(0.0, 0.8 - own + max(away)), rtol=1e-4, atol=1e-5)
+    assert lengths == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize("name", READING)
 def test_what_folds_in_scores_rows_with_their_own_neighbours(name, ragged):
     """Of a known user with its items, and of a known item with its users, these are the model's scores."""

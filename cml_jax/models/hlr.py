@@ -114,8 +114,8 @@ def make(options: HlrOptions, loss: Loss) -> Model:
             scores = moved_scores(user, items, near, found, dense, item_attention=item_attention)
             return loss.example(scores[0], scores[1:], valid)
 
-        roles = (points[role] for role in ("user", "positive", "others", "near"))
-        return jax.vmap(example)(*roles, batch.drawn.found, batch.valid)
+        users, positives, others, near = (points[role] for role in ("user", "positive", "others", "near"))
+        return jax.vmap(example)(users, positives, others, near, batch.drawn.found, batch.valid)
 
     def rows_of(params, near):
         points = options.embed(params.tables["items"][near.ids])

@@ -79,7 +79,10 @@ def make(options: TranscfOptions, loss: Loss) -> Model:
         by_user, by_item = (data.indptr, data.items), data.item_users
         lists = zip(_ROLES, (by_user, by_item, by_item), (batch.users, batch.positives, batch.others), strict=True)
         keys = iter(jax.random.split(key, len(_ROLES)))
-        return {role: neighbours.draw(next(keys), *of, ids, options.num_neighbours) for role, of, ids in lists}
+        return {
+            role: neighbours.draw(next(keys), indptr, members, ids, options.num_neighbours)
+            for role, (indptr, members), ids in lists
+        }
 
     def lookups(batch, data):
         del data
@@ -92,7 +95,10 @@ def make(options: TranscfOptions, loss: Loss) -> Model:
 
     def pair_losses(points, dense, batch):
         del dense
-        near = [neighbours.mean_of(points[f"near_{role}"], batch.drawn[role].found) for role in _ROLES]
+        users, positives, others = (points[role] for role in _ROLES)
+        of_users, of_positives, of_others = (
+            neighbours.mean_of(points[f"near_{role}"], batch.drawn[role].found) for role in _ROLES
+        )
 
         def example(user, positive, others, valid, of_user, of_positive, of_others):
             own = distances(user + of_user * of_positive, positive)
@@ -100,7 +106,7 @@ def make(options: TranscfOptions, loss: Loss) -> Model:
             apart = squared_distance(user, of_user) + squared_distance(positive, of_positive)
             return value - options.distance_weight * own + options.neighbourhood_weight * apart
 
-        return jax.vmap(example)(*(points[role] for role in _ROLES), batch.valid, *near)
+        return jax.vmap(example)(users, positives, others, batch.valid, of_users, of_positives, of_others)
 
     def ranking(params, data):
         known = params.tables

@@ -78,7 +78,7 @@ def test_mask_equals_plain_python(case):
     np.testing.assert_array_equal(np.asarray(mask.fill(values, mask.places()) > 0)[filled], expected[filled])
 
 
-def by_hand(loss, similarity, points, factors, counts, correction=0.0):
+def by_hand(loss, similarity, points, factors, counts, correction: Any = 0.0):
     """The sum of losses by factors of points in float64, from the loss of one pair."""
     users, positives, candidates = points
     total = 0.0

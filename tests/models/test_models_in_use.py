@@ -78,7 +78,9 @@ def test_a_new_user_with_row_and_items_of_a_known_one_gets_the_same_list(run):
     _, folder = run
     model = cml_jax.load(folder / "parts")
     rows, train, seen = np.arange(3), *(keep_users(part, np.arange(3)) for part in (model.train, model.seen))
-    found = model.recommend_points(["0", "1", "2"], model.params.tables["users"][rows], seen, 3, histories=train)
+    found = model.recommend_points(
+        ["0", "1", "2"], np.asarray(model.params.tables["users"])[rows], seen, 3, histories=train
+    )
     expected = model.recommend(model.user_ids.values[rows].tolist(), 3)
     (found,) = found
     assert found["item"].to_list() == expected["item"].to_list()

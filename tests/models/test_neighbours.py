@@ -1,5 +1,7 @@
 """Neighbours of users and items: their lists on the device, how they are drawn, and the models that read them."""
 
+import dataclasses
+import inspect
 import types
 
 import jax
@@ -26,7 +28,7 @@ def make(name, **more):
 
 
 def batch_of(options, data, step=0, seed=0):
-    state = training.init_state(options, data, seed).replace(step=jnp.int32(step))
+    state = dataclasses.replace(training.init_state(options, data, seed), step=jnp.int32(step))
     drawn = training.draw_batch(options, options.make_model(), options.make_sampler(data), data, state)[0]
     return drawn, {name: np.asarray(rows, np.float64) for name, rows in state.params.tables.items()}
 
@@ -71,7 +73,7 @@ def test_draws_are_of_seed_and_step(name, ragged):
 def test_means_are_of_all_neighbours_whatever_the_block(block, ragged, monkeypatch):
     monkeypatch.setattr(neighbours, "_BLOCK", block)
     points = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
-    found = jax.jit(neighbours.means.__wrapped__, static_argnames="num_rows")(
+    found = jax.jit(inspect.unwrap(neighbours.means), static_argnames="num_rows")(
         points, jnp.asarray(ragged.items), jnp.asarray(ragged.users), num_rows=11
     )
     expected = [points[ragged.users[ragged.items == item]].sum(axis=0) for item in range(11)]

@@ -2,6 +2,7 @@
 
 import functools
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,8 +75,8 @@ def test_margins_come_to_the_quantile_of_separations_of_like_pairs(ragged):
         updates, state = transform.update(grads, state)
         return (optax.apply_updates(dense, updates), state), None
 
-    (dense, _), _ = jax.lax.scan(one_step, (dense, transform.init(dense)), length=600)
-    exact = {name: np.asarray(array, np.float64) for name, array in dense.items()}
+    found: Any = jax.lax.scan(one_step, (dense, transform.init(dense)), length=600)[0][0]
+    exact = {name: np.asarray(array, np.float64) for name, array in found.items()}
     margins = np.array(list(map(functools.partial(margin_by_hand, dense=exact), users, positives)))
     for of_kind in (kind == 0, kind == 1):
         assert np.ptp(margins[of_kind]) < 1e-6

@@ -149,10 +149,10 @@ def test_logits_are_corrected(similarity, disliked):
     """Dislikes, which are not drawn, keep theirs."""
     case = ("some", (True, True, True, False), disliked)
     log_probability, loss = np.log([0.9, 0.2, 0.5, 0.7]), LOSS_OF["coupled"]
-    counts = dense(*case)
+    counts, rng = dense(*case), np.random.default_rng(5)
     with jax.enable_x64(True):
         mask = mask_of(*case, jnp.asarray(-log_probability))
-        points = [RNG.normal(size=(n, 3)) for n in (5, 5, counts.shape[1])]
+        points = [rng.normal(size=(n, 3)) for n in (5, 5, counts.shape[1])]
         _, compare, all_pairs = SIMILARITY_FUNCTIONS[similarity]
         factors = np.array(BATCHES["some"][1], float)
         whole = np.pad(-log_probability, (0, counts.shape[1] - 4))

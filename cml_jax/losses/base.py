@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from cml_jax.types import Array
 
 SIMILARITIES = ("distance", "cosine", "inner_product")
@@ -47,3 +50,16 @@ class Loss(NamedTuple):
     hinge: Callable[[Array, Array, Array, Array], Array] | None = None
     pooled: Pooled | None = None
     moments: Callable[[Array, Array, Array], Array] | None = None
+
+
+def mean_of_valid(values: Array, valid: Array) -> Array:
+    """The mean of the values that count: Array[n], Array[n] bool -> scalar; 0 where none does."""
+    return jnp.sum(jnp.where(valid, values, 0.0)) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def log_sum_of_valid(values: Array, valid: Array) -> Array:
+    """log sum exp of the values that count: Array[n], Array[n] bool -> scalar.
+
+    Where none does it is that of all, or the gradient of what does not count would not be finite.
+    """
+    return jax.nn.logsumexp(jnp.where(valid | ~jnp.any(valid), values, -jnp.inf))

@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import Loss, mean_of_valid
 from cml_jax.options import FINITE_AT_LEAST_0, Effect, StrategyOptions, options, static, traced
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
@@ -39,10 +39,10 @@ def bpr_loss(own: Array, others: Array, valid: Array, hardest: bool = False) -> 
     Returns:
         Scalar; 0 where no negative is valid.
     """
-    values = jnp.where(valid, jax.nn.softplus(others - own), 0.0)
+    values = jax.nn.softplus(others - own)
     if hardest:
-        return jnp.max(values)  # it grows with the score
-    return jnp.sum(values) / jnp.maximum(jnp.sum(valid), 1)
+        return jnp.max(jnp.where(valid, values, 0.0))  # it grows with the score
+    return mean_of_valid(values, valid)
 
 
 def squared_norms(user: Array, positive: Array, others: Array, valid: Array, l2_weight: Array | float) -> Array:
@@ -58,8 +58,8 @@ def squared_norms(user: Array, positive: Array, others: Array, valid: Array, l2_
     Returns:
         Scalar.
     """
-    norms = jnp.where(valid, jnp.sum(jnp.square(others), axis=1), 0.0)
-    sizes = jnp.dot(user, user) + jnp.dot(positive, positive) + jnp.sum(norms) / jnp.maximum(jnp.sum(valid), 1)
+    norms = jnp.sum(jnp.square(others), axis=1)
+    sizes = jnp.dot(user, user) + jnp.dot(positive, positive) + mean_of_valid(norms, valid)
     return 0.5 * l2_weight * sizes
 
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import Loss, mean_of_valid
 from cml_jax.options import FINITE_AT_LEAST_0, Range, StrategyOptions, options, traced
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
@@ -35,9 +35,8 @@ def cosine_contrastive_loss(
     Returns:
         Scalar; 0 where no candidate is valid.
     """
-    count = jnp.sum(valid)
-    above = jnp.sum(jnp.where(valid, jnp.maximum(0.0, others - cosine_margin), 0.0))
-    return jnp.where(count > 0, 1.0 - own + negative_weight * above / jnp.maximum(count, 1), 0.0)
+    above = mean_of_valid(jnp.maximum(0.0, others - cosine_margin), valid)
+    return jnp.where(jnp.any(valid), 1.0 - own + negative_weight * above, 0.0)
 
 
 def make(options: CclOptions) -> Loss:

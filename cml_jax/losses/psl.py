@@ -1,9 +1,8 @@
 """Pairwise softmax losses, in which a bounded function takes the place of the exponential."""
 
-import jax
 import jax.numpy as jnp
 
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import Loss, log_sum_of_valid
 from cml_jax.losses.softmax import TemperatureOptions
 from cml_jax.options import one_of, options, static
 from cml_jax.registry import Strategy
@@ -43,10 +42,8 @@ def pairwise_softmax_loss(own: Array, others: Array, valid: Array, temperature: 
     Returns:
         Scalar; 0 where no candidate is valid.
     """
-    some = jnp.any(valid)
     terms = jnp.log(jnp.maximum(SURROGATES[surrogate](0.5 * (others - own)), _LEAST)) / temperature
-    value = jax.nn.logsumexp(jnp.where(valid | ~some, terms, -jnp.inf))
-    return jnp.where(some, value, 0.0)
+    return jnp.where(jnp.any(valid), log_sum_of_valid(terms, valid), 0.0)
 
 
 def make(options: PslOptions) -> Loss:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax import defaults
-from cml_jax.losses.base import Loss, Pooled
+from cml_jax.losses.base import Loss, Pooled, log_sum_of_valid
 from cml_jax.options import POSITIVE, Effect, StrategyOptions, options, static, traced
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
@@ -62,11 +62,9 @@ def softmax_loss(
     Returns:
         Scalar; 0 where no candidate is valid.
     """
-    some = jnp.any(valid)
-    # Where no candidate is valid the sum is that of zeros, or the gradient of what does not count would not be finite.
-    others = jnp.where(valid | ~some, others / temperature, -jnp.inf)
-    value = of_log_sum(own, jax.nn.logsumexp(others), temperature, decoupled, negative_exponent)
-    return jnp.where(some, value, 0.0)
+    log_sum = log_sum_of_valid(others / temperature, valid)
+    value = of_log_sum(own, log_sum, temperature, decoupled, negative_exponent)
+    return jnp.where(jnp.any(valid), value, 0.0)
 
 
 def of_log_sum(

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import Loss, mean_of_valid
 from cml_jax.losses.triplet import MarginOptions
 from cml_jax.options import options
 from cml_jax.registry import Strategy
@@ -29,8 +29,7 @@ def squared_loss(own: Array, others: Array, valid: Array, margin: Array | float)
     Returns:
         Scalar; 0 where no negative is valid.
     """
-    squares = jnp.where(valid, jnp.square(margin - own + others), 0.0)
-    return jnp.sum(squares) / jnp.maximum(jnp.sum(valid), 1)
+    return mean_of_valid(jnp.square(margin - own + others), valid)
 
 
 def make(options: SquaredOptions) -> Loss:

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import Loss, log_sum_of_valid
 from cml_jax.options import POSITIVE, Effect, StrategyOptions, derived, one_of, options, static, traced
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
@@ -83,10 +83,8 @@ def soft_min_hinge(own: Array, others: Array, valid: Array, margin: Array | floa
         margin: as for `triplet_loss`.
         temperature: t, in units of squared distance.
     """
-    some = jnp.any(valid)
-    # Where no negative is valid the sum is that of zeros, or its gradient would not be finite.
-    soft = temperature * jax.nn.logsumexp(jnp.where(valid | ~some, others / temperature, -jnp.inf))
-    return jnp.where(some, jnp.maximum(0.0, margin - own + soft), 0.0)
+    soft = temperature * log_sum_of_valid(others / temperature, valid)
+    return jnp.where(jnp.any(valid), jnp.maximum(0.0, margin - own + soft), 0.0)
 
 
 def log_rank(own: Array, others: Array, valid: Array, margin: Array | float, num_items: int) -> Array:

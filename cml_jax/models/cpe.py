@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax.errors import ConfigError
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import Loss, mean_of_valid
 from cml_jax.models.base import Model, distances
 from cml_jax.models.points import PointOptions, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, options, traced
@@ -105,7 +105,7 @@ def make(options: CpeOptions, loss: Loss) -> Model:
 
         def example(user, positive, others, valid):
             apart = jnp.abs(distances(user, positive) - distances(user, others) - loss.scale)
-            return jnp.sum(jnp.where(valid, apart, 0.0)) / jnp.maximum(jnp.sum(valid), 1)
+            return mean_of_valid(apart, valid)
 
         return jax.vmap(example)(points["user"], points["positive"], points["others"], batch.valid)
 

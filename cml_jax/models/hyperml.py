@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax.geometry import Constraint, squared_distance, to_sphere, within_radius
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import Loss, mean_of_valid
 from cml_jax.models.base import Model, users_positives_others
 from cml_jax.models.points import RowOptions, init_points
 from cml_jax.options import FINITE_AT_LEAST_0, Range, options, traced
@@ -108,8 +108,7 @@ def make(options: HypermlOptions, loss: Loss) -> Model:
         def example(user, positive, others, valid):
             own, away = hyperbolic(user, positive), hyperbolic(user, others)
             bent = jnp.abs(own / euclidean(user, positive) - 1.0)
-            bent_away = jnp.where(valid, jnp.abs(away / euclidean(user, others) - 1.0), 0.0)
-            distortion = bent + jnp.sum(bent_away) / jnp.maximum(jnp.sum(valid), 1)
+            distortion = bent + mean_of_valid(jnp.abs(away / euclidean(user, others) - 1.0), valid)
             value = loss.example(-jnp.square(own), -jnp.square(away), valid)
             return value + options.distortion_weight * distortion
 

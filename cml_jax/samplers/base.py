@@ -6,11 +6,12 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax import sharding
+from cml_jax import csr, sharding
 from cml_jax.options import StrategyOptions, options
-from cml_jax.types import Array, Points, PyTree
+from cml_jax.types import Array, DeviceInteractions, Points, PyTree
 
 MAKE_ARGUMENTS = ("options", "data", "shape")
+_MAX_REDRAWS = 64  # a negative not found by then is marked invalid
 _CHUNK = 256  # pairs whose similarities with all candidates a CPU's cache holds
 
 
@@ -112,6 +113,31 @@ def row_by_row(function: Callable[[PyTree], PyTree], rows: PyTree, num_shards: i
         return jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), jax.lax.map(function, chunks))
 
     return jax.lax.platform_dependent(rows, cpu=in_chunks, default=function)
+
+
+def redraw_known_positives(
+    data: DeviceInteractions, users: Array, negatives: Array, found: Array | bool, propose: Callable[[Array], Array]
+) -> Negatives:
+    """Draws negatives again where they are known positives of their user, or are not found yet.
+
+    Args:
+        data: training interactions.
+        users: Array[B] int32.
+        negatives: Array[B, N] int32.
+        found: Array[B, N] bool, or True; False where there is no negative yet.
+        propose: number of a redraw, from 0 -> Array[B, N] int32.
+
+    Returns:
+        Negatives; a pair is invalid of which one is still missing after 64 redraws.
+    """
+
+    def redraw(attempt, negatives, pending):
+        proposal = propose(attempt)
+        return jnp.where(pending, proposal, negatives), pending & csr.contains(data, users[:, None], proposal)
+
+    pending = jnp.logical_not(found) | csr.contains(data, users[:, None], negatives)
+    negatives, pending = redraw_until_done(redraw, negatives, pending, _MAX_REDRAWS)
+    return Negatives(negatives, ~jnp.any(pending, axis=1))
 
 
 def redraw_until_done(redraw, values: Array, pending: Array, max_rounds: int) -> tuple[Array, Array]:

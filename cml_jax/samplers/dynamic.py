@@ -10,8 +10,7 @@ from cml_jax.geometry import pairwise_squared_distances
 from cml_jax.options import AT_LEAST_1, options, static
 from cml_jax.registry import Strategy
 from cml_jax.samplers.base import BatchShape, Negatives, Sampler, row_by_row
-from cml_jax.samplers.uniform import UniformOptions
-from cml_jax.samplers.uniform import make as make_uniform
+from cml_jax.samplers.uniform import UniformOptions, uniform_candidates
 from cml_jax.types import DeviceInteractions
 
 
@@ -38,13 +37,12 @@ def make(options: DynamicOptions, data: DeviceInteractions, shape: BatchShape) -
     negative is the hardest of all candidates; the larger M, the fewer are false negatives. Where fewer than M are
     left, any may be drawn. A pair is invalid where all candidates are known positives of its user.
     """
-    offer = make_uniform(options, data, shape).candidates
-    assert offer is not None
     count = options.candidates_among(data.num_items)
     num_hardest = min(options.num_hardest, count)
 
     def sample(key, state, points, users, positives):
-        candidates, _ = offer(jax.random.fold_in(key, 0), (), positives, positives == positives)
+        del positives
+        candidates = uniform_candidates(jax.random.fold_in(key, 0), options, data)
         uniforms = jax.random.uniform(jax.random.fold_in(key, 1), (users.shape[0], shape.num_negatives))
         vectors = points.items(candidates.ids)
         places = csr.places(jnp.where(candidates.filled, candidates.ids, data.num_items), data.num_items)

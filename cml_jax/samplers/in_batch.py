@@ -5,17 +5,14 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from cml_jax import csr
 from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
 from cml_jax.hashing import first_appearance
 from cml_jax.options import options
 from cml_jax.registry import Strategy
-from cml_jax.samplers.base import BatchShape, Negatives, Sampler, redraw_until_done
+from cml_jax.samplers.base import BatchShape, Sampler, redraw_known_positives
 from cml_jax.samplers.stage1 import LogqOptions, in_order, log_of_share
 from cml_jax.types import DeviceInteractions
-
-_MAX_REDRAWS = 64  # a negative not found by then is marked invalid
 
 
 @options
@@ -63,14 +60,7 @@ def make(options: InBatchOptions, data: DeviceInteractions, shape: BatchShape) -
         def drawn(attempt):
             return positives[jax.random.randint(jax.random.fold_in(key, attempt), size, 0, positives.shape[0])]
 
-        def redraw(attempt, negatives, pending):
-            proposal = drawn(1 + attempt)
-            return jnp.where(pending, proposal, negatives), pending & csr.contains(data, users[:, None], proposal)
-
-        negatives = drawn(0)
-        pending = csr.contains(data, users[:, None], negatives)
-        negatives, pending = redraw_until_done(redraw, negatives, pending, _MAX_REDRAWS)
-        return Negatives(negatives, ~jnp.any(pending, axis=1)), state
+        return redraw_known_positives(data, users, drawn(0), True, lambda attempt: drawn(1 + attempt)), state
 
     def candidates(key, state, positives, filled):
         del key

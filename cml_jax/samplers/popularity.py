@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cml_jax import csr, draws
+from cml_jax import draws
 from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
 from cml_jax.options import Effect, options, static
 from cml_jax.registry import Strategy
-from cml_jax.samplers.base import BatchShape, Negatives, Sampler, redraw_until_done
+from cml_jax.samplers.base import BatchShape, Sampler, redraw_known_positives
 from cml_jax.samplers.stage1 import (
     PopularityOptions,
     candidate_function,
@@ -21,8 +21,6 @@ from cml_jax.samplers.stage1 import (
     with_log_probabilities,
 )
 from cml_jax.types import DeviceInteractions
-
-_MAX_REDRAWS = 64  # a negative not found by then is marked invalid
 
 
 @options
@@ -95,13 +93,10 @@ def make(options: PopularityNegativesOptions, data: DeviceInteractions, shape: B
             negatives, found = draws.gumbel_top_k(jax.random.fold_in(key, 0), weights, count)
         negatives, found = negatives.reshape(size), found.reshape(size)
 
-        def redraw(attempt, negatives, pending):
-            proposal = draws.draw(uniforms(1 + attempt, count), table).reshape(size)
-            return jnp.where(pending, proposal, negatives), pending & csr.contains(data, users[:, None], proposal)
+        def propose(attempt):
+            return draws.draw(uniforms(1 + attempt, count), table).reshape(size)
 
-        pending = ~found | csr.contains(data, users[:, None], negatives)
-        negatives, pending = redraw_until_done(redraw, negatives, pending, _MAX_REDRAWS)
-        return Negatives(negatives, ~jnp.any(pending, axis=1)), state
+        return redraw_known_positives(data, users, negatives, found, propose), state
 
     return Sampler(init, sample, candidate_function(options, data, lambda state: state[0 if options.num_draws else 1]))
 

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax import csr
 from cml_jax.errors import ConfigError
 from cml_jax.geometry import squared_distance
 from cml_jax.hashing import first_appearance
 from cml_jax.options import AT_LEAST_1, FINITE_AT_LEAST_0, POSITIVE, Range, options, static, traced
 from cml_jax.registry import Strategy
 from cml_jax.samplers.base import BatchShape, Negatives, Sampler, SamplerOptions
+from cml_jax.samplers.uniform import uniform_negatives
 from cml_jax.types import Array, DeviceInteractions
 
 _EMPTY = -1
@@ -70,17 +70,10 @@ def make(options: SrnsOptions, data: DeviceInteractions, shape: BatchShape) -> S
         size = data.num_users, options.memory_size
         return Memory(jnp.full(size, _EMPTY, jnp.int32), jnp.zeros((*size, options.score_history), jnp.float32))
 
-    def drawn(key, users):
-        """Uniform draws Array[B, max(S1, S2)] among the items that are not known positives."""
-        free = data.num_items - (data.indptr[users + 1] - data.indptr[users])
-        size = users.shape[0], max(options.memory_size, options.num_explored)
-        rank = jax.random.randint(key, size, 0, jnp.maximum(free, 1)[:, None])
-        return csr.complement_element(data, users[:, None], rank), free > 0
-
     def sample(key, state, points, users, positives):
         del positives
         draw_key, keep_key = jax.random.split(key)
-        fresh, valid = drawn(draw_key, users)
+        fresh, valid = uniform_negatives(draw_key, data, users, max(options.memory_size, options.num_explored))
         empty = state.items[users] == _EMPTY
         known = jnp.where(empty, fresh[:, : options.memory_size], state.items[users])
         pool = jnp.concatenate([known, fresh[:, : options.num_explored]], axis=1)

@@ -101,18 +101,21 @@ def fingerprint(tree: PyTree) -> list[Array]:
     return [checksum(leaf) for leaf in jax.tree.leaves(tree)]
 
 
-def save(manager: ocp.CheckpointManager, progress: Progress, about: dict[str, Any]) -> None:
+def save(manager: ocp.CheckpointManager, progress: Progress, about: dict[str, Any], replace: bool = False) -> None:
     """Starts saving under the state's step, unless that step is saved already; `wait` waits for it.
 
     Args:
         manager: from `open_manager`.
         progress: may be donated or changed as soon as this returns.
         about: saved beside it, as JSON.
+        replace: whether what is saved of that step gives way to this.
 
     Raises:
         UserError: this checkpoint, or the one before, cannot be written.
     """
     step = int(progress.state.step)
+    if replace and step in manager.all_steps():
+        manager.delete(step)
     if step not in manager.all_steps():
         write(manager, step, progress._asdict(), about)
 

@@ -102,8 +102,7 @@ def train_together(
     """
     started = time.perf_counter()
     group = _make_group(runs, data, progress, failed)
-    # What a run that was stopped while it was evaluated still owes.
-    group.for_each(lambda group, index, run: _report(group, index, run, watch))
+    group.for_each(lambda group, index, run: _report_owed(group, index, run, watch))
     for step, num_steps in _chunks(group.step, group.num_steps, group.periods):
         _take_steps(group, step, num_steps)
         group.for_each(lambda group, index, run: _report(group, index, run, watch))
@@ -240,6 +239,17 @@ def _report(group: _Group, index: int, run: Run, watch: preemption.Watch) -> Non
     except Preempted:
         _stop(group, watch)
     run.report(params, values)
+
+
+def _report_owed(group: _Group, index: int, run: Run, watch: preemption.Watch) -> None:
+    """Writes the report that a run still owes which was stopped while it was evaluated.
+
+    The checkpoint of the last step, which no later one follows, then learns whether its parameters are the best.
+    """
+    owed = run.unreported is not None
+    _report(group, index, run, watch)
+    if owed and group.step == group.num_steps:
+        run.save(group.program.state_of(group.state, index), replace=True)
 
 
 def _save(group: _Group, index: int, run: Run) -> None:

@@ -128,8 +128,13 @@ class Run:
         self.records.append(record)
         self.unreported = None
 
-    def save(self, state: TrainState) -> None:
-        """Starts saving a state and the best parameters, where there is a workdir; `wait` waits for it."""
+    def save(self, state: TrainState, replace: bool = False) -> None:
+        """Starts saving a state and the best parameters, where there is a workdir; `wait` waits for it.
+
+        Args:
+            state: under its step, unless that step is saved already.
+            replace: whether what is saved of that step gives way to this.
+        """
         if self.manager is None:
             return
         about = {
@@ -138,7 +143,7 @@ class Run:
             "versions": versions.versions(),
             "unreported": self.unreported,
         }
-        checkpoint.save(self.manager, checkpoint.Progress(state, self.best), about)
+        checkpoint.save(self.manager, checkpoint.Progress(state, self.best), about, replace)
 
     def wait(self) -> None:
         """Returns when what is being saved is on disk."""

@@ -112,6 +112,21 @@ def test_signal_during_an_evaluation(finished, tmp_path, monkeypatch, evaluation
     }
 
 
+@pytest.mark.parametrize("stops", [1, 2])
+def test_best_of_a_run_stopped_during_its_only_evaluation(tmp_path, monkeypatch, stops):
+    """The last checkpoint, which recommending reads, holds the best parameters, however often the run was stopped."""
+    config = tiny_config()
+    config.eval.every_steps = config.train.num_steps
+    train.train_and_evaluate(config, tmp_path / "whole")
+    for _ in range(stops):
+        with monkeypatch.context() as patch:
+            patch.setattr(scoring, "evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+            with pytest.raises(Preempted, match=f"after step {config.train.num_steps}, saved in "):
+                train.train_and_evaluate(config, tmp_path / "cut")
+    train.train_and_evaluate(config, tmp_path / "cut")
+    assert_same_end(tmp_path / "cut", tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_killed_again_and_again_ends_as_if_undisturbed(tmp_path):
     """SIGKILL at random moments, most of them soon after a checkpoint; CML_KILLS=100 does it a hundred times."""

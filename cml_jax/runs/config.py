@@ -101,7 +101,12 @@ class EvalOptions:
         False, "leave users with fewer than k held-out items out of precision, recall, hit rate and NDCG at k"
     )
     max_users: int | None = static(None, "validation users scored during training; none: all", AT_LEAST_1)
-    final_split: str = static("test", "split of the final score: test | valid", one_of(("test", "valid")))
+    final_split: str = static(
+        "test",
+        "split of the final score: test | valid | best_test (test, and beside it the best test score of all "
+        "evaluations, by which some published rows were selected)",
+        one_of(("test", "valid", "best_test")),
+    )
     memory_budget_mb: float = static(512.0, "bound on the scores held at once, in MiB", POSITIVE)
     compare: tuple[str, ...] = static(
         (),

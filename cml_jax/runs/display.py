@@ -37,5 +37,8 @@ def format_summary(summary: Summary, metric: str) -> str:
     last = parts[-1]
     low, high = summary.intervals[last][metric]
     lines.append(f"{last} {metric}: 95 % bootstrap interval over users {low:.4f} to {high:.4f}")
+    if summary.best_test:
+        value, step = summary.best_test["metrics"][metric], summary.best_test["step"]
+        lines.append(f"test {metric}, best of all evaluations, so chosen on test: {value:.4f} at step {step}")
     lines.append(time)
     return "\n".join(lines)

@@ -235,10 +235,10 @@ def _report(group: _Group, index: int, run: Run, watch: preemption.Watch) -> Non
     params = training.evaluation_params(group.program.state_of(group.state, index), run.options)
     try:
         with watch.interruptible():
-            values = run.evaluate(params)
+            scores = run.evaluate(params)
     except Preempted:
         _stop(group, watch)
-    run.report(params, values)
+    run.report(params, scores)
 
 
 def _report_owed(group: _Group, index: int, run: Run, watch: preemption.Watch) -> None:

@@ -15,7 +15,7 @@ from cml_jax.errors import ConfigError
 from cml_jax.runs import checks, display, processes, scoring, starting, versions
 from cml_jax.runs import config as config_lib
 from cml_jax.runs.setup import Setup
-from cml_jax.runs.summary import FILE, Summary, from_json, make_summary
+from cml_jax.runs.summary import FILE, Summary, best_test, from_json, make_summary
 from cml_jax.runs.tracking import Trackers, Tracking, open_trackers
 from cml_jax.runs.workdir import Workdir, open_workdir
 from cml_jax.strategies import Options
@@ -94,8 +94,10 @@ class Run:
             "metrics": {},
         }
 
-    def evaluate(self, params: Params) -> dict[str, float]:
-        """Validation metrics of parameters; changes nothing.
+    def evaluate(self, params: Params) -> dict[str, dict[str, float]]:
+        """Metrics of parameters on 'valid', where it has pairs, and on 'test' with eval.final_split=best_test.
+
+        It changes nothing.
 
         Raises:
             TrainingError: the parameters are not finite.
@@ -103,18 +105,25 @@ class Run:
         assert self.unreported is not None
         setup = self.setup
         checks.check_params(params, self.unreported["step"], setup.config)
-        if not scoring.has_validation(setup.dataset):
-            return {}
-        return scoring.score(
-            setup.ranking(params, self.data), setup.dataset, "valid", setup.protocol, setup.valid_users
-        ).values
+        users = {}
+        if scoring.has_validation(setup.dataset):
+            users["valid"] = setup.valid_users
+        if scoring.scores_test_along_the_way(setup.dataset, setup.protocol):
+            users["test"] = None
+        return {
+            part: scoring.score(setup.ranking(params, self.data), setup.dataset, part, setup.protocol, of_part).values
+            for part, of_part in users.items()
+        }
 
-    def report(self, params: Params | None = None, values: dict[str, float] | None = None) -> None:
-        """Appends the report that was noted, with the metrics of the parameters where they were evaluated."""
+    def report(self, params: Params | None = None, scores: dict[str, dict[str, float]] | None = None) -> None:
+        """Appends the report that was noted, with the scores of the parameters where they were evaluated."""
         assert self.unreported is not None
         record: dict[str, Any] = self.unreported
-        if params is not None and values is not None:
+        if params is not None and scores is not None:
+            values = scores.get("valid", {})
             record = record | {"metrics": values}
+            if "test" in scores:
+                record["test_metrics"] = scores["test"]
             # Without validation there is nothing to choose by, and the last step counts.
             metric = self.setup.protocol.metric
             selected = values[metric] if values else 0.0
@@ -165,6 +174,7 @@ class Run:
             setup.dataset,
             setup.data_sha256,
             best_step=int(self.best.step),
+            best_test=best_test(self.records, setup.protocol.metric),
             steps=setup.num_steps,
             triplets_per_second=throughput,
             wall_seconds=seconds + time.perf_counter() - started,

@@ -18,7 +18,7 @@ class Protocol(NamedTuple):
         final_ks: more of them, for the final scores alone.
         metric: what selects the parameters.
         enough_held_out: see `evaluation.evaluate`.
-        final_split: 'test' or 'valid'.
+        final_split: 'test', 'valid' or 'best_test'.
         memory_budget_mb: see `ranking.top_k`.
     """
 
@@ -54,6 +54,11 @@ def validation_users(dataset: Dataset, config: Config) -> np.ndarray:
 def has_validation(dataset: Dataset) -> bool:
     """Whether there is validation to select parameters on; else those of the last step are the result."""
     return dataset.valid.num_pairs > 0
+
+
+def scores_test_along_the_way(dataset: Dataset, protocol: Protocol) -> bool:
+    """Whether every evaluation scores test, too; nothing is chosen by that but `Summary.best_test`."""
+    return protocol.final_split == "best_test" and dataset.test.num_pairs > 0
 
 
 def score(

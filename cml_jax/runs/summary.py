@@ -1,7 +1,7 @@
 """The schema of summary.json: the result of a run, written and read here alone."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Summary:
         dataset: numbers of users, items and pairs of each part, and the digest `sha256`.
         versions: of libraries, Python, and the commit.
         device: what it ran on.
+        best_test: with eval.final_split=best_test the metrics of test at the step where they were best, and that step:
+            a choice made on test, for comparison with published rows that were chosen so.
     """
 
     valid: dict[str, float]
@@ -47,6 +49,7 @@ class Summary:
     dataset: dict[str, Any]
     versions: dict[str, str]
     device: str
+    best_test: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def part(self) -> str:
@@ -74,6 +77,7 @@ def make_summary(
     data_sha256: str,
     *,
     best_step: int,
+    best_test: Mapping[str, Any] | None = None,
     steps: int,
     triplets_per_second: float | None,
     wall_seconds: float,
@@ -94,7 +98,15 @@ def make_summary(
         dataset=sizes(dataset) | {"sha256": data_sha256},
         versions=versions.versions() | dict(more_versions or {}),
         device=device or versions.devices(),
+        best_test=dict(best_test or {}),
     )
+
+
+def best_test(records: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
+    """The report with the best score of test, by a metric: its step and metrics; empty where none scored test."""
+    scored = [record for record in records if "test_metrics" in record]
+    best = max(scored, key=lambda record: record["test_metrics"][metric], default=None)
+    return {} if best is None else {"step": best["step"], "metrics": best["test_metrics"]}
 
 
 def from_json(values: Mapping[str, Any], path: Path) -> Summary:
@@ -104,7 +116,8 @@ def from_json(values: Mapping[str, Any], path: Path) -> Summary:
         UserError: it is not the summary of a run; the path is named.
     """
     try:
-        known = {field.name: values[field.name] for field in dataclasses.fields(Summary)}
+        known = {field.name: values[field.name] for field in dataclasses.fields(Summary) if field.name != "best_test"}
+        known["best_test"] = values.get("best_test", {})  # earlier versions had none
         found = Summary(**known)
         for name in [*found.metrics, *found.intervals.get(found.part, {})]:
             float(found.metrics[name])

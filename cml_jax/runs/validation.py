@@ -154,7 +154,7 @@ def _check_enough_held_out(dataset: Dataset, protocol: Protocol, valid_users: np
     needed = int(k)
     chosen = f"{len(valid_users)} validation users that eval.max_users leaves"
     parts = {"validation users": dataset.valid.degrees, chosen: dataset.valid.degrees[valid_users]}
-    if protocol.final_split == "test":
+    if protocol.final_split != "valid":
         parts["test users"] = dataset.test.degrees
     for name, degrees in parts.items():
         most = int(degrees.max(initial=0))

@@ -266,6 +266,26 @@ def test_options_run_through_the_entrypoint(overrides, tmp_path):
     assert all(np.isfinite(list(summary["test"].values())))
 
 
+def test_best_test_score_along_the_way_stands_beside_the_chosen_one(tmp_path, capsys):
+    """Nothing else changes by it, and a run that was stopped and goes on finds the same."""
+    plain = train.train_and_evaluate(tiny_config(), tmp_path / "plain")
+    config = tiny_config(eval__final_split="best_test", train__num_steps=20)
+    train.train_and_evaluate(config, tmp_path / "run")
+    config.train.num_steps = tiny_config().train.num_steps
+    summary = train.train_and_evaluate(config, tmp_path / "run")
+    for part in ("valid", "test"):
+        assert summary[part] == plain[part]
+    assert plain["best_test"] == {} and summary["best_step"] == plain["best_step"]
+    records = [record for record in read_records(tmp_path / "run") if "test_metrics" in record]
+    assert len(records) == 2
+    values = [record["test_metrics"]["ndcg@5"] for record in records]
+    best = records[int(np.argmax(values))]
+    assert summary["best_test"] == {"step": best["step"], "metrics": best["test_metrics"]}
+    at_best = next(record for record in records if record["step"] == summary["best_step"])
+    assert at_best["test_metrics"]["ndcg@5"] == summary["test"]["ndcg@5"]
+    assert f"so chosen on test: {max(values):.4f} at step {best['step']}\n" in capsys.readouterr().out
+
+
 def test_final_split_valid_leaves_test_alone_and_says_so(tmp_path, capsys):
     summary = train.train_and_evaluate(tiny_config(eval__final_split="valid"), tmp_path)
     assert summary["test"] == {} and summary["valid"]
@@ -298,6 +318,11 @@ def test_without_validation_everything_is_trained_on_and_the_last_step_counts(tm
     assert train.train_and_evaluate(config, tmp_path / "run") == json.loads(json.dumps(summary))
     sweep.run_sweep(grid.make_grid(config, {"seed": (0, 1)}), tmp_path / "sweep")
     assert json.loads((tmp_path / "sweep" / "0" / "summary.json").read_text())["test"] == summary["test"]
+    config.eval.final_split = "best_test"
+    summary_of_both = train.train_and_evaluate(config, tmp_path / "both")
+    along = [record["test_metrics"]["ndcg@5"] for record in read_records(tmp_path / "both") if "test_metrics" in record]
+    assert len(along) == 2 and along[-1] == summary_of_both["test"]["ndcg@5"] == summary["test"]["ndcg@5"]
+    assert summary_of_both["best_test"]["metrics"]["ndcg@5"] == max(along)
     config.eval.final_split = "valid"
     with pytest.raises(ConfigError, match=r"final_split = 'valid' needs a validation part"):
         train.train_and_evaluate(config, tmp_path / "other")

@@ -12,14 +12,14 @@ from experiments.config import Config
 from experiments.configs import _drawn
 from experiments.sweeps import grid
 
-_RATES = {"optimizer.learning_rate": (1e-3, 3e-3)}
+RATES = {"optimizer.learning_rate": (1e-3, 3e-3)}
 _SPACES = {  # strategy -> two axes of two values each; a value of several keys stands for itself
-    "uniform": _RATES | {"model.num_negatives": (1, 8)},
-    "popularity": _RATES | {"sampler.popularity_exponent": (0.5, 1.0)},
-    "two_stage": _RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
-    "softmax": _RATES | {"model.temperature": (0.08, 0.12)},
-    "bpr": _RATES | {"model.l2_weight": (0.01, 0.05)},
-    **dict.fromkeys(("cml", "sml", "dpcml", "lrml"), _RATES | {"model.num_negatives": (1, 8)}),
+    "uniform": RATES | {"model.num_negatives": (1, 8)},
+    "popularity": RATES | {"sampler.popularity_exponent": (0.5, 1.0)},
+    "two_stage": RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
+    "softmax": RATES | {"model.temperature": (0.08, 0.12)},
+    "bpr": RATES | {"model.l2_weight": (0.01, 0.05)},
+    **dict.fromkeys(("cml", "sml", "dpcml", "lrml"), RATES | {"model.num_negatives": (1, 8)}),
     # Of experiments/results/baselines.py.
     "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
     "implicit_bpr": {"learning_rate": (0.02, 0.1), "regularization": (0.003, 0.03)},
@@ -58,7 +58,7 @@ def base_config() -> Config:
 
 def at_both_rates(setting: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A setting at each learning rate that is searched."""
-    return [{key: rate, **setting} for key, rates in _RATES.items() for rate in rates]
+    return [{key: rate, **setting} for key, rates in RATES.items() for rate in rates]
 
 
 def settings(row: str) -> list[dict[str, Any]]:

@@ -1,24 +1,20 @@
-"""CML, SML, DPCML and LRML on Steam-200k: the same sampler, budget and protocol; uniform negatives, ball, 3 seeds.
+"""Families of collaborative metric learning on Steam-200k: models x samplers, one budget and protocol, five seeds.
 
 python -m experiments.sweep --config=experiments/configs/family/steam.py --workdir=runs/family/steam \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
-The settings in CHOSEN are those that validation chose on Last.fm (experiments/configs/family/lastfm.py:search), of
-four for each family (experiments/results/search_spaces.py), its own numbers at their defaults; :search here would
-choose on this data set. RESULTS.md has the table.
+--config=experiments/configs/family/steam.py:search is the search on validation that chose the settings: four for each
+row, listed in experiments/results/family.py; CHOSEN has their numbers. docs/family.md has the table.
 """
 
 from experiments.config import Config
 from experiments.configs.results import steam
-from experiments.results import search_spaces
+from experiments.results import family
 
-CHOSEN = {"cml-ball": 4, "sml-ball": 2, "dpcml-ball": 4, "lrml-ball": 2}
+CHOSEN = {"cml, uniform": 1}
 
 
 def get_config(part: str = "final") -> Config:
     """The grid of a part, 'final' or 'search'."""
-    base = steam.get_config(part)
-    del base["sweep"]
-    if part == "final":
-        return search_spaces.final(base, CHOSEN, seeds=(0, 1, 2))
-    return search_spaces.search(base, search_spaces.FAMILY_ROWS, library_rows=())
+    base = family.base_config(steam.get_config(part))
+    return family.final(base, CHOSEN) if part == "final" else family.search(base)

@@ -86,6 +86,13 @@ def users_positives_others(batch: Batch) -> dict[str, Lookup]:
     }
 
 
+def all_points(points: dict[str, Array], batch: Batch) -> tuple[Array, Array]:
+    """Points Array[n, D] of users, positives and drawn negatives, each as often as it occurs, and 1 where it counts."""
+    counted = {"user": batch.trained, "positive": batch.trained, "others": batch.valid}
+    rows = jnp.concatenate([points[role].reshape(-1, points[role].shape[-1]) for role in counted])
+    return rows, jnp.concatenate([counts.ravel() for counts in counted.values()]).astype(rows.dtype)
+
+
 def check_has_margin(chosen: Any) -> None:
     """Raises ConfigError where the chosen loss is more than a hinge, or takes no margin of its own for each pair."""
     loss = chosen.make_loss()

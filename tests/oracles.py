@@ -281,6 +281,7 @@ MODEL_SCORES = {
     "sfcml": distance_scores,
     "pmlam": pmlam_scores,
     "cpe": distance_scores,
+    "crml": distance_scores,
     "hlr": hlr_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
@@ -314,6 +315,15 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
     "lrml": [{"loss": "triplet", "constraint": "sphere", "num_memories": 4}],
     "sfcml": [{"loss": "squared", "constraint": "ball", "user_balance": 0.5}],
     "cpe": [{"loss": "triplet", "constraint": "sphere", "compactness_weight": 0.2}],
+    "crml": [
+        {
+            "loss": "triplet",
+            "constraint": "ball",
+            "user_cooccurrence_weight": 0.3,
+            "item_cooccurrence_weight": 0.2,
+            "cooccurrence_cap": 2.5,
+        }
+    ],
     "transcf": [
         {
             "loss": "triplet",

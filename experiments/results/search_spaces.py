@@ -12,6 +12,7 @@ from experiments.config import Config
 from experiments.configs import _drawn
 from experiments.sweeps import grid
 
+_IN_BALL = ("cml", "sml", "dpcml", "lrml", "transcf", "hlr", "cpe", "pmlam", "crml")
 _RATES = {"optimizer.learning_rate": (1e-3, 3e-3)}
 _SPACES = {  # strategy -> two axes of two values each; a value of several keys stands for itself
     "uniform": _RATES | {"model.num_negatives": (1, 8)},
@@ -19,7 +20,9 @@ _SPACES = {  # strategy -> two axes of two values each; a value of several keys 
     "two_stage": _RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
     "softmax": _RATES | {"model.temperature": (0.08, 0.12)},
     "bpr": _RATES | {"model.l2_weight": (0.01, 0.05)},
-    **dict.fromkeys(("cml", "sml", "dpcml", "lrml"), _RATES | {"model.num_negatives": (1, 8)}),
+    **dict.fromkeys(_IN_BALL, _RATES | {"model.num_negatives": (1, 8)}),
+    "hyperml": _RATES | {"model.num_negatives": (1, 8)},
+    "sfcml": _RATES | {"model.user_balance": (0.0, 1.0)},
     # Of experiments/results/baselines.py.
     "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
     "implicit_bpr": {"learning_rate": (0.02, 0.1), "regularization": (0.003, 0.03)},
@@ -34,9 +37,17 @@ _FIXED: dict[str, dict[str, Any]] = {
     "softmax-sphere": {"model.loss": "softmax", "model.decoupled": True, "sampler.popularity_exponent": 0.0},
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
-_FAMILY = {  # families of points with one sampler, each by the same search as uniform negatives
-    f"{model}-ball": {"model.name": model, "model.constraint": "ball", "sampler.name": "uniform"}
-    for model in ("cml", "sml", "dpcml", "lrml")
+_FAMILY: dict[str, dict[str, Any]] = {  # with one sampler, each by the same search as uniform negatives
+    f"{model}-ball": {"model.name": model, "model.constraint": "ball", "sampler.name": "uniform"} for model in _IN_BALL
+} | {
+    "hyperml": {"model.name": "hyperml", "sampler.name": "uniform"},  # whose ball is no norm constraint
+    "sfcml-sphere": {  # all items in the place of negatives
+        "model.name": "sfcml",
+        "model.loss": "squared",
+        "model.constraint": "sphere",
+        "sampler.name": "uniform",
+        "sampler.num_candidates": 0,
+    },
 }
 ROWS = tuple(_FIXED)
 FAMILY_ROWS = tuple(_FAMILY)

@@ -4,8 +4,8 @@ python -m experiments.sweep --config=experiments/configs/family/lastfm.py --work
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
 --config=experiments/configs/family/lastfm.py:search is the search on validation that chose the settings: the same four
-for each family (experiments/results/search_spaces.py), its own numbers at their defaults; CHOSEN has the best.
-RESULTS.md has the table.
+for each family (experiments/results/search_spaces.py), its own numbers at their defaults; CHOSEN has the best of those
+searched so far. RESULTS.md has the table.
 """
 
 from experiments.config import Config

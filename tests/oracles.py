@@ -112,6 +112,11 @@ def gor_sum(products, weights, dim):
     return sum(largest) ** 2 + max(0.0, sum(x**2 for x in largest) - len(largest) / dim)
 
 
+def covariance_term(points):
+    found = np.cov(points, rowvar=False, bias=True)
+    return sum(found[i, j] ** 2 for i in range(len(found)) for j in range(len(found)) if i != j) / len(points)
+
+
 def to_ball(rows):
     return np.array([row / max(1.0, np.linalg.norm(row)) for row in rows])
 
@@ -276,15 +281,16 @@ MODEL_SCORES = {
     "sfcml": distance_scores,
     "pmlam": pmlam_scores,
     "cpe": distance_scores,
+    "crml": distance_scores,
     "hlr": hlr_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml": [
-        {"loss": "triplet", "constraint": "sphere", "gor_weight": 0.3},
+        {"loss": "triplet", "constraint": "sphere", "gor_weight": 0.3, "covariance_weight": 30.0},
         {"loss": "triplet", "constraint": "ball", "gor_weight": 0.3, "gor_form": "sum", "loss_reduction": "sum"},
         {"loss": "softmax", "decoupled": False, "constraint": "sphere", "init_scale": 0.5},
     ],
-    "inner_product": [{"loss": "bpr", "constraint": "none", "l2_weight": 0.1}],
+    "inner_product": [{"loss": "bpr", "constraint": "none", "l2_weight": 0.1, "covariance_weight": 20.0}],
     "sml": [
         {
             "loss": "triplet",
@@ -309,6 +315,15 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
     "lrml": [{"loss": "triplet", "constraint": "sphere", "num_memories": 4}],
     "sfcml": [{"loss": "squared", "constraint": "ball", "user_balance": 0.5}],
     "cpe": [{"loss": "triplet", "constraint": "sphere", "compactness_weight": 0.2}],
+    "crml": [
+        {
+            "loss": "triplet",
+            "constraint": "ball",
+            "user_cooccurrence_weight": 0.3,
+            "item_cooccurrence_weight": 0.2,
+            "cooccurrence_cap": 2.5,
+        }
+    ],
     "transcf": [
         {
             "loss": "triplet",

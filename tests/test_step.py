@@ -38,13 +38,14 @@ def step_cases():
             more = {"gor_weight": 0.4, "loss_reduction": "sum"}
             yield name, case, {"constraint": "sphere", "sampler": "uniform"} | more
             if loss.takes == "negatives":
-                yield name, case, {"constraint": "sphere", "sampler": "uniform", "gor_form": "sum"} | more
+                terms = {"gor_form": "sum", "covariance_weight": 30.0}
+                yield name, case, {"constraint": "sphere", "sampler": "uniform"} | terms | more
 
 
 def objective(tables, batch, name, case, rest):
-    """The loss of the batch and its GOR term in NumPy."""
+    """The loss of the batch, its GOR and its covariance term in NumPy."""
     users, items = (EMBED[rest["constraint"]](table) for table in tables)
-    total, products, weights = 0.0, [], []
+    total, products, weights, counted = 0.0, [], [], []
     for b in range(len(batch.users)):
         others = items[batch.others if batch.others.ndim == 1 else batch.others[b]]
         user, positive = users[batch.users[b]], items[batch.positives[b]]
@@ -52,6 +53,7 @@ def objective(tables, batch, name, case, rest):
         weights.append([batch.valid[b]] * 2)
         if batch.trained[b]:
             total += oracles.LOSSES[name](user, positive, others, batch.valid[b], **case)
+            counted += [user, positive, *others[batch.valid[b]]]
     total /= 1 if rest.get("loss_reduction") == "sum" else len(batch.users)
     if "gor_weight" not in rest:
         return total
@@ -60,8 +62,13 @@ def objective(tables, batch, name, case, rest):
         term = sum(oracles.gor_sum(products[:, side], weights[:, side], SHARED["dim"]) for side in (0, 1))
     else:
         term = oracles.gor(products, weights, SHARED["dim"])
+    term *= rest["gor_weight"]
+    if "covariance_weight" in rest:
+        apart = rest["covariance_weight"] * oracles.covariance_term(np.array(counted))
+        assert apart > 1e-3
+        term += apart
     assert term > 1e-3
-    return total + rest["gor_weight"] * term
+    return total + term
 
 
 def gradient(function, tables, step=1e-6):

@@ -3,6 +3,7 @@
 from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
 from cml_jax.models.cpe import CPE
+from cml_jax.models.crml import CRML
 from cml_jax.models.dpcml import DPCML
 from cml_jax.models.hlr import HLR
 from cml_jax.models.hyperml import HYPERML
@@ -26,6 +27,7 @@ MODELS = Registry(
     LRML,
     SFCML,
     CPE,
+    CRML,
     TRANSCF,
     HLR,
 )

@@ -1,14 +1,14 @@
 """Collaborative preference embedding (CPE): every margin is drawn to one number, and dimensions apart."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from cml_jax.errors import ConfigError
 from cml_jax.losses.base import Loss, mean_of_valid
-from cml_jax.models.base import Model, distances
+from cml_jax.losses.covariance import covariance
+from cml_jax.models.base import Model, all_points, distances, lacks_margin
 from cml_jax.models.points import PointOptions, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, options, traced
 from cml_jax.registry import Strategy
@@ -22,19 +22,16 @@ class CpeOptions(PointOptions):
     """Options of CPE."""
 
     similarities: ClassVar[tuple[str, ...]] = ("distance",)
+    trains_by_example: ClassVar[bool] = False
 
     compactness_weight: float = traced(
         1e-3, "mu of CPE: weight of the term that makes dimensions independent", FINITE_AT_LEAST_0
     )
 
-    def check(self, chosen: Any) -> None:
-        """Raises ConfigError where the loss has no margin, or is more than that."""
-        loss = chosen.make_loss()
-        if loss.hinge is None or loss.penalty is not None:
-            raise ConfigError(
-                f"model.name = 'cpe' draws differences of distances to a margin, which model.loss = "
-                f"'{chosen.loss.name}' does not have; use model.loss = 'triplet'."
-            )
+    @classmethod
+    def objection(cls, loss: Loss) -> str:
+        """Objects to losses that have no margin, or are more than that."""
+        return "draws differences of distances to a margin, which {loss} does not have" if lacks_margin(loss) else ""
 
 
 @jax.custom_vjp
@@ -71,7 +68,7 @@ log_determinant.defvjp(_value_and_inverse, lambda inverse, slope: (slope * inver
 def compactness(points: Array, weights: Array, total: Callable[[Array], Array] = jnp.sum) -> Array:
     """The log-determinant divergence of the covariance of points from the identity (Bao et al. 2019, section 3.4).
 
-    tr(C) - log det(C + delta I), where C = mean_k (f_k - mean f) (f_k - mean f)^T.
+    tr(C) - log det(C + delta I), where C is the covariance.
 
     Args:
         points: Array[n, D].
@@ -81,11 +78,8 @@ def compactness(points: Array, weights: Array, total: Callable[[Array], Array] =
     Returns:
         Scalar.
     """
-    count, of_each = jnp.maximum(total(weights), 1.0), jax.vmap(total)
-    centred = points - (of_each(weights @ points) / count)[None, :]
-    products = jnp.matmul((weights[:, None] * centred).T, centred, precision=jax.lax.Precision.HIGHEST)
-    covariance = jax.vmap(of_each)(products) / count
-    return jnp.trace(covariance) - log_determinant(covariance + _DELTA * jnp.eye(points.shape[1], dtype=points.dtype))
+    found = covariance(points, weights, total)
+    return jnp.trace(found) - log_determinant(found + _DELTA * jnp.eye(len(found), dtype=found.dtype))
 
 
 def make(options: CpeOptions, loss: Loss) -> Model:
@@ -111,10 +105,7 @@ def make(options: CpeOptions, loss: Loss) -> Model:
 
     def penalty(points, dense, batch, total):
         del dense
-        counted = {"user": batch.trained, "positive": batch.trained, "others": batch.valid}
-        rows = jnp.concatenate([points[role].reshape(-1, options.dim) for role in counted])
-        weights = jnp.concatenate([counts.ravel() for counts in counted.values()]).astype(rows.dtype)
-        return options.compactness_weight * compactness(rows, weights, total)
+        return options.compactness_weight * compactness(*all_points(points, batch), total)
 
     return make_point_model(options, pair_losses, penalty=penalty)
 

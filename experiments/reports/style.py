@@ -53,13 +53,13 @@ class Method(NamedTuple):
         name: in figures and tables.
         colour: hexadecimal.
         line: dashes of matplotlib.
-        marker: of matplotlib.
+        marker: of matplotlib; a polygon or a star by (corners, kind, angle) where it has no letter.
     """
 
     name: str
     colour: str
     line: Any
-    marker: str
+    marker: Any
 
 
 METHODS = {  # Okabe and Ito's colours for those compared most, Tol's for the others
@@ -74,6 +74,13 @@ METHODS = {  # Okabe and Ito's colours for those compared most, Tol's for the ot
     "sml": Method("SML", "#E69F00", "-", "p"),
     "dpcml": Method("DPCML", "#332288", "--", "h"),
     "lrml": Method("LRML", "#8A7A00", "-.", ">"),
+    "transcf": Method("TransCF", "#117733", ":", (4, 1, 0)),
+    "hlr": Method("HLR", "#CC6677", "-", (6, 1, 0)),
+    "cpe": Method("CPE", "#7A9A1F", "--", (8, 1, 0)),
+    "crml": Method("CRML", "#5D4037", "-.", (3, 1, 0)),
+    "hyperml": Method("HyperML", "#EE3377", ":", (5, 0, 180)),
+    "pmlam": Method("PMLAM", "#00504A", "-", (4, 1, 45)),
+    "sfcml": Method("SFCML", "#7F3C8D", "--", (3, 1, 180)),
 }
 # Of methods that are not among them, such as a new model, by their order in a figure.
 _OTHERS = (("#44AA99", "-", "*"), ("#AA4499", "--", "d"), ("#661100", "-.", "H"), ("#6699CC", ":", "8"))

@@ -17,7 +17,7 @@ _OWN: dict[str, dict[str, Any]] = {  # model -> the number that is searched besi
     **dict.fromkeys(("cml", "sml", "dpcml", "lrml", "transcf", "hlr", "hlr++", "crml", "cpe", "pmlam"), _CONSTRAINT),
     "cml-warp": _CONSTRAINT,
     "hyperml": {"model.distortion_weight": (0.1, 1.0)},
-    "sfcml": {"model.user_balance": (0.5, 1.0)},
+    "sfcml": {"model.user_balance": (0.0, 1.0)},
 }
 _MODELS: dict[str, dict[str, Any]] = {name: {"model.name": name} for name in _OWN} | {
     "cml-warp": {"model.name": "cml", "model.warp": True},

@@ -19,7 +19,6 @@ _SPACES = {  # strategy -> two axes of two values each; a value of several keys 
     "two_stage": RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
     "softmax": RATES | {"model.temperature": (0.08, 0.12)},
     "bpr": RATES | {"model.l2_weight": (0.01, 0.05)},
-    **dict.fromkeys(("cml", "sml", "dpcml", "lrml"), RATES | {"model.num_negatives": (1, 8)}),
     # Of experiments/results/baselines.py.
     "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
     "implicit_bpr": {"learning_rate": (0.02, 0.1), "regularization": (0.003, 0.03)},
@@ -34,13 +33,7 @@ _FIXED: dict[str, dict[str, Any]] = {
     "softmax-sphere": {"model.loss": "softmax", "model.decoupled": True, "sampler.popularity_exponent": 0.0},
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
-_FAMILY = {  # families of points with one sampler, each by the same search as uniform negatives
-    f"{model}-ball": {"model.name": model, "model.constraint": "ball", "sampler.name": "uniform"}
-    for model in ("cml", "sml", "dpcml", "lrml")
-}
 ROWS = tuple(_FIXED)
-FAMILY_ROWS = tuple(_FAMILY)
-_FIXED |= _FAMILY
 LIBRARY_ROWS = ("als", "implicit_bpr")
 SEEDS = (0, 1, 2, 3, 4)
 

@@ -131,7 +131,7 @@ def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
     Raises:
         UserError: there is no file, or one is damaged.
     """
-    order = ["popular", *search_spaces.LIBRARY_ROWS, "bpr-none", *search_spaces.ROWS, *search_spaces.FAMILY_ROWS]
+    order = ["popular", *search_spaces.LIBRARY_ROWS, "bpr-none", *search_spaces.ROWS]
     names = [name for name in TABLES if (folder / f"{name}.json").exists()]
     if not names:
         raise UserError(f"{folder}: no kept results; write them with --results --workdir=FOLDER_OF_THE_RUNS.")

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cml_jax.losses.covariance import covariance_penalty
 from cml_jax.losses.gor import GOR_FORMS, gor, gor_penalty, gor_sum
 from cml_jax.losses.softmax import softmax_loss
 from cml_jax.losses.triplet import triplet_loss
@@ -30,7 +31,12 @@ def loss_gor_sum(user, positive, others):
     return gor_sum(products, jnp.asarray(SUM_WEIGHTS), 5)
 
 
+def loss_covariance(user, positive, others):
+    return covariance_penalty(jnp.stack([user, positive, *others]), jnp.array([1.0, 1.0, *VALID]))
+
+
 TERMS = {
+    "covariance": (loss_covariance, oracles.covariance_term(np.stack([USER, POSITIVE, *OTHERS[VALID]]))),
     "gor": (loss_gor, oracles.gor(np.stack([OTHERS @ USER, OTHERS @ POSITIVE]), np.stack([VALID, VALID]), 5)),
     "gor_sum": (
         loss_gor_sum,

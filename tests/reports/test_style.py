@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from cml_jax.models import MODELS
 from experiments.reports import style
 
 # Machado, Oliveira and Fernandes 2009, severity 1; they act on linear RGB.
@@ -40,6 +41,12 @@ def test_methods_differ_without_colour_and_have_names_of_their_own():
     assert len({(str(method.line), method.marker) for method in methods}) == len(methods)
     assert len({method.marker for method in methods}) == len(methods)
     assert len({method.name for method in methods}) == len(methods)
+
+
+def test_every_model_has_a_look():
+    for name in MODELS:
+        method = style.method_of({"sampler.name": "uniform", "model.loss": "triplet", "model.name": name})
+        assert method in style.METHODS
 
 
 def test_a_line_has_its_methods_colour_whatever_is_beside_it():

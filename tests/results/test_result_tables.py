@@ -4,10 +4,15 @@ import json
 import numpy as np
 import pytest
 
+from cml_jax import keys
 from cml_jax.errors import UserError
+from cml_jax.models import MODELS
+from cml_jax.runs import validation
 from cml_jax.statistics import student_interval
+from experiments.config import to_values
+from experiments.configs.family import lastfm as family_lastfm
 from experiments.configs.results import gowalla, ml1m
-from experiments.results import search_spaces, tables
+from experiments.results import family, search_spaces, tables
 from tests.reports.reported_runs import write_run
 from tests.tiny import ROOT
 
@@ -105,10 +110,22 @@ def test_the_tables_in_the_repository_are_those_of_its_files():
 
 
 def test_every_row_has_the_same_number_of_settings_all_different():
-    for row in (*search_spaces.ROWS, *search_spaces.LIBRARY_ROWS):
-        settings = search_spaces.settings(row)
+    for row in (*search_spaces.ROWS, *search_spaces.LIBRARY_ROWS, *family.ROWS):
+        settings = (family if row in family.ROWS else search_spaces).settings(row)
         assert len(settings) == 4 == len({json.dumps(setting) for setting in settings})
         assert all(np.isfinite(list(setting.values())).all() for setting in settings)
+
+
+def test_every_model_has_rows_whose_settings_have_an_effect():
+    models, base = set(), family_lastfm.get_config("search")
+    for point in base.sweep.points:
+        config = search_spaces.base_config()
+        config.update_from_flattened_dict({key: value for key, value in point.items() if key != "name"})
+        values = to_values(config)
+        unused = {option.key for option in keys.unused(validation.options_of(values), values)}
+        assert not unused & point.keys(), point
+        models.add(values["model.name"])
+    assert models == {*MODELS} - {"inner_product"}, "which is no metric learning"
 
 
 @pytest.mark.parametrize("data", [ml1m, gowalla])

@@ -41,7 +41,7 @@ REST = {  # keys that no compiled step depends on -> where their value ends
     **{key: lambda setup, key=key: setup.config[key] for key in KEYS if key.startswith("log.")},
     "sharding.num_shards": lambda setup: setup.options.num_shards,
 }
-DERIVED = ("num_draws", "gor", "average", "anneals_cutoff", "anneals_exponent")  # static, from numbers
+DERIVED = ("num_draws", "gor", "covariance", "average", "anneals_cutoff", "anneals_exponent")  # static, from numbers
 OF_DATA = [key for key in KEYS if key.startswith("dataset.")]
 
 
@@ -114,6 +114,13 @@ def test_weight_of_gor_switches_its_form_on():
         for overrides in ({}, {"model__gor_weight": 0.5}, {"model__gor_weight": 0.5, "model__gor_form": "sum"})
     ]
     assert forms == ["none", "mean", "sum"]
+
+
+def test_weight_of_the_covariance_switches_it_on():
+    found = [
+        setup_of(tiny_config(**more)).options.values()["covariance"] for more in ({}, {"model__covariance_weight": 2.0})
+    ]
+    assert found == [False, True]
 
 
 @pytest.mark.parametrize("key", keys.KEYS)

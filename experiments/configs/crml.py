@@ -1,0 +1,17 @@
+"""CRML, points drawn to embeddings of co-occurrence (Wu et al. 2020), in the unit ball; for any data set.
+
+python -m experiments.main --config=experiments/configs/crml.py --workdir=runs/crml \
+    --config.dataset.name=NAME --config.dataset.path=FILE_OR_FOLDER
+
+Without a path it runs on generated data.
+"""
+
+from experiments.config import Config
+from experiments.configs import _family
+
+
+def get_config() -> Config:
+    """The config of CRML."""
+    config = _family.base_config()
+    config.model.name = "crml"
+    return config

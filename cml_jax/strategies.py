@@ -72,7 +72,7 @@ class Options:
 
     @property
     def loss_takes(self) -> str:
-        """'negatives' or 'candidates'."""
+        """What the loss takes, one of `losses.TAKES`."""
         return self.make_loss().takes
 
     @property
@@ -220,9 +220,8 @@ def _resolved(chosen: Options, train: Interactions | None, given: Mapping[str, A
 
 
 def _checked(chosen: Options) -> Options:
-    similarities = MODELS[chosen.model.name].options.similarities
-    if chosen.similarity not in similarities:
-        usable = [name for name, s in LOSSES.items() if s.make(s.options()).similarity in similarities]
+    if not _go_together(chosen.make_loss(), chosen.model.name):
+        usable = [name for name, s in LOSSES.items() if _go_together(s.make(s.options()), chosen.model.name)]
         raise ConfigError(
             f"model.loss = '{chosen.loss.name}' does not go with model.name = '{chosen.model.name}'; choose one of "
             f"{', '.join(usable)}."
@@ -238,6 +237,11 @@ def _checked(chosen: Options) -> Options:
     for part in chosen._parts():
         part.check(chosen)
     return chosen
+
+
+def _go_together(loss: Loss, model: str) -> bool:
+    offered = MODELS[model].options
+    return loss.similarity in offered.similarities and loss.takes in offered.takes
 
 
 def check_offers_candidates(chosen: Options) -> None:

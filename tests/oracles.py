@@ -75,6 +75,20 @@ LOSSES = {
     "squared": squared_loss,
     "debiased": debiased_loss,
 }
+
+
+def directau_loss(users, positives, uniformity_weight):
+    users, positives = to_sphere(users), to_sphere(positives)
+
+    def uniformity(rows):
+        places = range(len(rows))
+        return np.log(np.mean([np.exp(-2 * ((rows[a] - rows[b]) ** 2).sum()) for a in places for b in range(a)]))
+
+    align = np.mean([((u - p) ** 2).sum() for u, p in zip(users, positives, strict=True)])
+    return align + uniformity_weight * (uniformity(users) + uniformity(positives)) / 2
+
+
+BATCH_LOSSES = {"directau": directau_loss}  # (users[B, D], positives[B, D], **options) -> value of B pairs
 LOSS_CASES = {  # name -> options to try it with; in one of them each option has a value other than its default
     "triplet": [
         {"margin": 1.5},
@@ -93,6 +107,7 @@ LOSS_CASES = {  # name -> options to try it with; in one of them each option has
     "psl": [{"temperature": 0.3, "surrogate": surrogate} for surrogate in ("relu", "tanh", "atan")],
     "debiased": [{"temperature": 0.3, "positive_share": 0.1}, {"temperature": 0.3, "positive_share": 0.6}],
     "squared": [{"margin": 1.5}],
+    "directau": [{"uniformity_weight": 0.7}],
 }
 
 
@@ -283,6 +298,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
         {"loss": "triplet", "constraint": "sphere", "gor_weight": 0.3},
         {"loss": "triplet", "constraint": "ball", "gor_weight": 0.3, "gor_form": "sum", "loss_reduction": "sum"},
         {"loss": "softmax", "decoupled": False, "constraint": "sphere", "init_scale": 0.5},
+        {"loss": "directau", "constraint": "none", "uniformity_weight": 0.7},
     ],
     "inner_product": [{"loss": "bpr", "constraint": "none", "l2_weight": 0.1}],
     "sml": [

@@ -86,6 +86,38 @@ def users_positives_others(batch: Batch) -> dict[str, Lookup]:
     }
 
 
+def with_term_of_batch(model: Model, loss: Loss) -> Model:
+    """The model with the term of a loss that takes the batch; other losses leave it as it is.
+
+    The rows of users and positives are read twice: once by pair, and once for every device to have those of all pairs.
+    """
+    of_batch = loss.of_batch
+    if of_batch is None:
+        return model
+    transform = SIMILARITY_FUNCTIONS[loss.similarity].transform
+    whole = {"user": "all_users", "positive": "all_positives"}
+
+    def lookups(batch, data):
+        found = model.lookups(batch, data)
+        return found | {name: found[role]._replace(shared=True) for role, name in whole.items()}
+
+    def draw(key, batch, data):
+        del key, data
+        counts = batch.trained
+        return counts[:, None] & counts[None, :] & ~jnp.eye(counts.shape[0], dtype=bool)
+
+    def penalty(points, dense, batch, total):
+        found = [
+            of_batch(transform(points[role]), transform(points[name]), batch.drawn, total)
+            for role, name in whole.items()
+        ]
+        # As much less in the last batch of a pass as the mean of the pairs' losses is.
+        filled = total(batch.trained) / total(jnp.ones_like(batch.trained))
+        return model.penalty(points, dense, batch, total) + filled * sum(found)
+
+    return model._replace(lookups=lookups, draw=draw, penalty=penalty)
+
+
 def check_has_margin(chosen: Any) -> None:
     """Raises ConfigError where the chosen loss is more than a hinge, or takes no margin of its own for each pair."""
     loss = chosen.make_loss()

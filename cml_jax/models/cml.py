@@ -1,12 +1,12 @@
 """Collaborative metric learning."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import TAKES, WITH_OTHERS, Loss, takes_others
 from cml_jax.losses.gor import GOR_FORMS, gor_penalty
-from cml_jax.models.base import Model, loss_of_points
+from cml_jax.models.base import Model, loss_of_points, with_term_of_batch
 from cml_jax.models.points import PointOptions, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, Effect, derived, one_of, options, static, traced
 from cml_jax.registry import Strategy
@@ -20,7 +20,9 @@ def _has_gor_form(chosen: Any) -> bool:
 class CmlOptions(PointOptions):
     """Options of collaborative metric learning."""
 
-    gor_weight: float = traced(0.0, "weight of the GOR term", FINITE_AT_LEAST_0)
+    takes: ClassVar[tuple[str, ...]] = TAKES
+
+    gor_weight: float = traced(0.0, "weight of the GOR term", FINITE_AT_LEAST_0, WITH_OTHERS)
     gor_form: str = static(
         "mean",
         "GOR term: mean | sum; sum is the released code's",
@@ -31,8 +33,8 @@ class CmlOptions(PointOptions):
 
     def resolved(self, chosen: Any, train: Any) -> dict[str, Any]:
         """The form of the GOR term, or 'none' where its weight is 0."""
-        del chosen, train
-        return {"gor": self.gor_form if self.gor_weight > 0 else "none"}
+        del train
+        return {"gor": self.gor_form if self.gor_weight > 0 and takes_others(chosen) else "none"}
 
 
 def make(options: CmlOptions, loss: Loss) -> Model:
@@ -52,7 +54,7 @@ def make(options: CmlOptions, loss: Loss) -> Model:
         pairs = points["user"], points["positive"], points["others"], batch.dense_valid()
         return options.gor_weight * gor_penalty(options.gor, *pairs, total)
 
-    return make_point_model(options, pair_losses, penalty=penalty)
+    return with_term_of_batch(make_point_model(options, pair_losses, penalty=penalty), loss)
 
 
 CML = Strategy("cml", CmlOptions, make)

@@ -58,6 +58,8 @@ def objective(tables, batch, name, case, rest):
         products.append([others @ user, others @ positive])
         weights.append([batch.valid[b]] * 2)
         if batch.trained[b]:
+            if case.get("positives") == "batch_mean":
+                positive = items[batch.positives[batch.trained & (batch.users == batch.users[b])]]
             total += oracles.LOSSES[name](user, positive, others, batch.valid[b], **case)
     total /= 1 if rest.get("loss_reduction") == "sum" else len(batch.users)
     if "gor_weight" not in rest:

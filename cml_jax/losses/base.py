@@ -45,6 +45,8 @@ class Loss(NamedTuple):
         of_batch: (points[b, D], whole[B, D], apart[b, B], total) -> scalar; a term of losses that take the batch, once
             of the users of all pairs and once of their items, transformed as for the similarity. `points` are those of
             this device, `apart` says which two are of different pairs that count, `total` sums over the batch.
+        pool: (own[B], together[b, B]) -> own[b]; what takes the place of each pair's own similarity, of those of all
+            pairs of the batch, of which `together` says that they have the same user. None: it stays.
         scale: unit of squared distance that the loss works in, such as its margin; it sets fold-in's temperature.
     """
 
@@ -57,6 +59,7 @@ class Loss(NamedTuple):
     pooled: Pooled | None = None
     moments: Callable[[Array, Array, Array], Array] | None = None
     of_batch: Callable[[Array, Array, Array, Callable[[Array], Array]], Array] | None = None
+    pool: Callable[[Array, Array], Array] | None = None
 
 
 def takes_others(chosen: Any) -> bool:

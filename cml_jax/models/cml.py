@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from cml_jax.losses.base import TAKES, WITH_OTHERS, Loss, takes_others
 from cml_jax.losses.gor import GOR_FORMS, gor_penalty
-from cml_jax.models.base import Model, loss_of_points, with_term_of_batch
+from cml_jax.models.base import Model, loss_of_points, pooled_similarities, with_rows_of_batch
 from cml_jax.models.points import PointOptions, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, Effect, derived, one_of, options, static, traced
 from cml_jax.registry import Strategy
@@ -45,7 +45,8 @@ def make(options: CmlOptions, loss: Loss) -> Model:
 
     def pair_losses(points, dense, batch):
         del dense
-        return loss_of_points(loss, points["user"], points["positive"], points["others"], batch)
+        own = pooled_similarities(loss, points, batch)
+        return loss_of_points(loss, points["user"], points["positive"], points["others"], batch, own)
 
     def penalty(points, dense, batch, total):
         del dense
@@ -54,7 +55,7 @@ def make(options: CmlOptions, loss: Loss) -> Model:
         pairs = points["user"], points["positive"], points["others"], batch.dense_valid()
         return options.gor_weight * gor_penalty(options.gor, *pairs, total)
 
-    return with_term_of_batch(make_point_model(options, pair_losses, penalty=penalty), loss)
+    return with_rows_of_batch(make_point_model(options, pair_losses, penalty=penalty), loss)
 
 
 CML = Strategy("cml", CmlOptions, make)

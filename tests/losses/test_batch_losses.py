@@ -1,4 +1,4 @@
-"""Losses of the batch's own rows: against NumPy, over devices, in populations, and that nothing is drawn for them."""
+"""Losses that read the whole batch: against NumPy, over devices, in populations, and what nothing is drawn for."""
 
 import dataclasses
 from typing import Any
@@ -61,7 +61,9 @@ def test_value_and_gradient_of_a_batch(name, case, step, ragged):
 
 
 @pytest.mark.parametrize("rows", ["catch_up", "lazy"])
-@pytest.mark.parametrize(("name", "case"), CASES, ids=str)
+@pytest.mark.parametrize(
+    ("name", "case"), [*CASES, ("softmax", {"positives": "batch_mean", "temperature": 0.5})], ids=str
+)
 def test_sharded_over_8_devices_equals_unsharded(name, case, rows, ragged):
     """Two pairs a device, of which one alone would have no uniformity; some have none in the last batch of a pass."""
     options, here = make(name, case, constraint="sphere", rows=rows).as_arrays(), ragged.to_device()
@@ -123,6 +125,23 @@ def test_samplers_make_no_difference(name, case, ragged):
         found.append(state.params)
     for other in found[1:]:
         jax.tree.map(np.testing.assert_array_equal, found[0], other)
+
+
+def test_positives_of_a_user_in_the_batch_are_pooled(ragged):
+    """In a batch of all pairs only users with one item are drawn where they were; test_step has the values."""
+    found = {}
+    for positives in ("one", "batch_mean"):
+        plain = {"batch_size": ragged.num_pairs, "optimizer": "sgd", "learning_rate": 1.0}
+        options = make("softmax", {"positives": positives}, **plain).as_arrays()
+        found[positives] = run(options, ragged.to_device(), 1)[0].params.tables["users"]
+    moved = np.abs(found["one"] - found["batch_mean"]).max(axis=1) > 1e-6
+    np.testing.assert_array_equal(moved, ragged.degrees > 1)
+
+
+@pytest.mark.parametrize("model", ["dpcml", "lrml"])
+def test_models_that_move_users_do_not_pool_positives(model):
+    with pytest.raises(ConfigError, match=f"model.positives = 'batch_mean' does not go with model.name = '{model}'"):
+        make_options(loss="softmax", model=model, positives="batch_mean")
 
 
 @pytest.mark.parametrize("model", ["dpcml", "lrml", "sml", "inner_product"])

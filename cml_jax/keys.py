@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cml_jax import defaults
-from cml_jax.losses import LOSSES, SIMILARITIES
+from cml_jax.losses import LOSSES, SIMILARITIES, TAKES
+from cml_jax.losses.base import WITH_OTHERS
 from cml_jax.models import MODELS
 from cml_jax.optimizers import OptimizerOptions
 from cml_jax.options import (
@@ -57,7 +58,10 @@ class ObjectiveOptions(StrategyOptions):
         Effect(takes_negatives, "a loss that takes negatives"),
     )
     num_dislikes: int = static(
-        1, "H, dislikes of its user that a pair has as negatives besides, where the data have any; 0: none", AT_LEAST_0
+        1,
+        "H, dislikes of its user that a pair has as negatives besides, where the data have any; 0: none",
+        AT_LEAST_0,
+        WITH_OTHERS,
     )
     loss_reduction: str = static("mean", "mean | sum, over the batch", one_of(LOSS_REDUCTIONS))
 
@@ -128,7 +132,7 @@ def _check_losses_and_models() -> None:
     offered = {similarity for strategy in MODELS.values() for similarity in strategy.options.similarities}
     for name, strategy in LOSSES.items():
         loss = strategy.make(strategy.options())
-        if loss.similarity not in SIMILARITIES or loss.takes not in ("negatives", "candidates"):
+        if loss.similarity not in SIMILARITIES or loss.takes not in TAKES:
             raise TypeError(f"loss '{name}': similarity '{loss.similarity}' or takes '{loss.takes}' has no meaning.")
         if loss.similarity not in offered:
             raise TypeError(f"loss '{name}': no model offers the similarity '{loss.similarity}'; register one.")
@@ -174,7 +178,13 @@ def unused(chosen: Any, values: Mapping[str, Any]) -> list[Unused]:
     """
     found = []
     for key, option in KEYS.items():
-        if key not in values or key in _NAME_KEYS.values() or values[key] == option.default:
+        if key not in values or values[key] == option.default:
+            continue
+        if key.startswith("sampler.") and not WITH_OTHERS.holds(chosen):
+            by = f"loss '{chosen.loss.name}'"
+            found.append(Unused(key, values[key], WITH_OTHERS.needed, by, option.effect.enforced))
+            continue
+        if key in _NAME_KEYS.values():
             continue
         owners = {kind: registry.users_of(option.name) for kind, registry in REGISTRIES.items()}
         owners = {kind: names for kind, names in owners.items() if names and _SECTIONS[kind] == key.split(".")[0]}

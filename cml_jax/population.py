@@ -132,8 +132,10 @@ def member_bytes(options: Options, data: DeviceInteractions) -> int:
 
 
 def _compared_at_once(batch: Batch) -> int:
-    """Pairs of a user and another item whose similarities are in memory at once."""
+    """Pairs of rows whose similarities are in memory at once, mostly of a user and another item."""
     num_pairs, num_others = batch.users.size, batch.others.size
+    if not num_others:  # the batch is compared with itself
+        return num_pairs**2
     return blocks.similarities_at_once(num_pairs, num_others) if batch.shared else num_others
 
 

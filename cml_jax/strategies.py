@@ -72,7 +72,7 @@ class Options:
 
     @property
     def loss_takes(self) -> str:
-        """'negatives' or 'candidates'."""
+        """What the loss takes, one of `losses.TAKES`."""
         return self.make_loss().takes
 
     @property
@@ -223,25 +223,21 @@ def losses_of(model: str) -> dict[str, Loss]:
     """The losses that go with a model, as they are by default, by name."""
     options = MODELS[model].options
     made = {name: strategy.make(strategy.options()) for name, strategy in LOSSES.items()}
-    return {
-        name: loss
-        for name, loss in made.items()
-        if loss.similarity in options.similarities and not options.objection(loss)
-    }
+    return {name: loss for name, loss in made.items() if _go_together(loss, model) and not options.objection(loss)}
 
 
 def _check_loss(chosen: Options) -> None:
     """Raises ConfigError, which names those that do, where the loss does not go with the model."""
     model, loss = MODELS[chosen.model.name].options, chosen.make_loss()
     reason, named = model.objection(loss), f"model.loss = '{chosen.loss.name}'"
-    if loss.similarity not in model.similarities:
+    if not _go_together(loss, chosen.model.name):
         reason = f"{named} does not go with model.name = '{chosen.model.name}'"
     elif reason:
         reason = f"model.name = '{chosen.model.name}' {reason.format(loss=named)}"
     else:
         return
     usable, offers_candidates = losses_of(chosen.model.name), SAMPLERS[chosen.sampler.name].options.offers_candidates
-    names = [name for name, loss in usable.items() if loss.takes == "negatives" or offers_candidates] or [*usable]
+    names = [name for name, loss in usable.items() if loss.takes != "candidates" or offers_candidates] or [*usable]
     advice = f"use model.loss = '{names[0]}'" if len(names) == 1 else f"choose one of {', '.join(names)}"
     raise ConfigError(f"{reason}; {advice}.")
 
@@ -259,6 +255,11 @@ def _checked(chosen: Options) -> Options:
     for part in chosen._parts():
         part.check(chosen)
     return chosen
+
+
+def _go_together(loss: Loss, model: str) -> bool:
+    offered = MODELS[model].options
+    return loss.similarity in offered.similarities and loss.takes in offered.takes
 
 
 def check_offers_candidates(chosen: Options) -> None:

@@ -45,7 +45,7 @@ def _init_state(options: Options, data: DeviceInteractions, seed: Array | int) -
         params=params,
         opt_state={name: optimizers[name].init(table) for name, table in params.tables.items()},
         dense_opt_state=dense_optimizer(options.optimizer, jnp.int32(0)).init(params.dense),
-        sampler_state=sampler.init(),
+        sampler_state=() if options.loss_takes == "batch" else sampler.init(),
         snapshot=None if _sees_live_items(options, sampler) else jnp.copy(params.tables["items"]),
         average=jax.tree.map(jnp.copy, params) if options.optimizer.average else None,
     )
@@ -104,7 +104,7 @@ def make_step(options: Options) -> Callable[[TrainState, DeviceInteractions], tu
 
 def _sees_live_items(options: Options, sampler: Sampler) -> bool:
     """Whether no snapshot of the items is needed: nothing looks at embeddings to draw candidates."""
-    return sampler.refresh_every == 1 or options.loss_takes == "candidates"
+    return sampler.refresh_every == 1 or options.loss_takes != "negatives"
 
 
 def _refreshed_snapshot(sampler: Sampler, state: TrainState) -> Array | None:
@@ -137,6 +137,29 @@ def draw_batch(
         The batch, and the sampler's state after it.
     """
     users, positives, filled, weights = batches.positives(_stream(state.seed, 1), state.step, data, options.batch_size)
+    if options.loss_takes == "batch":
+        others, valid = (jnp.zeros((options.batch_size, 0), kind) for kind in (jnp.int32, bool))
+        trained, sampler_state = filled, state.sampler_state
+    else:
+        points = _points(options, model, state, snapshot)
+        others, valid, sampler_state = _draw_others(options, sampler, data, state, points, (users, positives, filled))
+        trained = valid.of_pairs() if isinstance(valid, CandidateMask) else jnp.any(valid, axis=1)
+    no_negative = jnp.sum(filled & ~trained, dtype=jnp.int32)
+    batch = Batch(users, positives, others, trained, valid, no_negative, weights)
+    key = jax.random.fold_in(_stream(state.seed, 4), state.step)
+    return batch._replace(drawn=model.draw(key, batch, data)), sampler_state
+
+
+def _draw_others(
+    options: Options,
+    sampler: Sampler,
+    data: DeviceInteractions,
+    state: TrainState,
+    points: Points,
+    pairs: tuple[Array, Array, Array],
+) -> tuple[Array, Array | CandidateMask, PyTree]:
+    """`Batch.others` and `Batch.valid` of pairs, users, positives and whether there is one; the sampler's state."""
+    users, positives, filled = pairs
     key = jax.random.fold_in(_stream(state.seed, 2), state.step)
     if options.loss_takes == "candidates":
         assert sampler.candidates is not None
@@ -144,7 +167,6 @@ def draw_batch(
         others, pair = candidates.ids, jnp.arange(options.batch_size, dtype=jnp.int32)
         valid = CandidateMask(data, candidates.ids, candidates.filled, None, users, filled, pair, candidates.correction)
     else:
-        points = _points(options, model, state, snapshot)
         negatives, sampler_state = sampler.sample(key, state.sampler_state, points, users, positives)
         others = negatives.ids
         valid = jnp.broadcast_to((filled & negatives.valid)[:, None], others.shape)
@@ -153,11 +175,7 @@ def draw_batch(
         key = jax.random.fold_in(_stream(state.seed, 3), state.step)
         drawn, has = batches.dislikes_of(key, data.dislikes, users, filled, count)
         others, valid = batches.with_dislikes(others, valid, drawn, has)
-    trained = valid.of_pairs() if isinstance(valid, CandidateMask) else jnp.any(valid, axis=1)
-    no_negative = jnp.sum(filled & ~trained, dtype=jnp.int32)
-    batch = Batch(users, positives, others, trained, valid, no_negative, weights)
-    key = jax.random.fold_in(_stream(state.seed, 4), state.step)
-    return batch._replace(drawn=model.draw(key, batch, data)), sampler_state
+    return others, valid, sampler_state
 
 
 def _points(options: Options, model: Model, state: TrainState, snapshot: Array | None) -> Points:

@@ -34,9 +34,11 @@ def cosines(user, positive, others, valid):
     return cosine(user, positive), np.array([cosine(user, c) for c, ok in zip(others, valid, strict=True) if ok])
 
 
-def softmax_loss(user, positive, others, valid, temperature, decoupled=False, negative_exponent=1.0):
-    own, away = cosines(user, positive, others, valid)
-    own, rest = np.exp(own / temperature), sum(np.exp(away / temperature))
+def softmax_loss(user, positive, others, valid, temperature, decoupled=False, negative_exponent=1.0, positives="one"):
+    """With positives = 'batch_mean' `positive` has a row for each of the user's in the batch, or is that of one."""
+    own = np.mean([np.exp(cosine(user, p) / temperature) for p in np.atleast_2d(positive)])
+    assert positives == "batch_mean" or np.ndim(positive) == 1
+    rest = sum(np.exp(cosine(user, c) / temperature) for c, ok in zip(others, valid, strict=True) if ok)
     return -np.log(own / (rest if decoupled else own + rest) ** negative_exponent)
 
 
@@ -75,6 +77,20 @@ LOSSES = {
     "squared": squared_loss,
     "debiased": debiased_loss,
 }
+
+
+def directau_loss(users, positives, uniformity_weight):
+    users, positives = to_sphere(users), to_sphere(positives)
+
+    def uniformity(rows):
+        places = range(len(rows))
+        return np.log(np.mean([np.exp(-2 * ((rows[a] - rows[b]) ** 2).sum()) for a in places for b in range(a)]))
+
+    align = np.mean([((u - p) ** 2).sum() for u, p in zip(users, positives, strict=True)])
+    return align + uniformity_weight * (uniformity(users) + uniformity(positives)) / 2
+
+
+BATCH_LOSSES = {"directau": directau_loss}  # (users[B, D], positives[B, D], **options) -> value of B pairs
 LOSS_CASES = {  # name -> options to try it with; in one of them each option has a value other than its default
     "triplet": [
         {"margin": 1.5},
@@ -87,12 +103,14 @@ LOSS_CASES = {  # name -> options to try it with; in one of them each option has
         {"temperature": 0.3, "decoupled": True},
         {"temperature": 0.3, "decoupled": True, "negative_exponent": 1.3},
         {"temperature": 0.3, "decoupled": False, "negative_exponent": 1.3},
+        {"temperature": 0.3, "decoupled": True, "positives": "batch_mean"},
     ],
     "bpr": [{"l2_weight": 0.7}, {"hardest": True}],
     "ccl": [{"cosine_margin": 0.1, "negative_weight": 7.0}],
     "psl": [{"temperature": 0.3, "surrogate": surrogate} for surrogate in ("relu", "tanh", "atan")],
     "debiased": [{"temperature": 0.3, "positive_share": 0.1}, {"temperature": 0.3, "positive_share": 0.6}],
     "squared": [{"margin": 1.5}],
+    "directau": [{"uniformity_weight": 0.7}],
 }
 
 
@@ -289,6 +307,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
         {"loss": "triplet", "constraint": "sphere", "gor_weight": 0.3, "covariance_weight": 30.0},
         {"loss": "triplet", "constraint": "ball", "gor_weight": 0.3, "gor_form": "sum", "loss_reduction": "sum"},
         {"loss": "softmax", "decoupled": False, "constraint": "sphere", "init_scale": 0.5},
+        {"loss": "directau", "constraint": "none", "uniformity_weight": 0.7},
     ],
     "inner_product": [{"loss": "bpr", "constraint": "none", "l2_weight": 0.1, "covariance_weight": 20.0}],
     "sml": [

@@ -83,7 +83,7 @@ SOME = list(covering(lambda names: {*names}))  # every model, every loss and eve
 EVERY_PAIR = list(covering(lambda names: {names[:2], names[1:], names[::2]}))
 ONE_OF_EACH_KIND = [
     next(n for n in order if kind(n) == takes)
-    for order, takes in ((TOGETHER, "candidates"), (TOGETHER[::-1], "negatives"))
+    for order, takes in ((TOGETHER, "candidates"), (TOGETHER[::-1], "negatives"), (TOGETHER, "batch"))
 ]
 
 

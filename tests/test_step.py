@@ -34,6 +34,10 @@ def step_cases():
             if loss.similarity == "inner_product":
                 yield name, case, {"constraint": "none", "sampler": "popularity"}
                 continue
+            if loss.takes == "batch":
+                yield name, case, {"constraint": "ball"}
+                yield name, case, {"constraint": "sphere"}
+                continue
             yield name, case, {"constraint": "ball", "sampler": "two_stage"}
             more = {"gor_weight": 0.4, "loss_reduction": "sum"}
             yield name, case, {"constraint": "sphere", "sampler": "uniform"} | more
@@ -45,6 +49,9 @@ def step_cases():
 def objective(tables, batch, name, case, rest):
     """The loss of the batch, its GOR and its covariance term in NumPy."""
     users, items = (EMBED[rest["constraint"]](table) for table in tables)
+    if name in oracles.BATCH_LOSSES:
+        points = users[batch.users[batch.trained]], items[batch.positives[batch.trained]]
+        return oracles.BATCH_LOSSES[name](*points, **case) * np.mean(batch.trained)
     total, products, weights, counted = 0.0, [], [], []
     for b in range(len(batch.users)):
         others = items[batch.others if batch.others.ndim == 1 else batch.others[b]]
@@ -52,6 +59,8 @@ def objective(tables, batch, name, case, rest):
         products.append([others @ user, others @ positive])
         weights.append([batch.valid[b]] * 2)
         if batch.trained[b]:
+            if case.get("positives") == "batch_mean":
+                positive = items[batch.positives[batch.trained & (batch.users == batch.users[b])]]
             total += oracles.LOSSES[name](user, positive, others, batch.valid[b], **case)
             counted += [user, positive, *others[batch.valid[b]]]
     total /= 1 if rest.get("loss_reduction") == "sum" else len(batch.users)
@@ -114,8 +123,9 @@ def test_step_equals_numpy(ragged, name, case, rest):
         np.testing.assert_array_equal(batch.valid, filled[:, None] & ~known[:, batch.others])
     else:
         assert not (batch.valid & np.take_along_axis(known, batch.others, axis=1)).any()
-        np.testing.assert_array_equal(batch.valid, np.repeat(batch.trained[:, None], 2, axis=1))
-    np.testing.assert_array_equal(batch.trained, batch.valid.any(axis=1))
+        np.testing.assert_array_equal(batch.valid, np.repeat(batch.trained[:, None], batch.others.shape[1], axis=1))
+    expected = filled if name in oracles.BATCH_LOSSES else batch.valid.any(axis=1)
+    np.testing.assert_array_equal(batch.trained, expected)
     assert metrics.no_negative == 6 - batch.trained.sum() and batch.trained.sum() >= 4
 
     def value(tables):

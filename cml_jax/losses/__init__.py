@@ -1,9 +1,10 @@
 """Losses, one file each: functions of one pair's similarities, vmapped by the model."""
 
-from cml_jax.losses.base import MAKE_ARGUMENTS, SIMILARITIES, Loss
+from cml_jax.losses.base import MAKE_ARGUMENTS, SIMILARITIES, TAKES, Loss
 from cml_jax.losses.bpr import BPR
 from cml_jax.losses.ccl import CCL
 from cml_jax.losses.debiased import DEBIASED
+from cml_jax.losses.directau import DIRECTAU
 from cml_jax.losses.psl import PSL
 from cml_jax.losses.softmax import SOFTMAX
 from cml_jax.losses.squared import SQUARED
@@ -20,6 +21,7 @@ LOSSES = Registry(
     PSL,
     DEBIASED,
     SQUARED,
+    DIRECTAU,
 )
 
-__all__ = ["LOSSES", "SIMILARITIES", "Loss"]
+__all__ = ["LOSSES", "SIMILARITIES", "TAKES", "Loss"]

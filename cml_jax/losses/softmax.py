@@ -1,13 +1,19 @@
 """Sampled softmax over the candidates of stage 1: the soft form of two-stage sampling's second stage."""
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from cml_jax import defaults
+from cml_jax.errors import ConfigError
 from cml_jax.losses.base import Loss, Pooled, log_sum_of_valid
-from cml_jax.options import POSITIVE, Effect, StrategyOptions, options, static, traced
+from cml_jax.options import POSITIVE, Effect, StrategyOptions, one_of, options, static, traced
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
+
+POSITIVES = ("one", "batch_mean")
 
 
 @options
@@ -32,6 +38,20 @@ class SoftmaxOptions(TemperatureOptions):
     negative_exponent: float = traced(
         1.0, "e of the softmax loss's sum; above 1 popular items are listed more often", POSITIVE
     )
+    positives: str = static(
+        "one",
+        "what is drawn to the user of a pair: one | batch_mean; the latter is all of its positives in the batch",
+        one_of(POSITIVES),
+        Effect(enforced=True),
+    )
+
+    def check(self, chosen: Any) -> None:
+        """Raises ConfigError where positives are to be pooled and the model does not read those of the batch."""
+        if self.positives != "one" and "batch" not in chosen.model.options.takes:
+            raise ConfigError(
+                f"model.positives = '{self.positives}' does not go with model.name = '{chosen.model.name}'; use "
+                f"model.name = 'cml'."
+            )
 
 
 def softmax_loss(
@@ -78,6 +98,23 @@ def of_log_sum(
     return negative_exponent * jax.nn.softplus(log_sum - own) + (negative_exponent - 1.0) * own
 
 
+def mean_of_positives(own: Array, together: Array, temperature: Array | float) -> Array:
+    """t log mean_j exp(cos(u, j) / t) over a user's positives j in the batch (BSL, Wu et al. 2024, as in their code).
+
+    The nearest of them are drawn to the user most, so that a noisy one costs less.
+
+    Args:
+        own: Array[B], cos(u, p) of the pairs of the batch.
+        together: Array[b, B] bool; of each pair those of the same user, itself among them.
+        temperature: t.
+
+    Returns:
+        Array[b].
+    """
+    log_sums = jax.nn.logsumexp(jnp.where(together, own[None, :] / temperature, -jnp.inf), axis=1)
+    return temperature * (log_sums - jnp.log(jnp.sum(together, axis=1)))
+
+
 def make(options: SoftmaxOptions) -> Loss:
     """The sampled softmax with its numbers."""
     numbers = options.temperature, options.decoupled, options.negative_exponent
@@ -88,7 +125,11 @@ def make(options: SoftmaxOptions) -> Loss:
     def combine(own, log_sum):
         return of_log_sum(own, log_sum, *numbers)
 
-    return Loss(example, similarity="cosine", takes="candidates", pooled=Pooled(1.0 / options.temperature, combine))
+    pool = None
+    if options.positives == "batch_mean":
+        pool = functools.partial(mean_of_positives, temperature=options.temperature)
+    pooled = Pooled(1.0 / options.temperature, combine)
+    return Loss(example, similarity="cosine", takes="candidates", pooled=pooled, pool=pool)
 
 
 SOFTMAX = Strategy("softmax", SoftmaxOptions, make)

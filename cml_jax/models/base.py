@@ -138,7 +138,54 @@ SIMILARITY_FUNCTIONS = {
 }
 
 
-def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, batch: Batch) -> Array:
+_WHOLE = {"user": "all_users", "positive": "all_positives"}  # role -> that of the same rows for every device
+
+
+def with_rows_of_batch(model: Model, loss: Loss) -> Model:
+    """The model with what a loss takes of the whole batch: its term, or the similarities that it pools.
+
+    The rows of users and positives are read twice, by pair and for every device to have those of all pairs, and which
+    pairs have to do with which is an array of [B, B]. Other losses leave the model as it is.
+    """
+    if loss.of_batch is None and loss.pool is None:
+        return model
+    transform = SIMILARITY_FUNCTIONS[loss.similarity].transform
+
+    def lookups(batch, data):
+        found = model.lookups(batch, data)
+        return found | {name: found[role]._replace(shared=True) for role, name in _WHOLE.items()}
+
+    def draw(key, batch, data):
+        del key, data
+        itself = jnp.eye(batch.users.shape[0], dtype=bool)
+        if loss.of_batch is not None:
+            return batch.trained[:, None] & batch.trained[None, :] & ~itself
+        return itself | (batch.trained[None, :] & (batch.users[:, None] == batch.users[None, :]))
+
+    def penalty(points, dense, batch, total):
+        found = model.penalty(points, dense, batch, total)
+        if loss.of_batch is None:
+            return found
+        # As much less in the last batch of a pass as the mean of the pairs' losses is.
+        filled = total(batch.trained) / total(jnp.ones_like(batch.trained))
+        for role, name in _WHOLE.items():
+            found += filled * loss.of_batch(transform(points[role]), transform(points[name]), batch.drawn, total)
+        return found
+
+    return model._replace(lookups=lookups, draw=draw, penalty=penalty)
+
+
+def pooled_similarities(loss: Loss, points: dict[str, Array], batch: Batch) -> Array | None:
+    """What a loss takes for the similarities of users and positives, Array[b]; None where it is these."""
+    if loss.pool is None:
+        return None
+    transform, compare, _ = SIMILARITY_FUNCTIONS[loss.similarity]
+    return loss.pool(jax.vmap(compare)(*(transform(points[name]) for name in _WHOLE.values())), batch.drawn)
+
+
+def loss_of_points(
+    loss: Loss, users: Array, positives: Array, others: Array, batch: Batch, own: Array | None = None
+) -> Array:
     """The losses of a batch of points, or their sum where pairs share the other items, see `Model.loss`.
 
     Args:
@@ -147,12 +194,15 @@ def loss_of_points(loss: Loss, users: Array, positives: Array, others: Array, ba
         positives: Array[b, D].
         others: Array[b, N, D], or Array[n, D] where pairs share them.
         batch: says which count.
+        own: Array[b]; what takes the place of the similarities of users and positives. None: nothing.
     """
     transform, compare, all_pairs = SIMILARITY_FUNCTIONS[loss.similarity]
     if batch.shared and loss.penalty is None:
         users, positives, others = transform(users), transform(positives), transform(others)
-        pairs = blocks.Pairs(users, jax.vmap(compare)(users, positives), batch.factors)
+        own = jax.vmap(compare)(users, positives) if own is None else own
+        pairs = blocks.Pairs(users, own, batch.factors)
         return blocks.total_loss(loss, all_pairs, pairs, others, batch.valid)
+    assert own is None
 
     def example(user, positive, others, valid):
         # Once each, so that gradients of both similarities pass through it together.

@@ -1,13 +1,13 @@
 """Collaborative metric learning."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from cml_jax.losses.base import Loss
+from cml_jax.losses.base import TAKES, WITH_OTHERS, Loss, takes_others
 from cml_jax.losses.covariance import covariance_penalty
 from cml_jax.losses.gor import GOR_FORMS, gor_penalty
-from cml_jax.models.base import Model, all_points, loss_of_points
+from cml_jax.models.base import Model, all_points, loss_of_points, pooled_similarities, with_rows_of_batch
 from cml_jax.models.points import PointOptions, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, Effect, derived, one_of, options, static, traced
 from cml_jax.registry import Strategy
@@ -25,7 +25,9 @@ def _takes_negatives(chosen: Any) -> bool:
 class CmlOptions(PointOptions):
     """Options of collaborative metric learning."""
 
-    gor_weight: float = traced(0.0, "weight of the GOR term", FINITE_AT_LEAST_0)
+    takes: ClassVar[tuple[str, ...]] = TAKES
+
+    gor_weight: float = traced(0.0, "weight of the GOR term", FINITE_AT_LEAST_0, WITH_OTHERS)
     gor_form: str = static(
         "mean",
         "GOR term: mean | sum; sum is the released code's",
@@ -45,7 +47,7 @@ class CmlOptions(PointOptions):
         """The form of the GOR term, or 'none' where its weight is 0, and whether there is a covariance term."""
         del train
         return {
-            "gor": self.gor_form if self.gor_weight > 0 else "none",
+            "gor": self.gor_form if self.gor_weight > 0 and takes_others(chosen) else "none",
             "covariance": self.covariance_weight > 0 and chosen.loss_takes == "negatives",
         }
 
@@ -59,7 +61,8 @@ def make(options: CmlOptions, loss: Loss) -> Model:
 
     def pair_losses(points, dense, batch):
         del dense
-        return loss_of_points(loss, points["user"], points["positive"], points["others"], batch)
+        own = pooled_similarities(loss, points, batch)
+        return loss_of_points(loss, points["user"], points["positive"], points["others"], batch, own)
 
     def penalty(points, dense, batch, total):
         del dense
@@ -71,7 +74,7 @@ def make(options: CmlOptions, loss: Loss) -> Model:
             value += options.covariance_weight * covariance_penalty(*all_points(points, batch), total)
         return value
 
-    return make_point_model(options, pair_losses, penalty=penalty)
+    return with_rows_of_batch(make_point_model(options, pair_losses, penalty=penalty), loss)
 
 
 CML = Strategy("cml", CmlOptions, make)

@@ -16,10 +16,16 @@ from cml_jax.types import Array, Batch, DeviceInteractions, Factors, Params, PyT
 
 @options
 class RowOptions(StrategyOptions):
-    """Options of models whose users and items are rows of D numbers."""
+    """Options of models whose users and items are rows of D numbers.
+
+    Attributes:
+        similarities: those that the model offers a loss.
+        takes: what losses that the model goes with take, some of `losses.TAKES`.
+    """
 
     similarities: ClassVar[tuple[str, ...]] = ("distance", "cosine")
     trains_by_example: ClassVar[bool] = True  # whether the loss is what the pair's loss is made of; False: its scale is
+    takes: ClassVar[tuple[str, ...]] = ("negatives", "candidates")
 
     dim: int = static(
         128, "D, the embedding dimension", Range(lambda v: 1 <= v < 2**20, "must be 1 or more and below 2^20")

@@ -68,7 +68,8 @@ def notes_on_unused(chosen: Options, config: Config) -> list[str]:
     """Lines for the log about options that were set and have no effect, one a strategy."""
     found: dict[str, list[str]] = {}
     for option in keys.unused(chosen, config):
-        found.setdefault(option.by, []).append(option.key.split(".")[1])
+        name = option.key if option.key == "sampler.name" else option.key.split(".")[1]
+        found.setdefault(option.by, []).append(name)
     return [f"not used by {by}: {', '.join(names)}" for by, names in found.items()]
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from cml_jax import csr
 from cml_jax.geometry import pairwise_squared_distances
+from cml_jax.losses.base import takes_others
 from cml_jax.options import AT_LEAST_1, options, static
 from cml_jax.registry import Strategy
 from cml_jax.samplers.base import BatchShape, Negatives, Sampler, row_by_row
@@ -25,9 +26,8 @@ class DynamicOptions(UniformOptions):
     )
 
     def draws_candidates(self, chosen: Any) -> bool:
-        """Always: negatives are drawn from them."""
-        del chosen
-        return True
+        """Where the loss takes negatives, which are drawn from them."""
+        return takes_others(chosen)
 
 
 def make(options: DynamicOptions, data: DeviceInteractions, shape: BatchShape) -> Sampler:

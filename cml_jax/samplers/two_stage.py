@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from cml_jax.losses.base import takes_others
 from cml_jax.options import AT_LEAST_0, Effect, options, static
 from cml_jax.registry import Strategy
 from cml_jax.samplers.annealing import TABLE_EVERY, AnnealingOptions
@@ -37,9 +38,8 @@ class TwoStageOptions(AnnealingOptions):
     )
 
     def draws_candidates(self, chosen: Any) -> bool:
-        """Always: negatives are drawn from them too."""
-        del chosen
-        return True
+        """Whatever the loss takes of it: negatives are drawn from them too."""
+        return takes_others(chosen)
 
 
 def make(options: TwoStageOptions, data: DeviceInteractions, shape: BatchShape) -> Sampler:

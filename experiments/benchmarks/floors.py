@@ -41,11 +41,35 @@ def of_negatives(
     return found if candidates is None else (*found, positive @ items[candidates].T)
 
 
+def of_batch(users: Array, items: Array, ids: tuple[Array, Array]) -> tuple[Array, ...]:
+    """Rows of B users and B positives, exponentials of all pairs of either, and the gradient's products.
+
+    Args:
+        users: Array[U, D].
+        items: Array[I, D].
+        ids: of users Array[B] and positives Array[B].
+    """
+    found = []
+    for rows in (users[ids[0]], items[ids[1]]):
+        terms = jnp.exp(rows @ rows.T)
+        found.append((terms + terms.T) @ rows)
+    return tuple(found)
+
+
 def num_products(options: Options, train: Interactions) -> int:
-    """Products of [B, D] and [C, D] in a step."""
+    """Products of [B, D] and [C, D] in a step; C = B where the batch is compared with itself."""
+    if options.loss_takes == "batch":
+        return 4
     if options.loss_takes == "candidates":
         return 3
     return int(options.make_sampler(train.to_device()).scores_per_pair > 0)
+
+
+def num_compared(options: Options, train: Interactions) -> int:
+    """C."""
+    if options.loss_takes == "batch":
+        return options.batch_size
+    return options.sampler.options.candidates_of(options.batch_size, train.num_items)
 
 
 def floor_of(options: Options, train: Interactions) -> Callable[[], Any]:
@@ -58,9 +82,11 @@ def floor_of(options: Options, train: Interactions) -> Callable[[], Any]:
         jax.random.randint(keys[2], (size,), 0, train.num_users),
         jax.random.randint(keys[3], (size,), 0, train.num_items),
     )
+    if options.loss_takes == "batch":
+        return functools.partial(jax.jit(of_batch), users, items, of_pairs)
     candidates = None
     if num_products(options, train):
-        num_candidates = options.sampler.options.candidates_of(options.batch_size, train.num_items)
+        num_candidates = num_compared(options, train)
         candidates = jnp.sort(jax.random.permutation(keys[4], train.num_items)[:num_candidates])
     if options.loss_takes == "candidates":
         return functools.partial(jax.jit(of_candidates), users, items, (*of_pairs, candidates))

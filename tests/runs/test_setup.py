@@ -205,6 +205,9 @@ def test_options_without_effect_are_named_in_one_line_a_strategy():
     assert notes(sampler__similarity_cutoff=0.2, sampler__refresh_every=3, model__margin=2.0, **softmax) == (
         "not used by loss 'softmax': margin, similarity_cutoff, refresh_every",
     )
+    assert notes(model__loss="directau", model__gor_weight=0.2, sampler__popularity_exponent=0.5) == (
+        "not used by loss 'directau': gor_weight, sampler.name, num_candidates, popularity_exponent",
+    )
 
 
 def held_out(folder, valid, test):

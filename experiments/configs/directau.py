@@ -1,0 +1,17 @@
+"""Alignment and uniformity of the batch, without negatives (DirectAU, Wang et al. 2022); for any data set.
+
+python -m experiments.main --config=experiments/configs/directau.py --workdir=runs/directau \
+    --config.dataset.name=NAME --config.dataset.path=FILE_OR_FOLDER
+
+Without a path it runs on generated data. The weight of uniformity is the one to tune, its authors try 0.01 to 10.
+"""
+
+from experiments.config import Config, default_config
+
+
+def get_config() -> Config:
+    """DirectAU on the sphere; all else is as by default."""
+    config = default_config()
+    config.model.loss = "directau"
+    config.model.uniformity_weight = 1.0
+    return config

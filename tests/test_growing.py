@@ -50,6 +50,7 @@ CASES = [
     ("sfcml", "squared", {"constraint": "ball"}),
     ("cpe", "triplet", {"constraint": "sphere"}),
     ("hlr", "triplet", {"constraint": "sphere", "num_memories": 4}),
+    ("cml_features", "triplet", {"constraint": "ball"}),  # of features see tests/models/test_cml_features.py
 ]
 STEPS = 5
 GOES_ON = [

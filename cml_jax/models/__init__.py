@@ -2,6 +2,7 @@
 
 from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
+from cml_jax.models.cml_features import CML_FEATURES
 from cml_jax.models.cpe import CPE
 from cml_jax.models.dpcml import DPCML
 from cml_jax.models.hlr import HLR
@@ -28,6 +29,7 @@ MODELS = Registry(
     CPE,
     TRANSCF,
     HLR,
+    CML_FEATURES,
 )
 
 __all__ = ["MODELS", "Model"]

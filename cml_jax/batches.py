@@ -1,14 +1,15 @@
 """Batches: training pairs in the order of a pass, by weight if wanted, and dislikes of their users."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from cml_jax import csr, draws
 from cml_jax.candidate_mask import CandidateMask
-from cml_jax.data.interactions import Interactions
+from cml_jax.data.interactions import Dataset, Interactions
+from cml_jax.models import Model
 from cml_jax.strategies import Options
 from cml_jax.types import Array, DeviceInteractions, Dislikes, Shares
 
@@ -39,6 +40,19 @@ def to_device(train: Interactions, dislikes: Interactions | None, options: Optio
         return data
     as_csr = Dislikes(jnp.asarray(dislikes.indptr, jnp.int32), jnp.asarray(dislikes.items, jnp.int32))
     return dataclasses.replace(data, dislikes=as_csr)
+
+
+def of_dataset(dataset: Dataset, options: Options) -> DeviceInteractions:
+    """The same of a data set, with the features that the model reads."""
+    return with_features(to_device(dataset.train, dataset.dislikes, options), options.make_model(), dataset)
+
+
+def with_features(data: DeviceInteractions, model: Model, known: Any) -> DeviceInteractions:
+    """Training interactions with the features that the model reads, of a data set or whatever else has some."""
+    if model.of_features is None:
+        return data
+    found = {kind: getattr(known, f"{kind}_features") for kind in ("item", "user")}
+    return dataclasses.replace(data, features={kind: of.to_device() for kind, of in found.items() if of is not None})
 
 
 def steps_per_pass(num_pairs: int, batch_size: int) -> int:

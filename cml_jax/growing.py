@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from cml_jax import training
+from cml_jax.data.features import Features
 from cml_jax.data.interactions import Dataset, Interactions
 from cml_jax.data.tables import rows_among
 from cml_jax.errors import ConfigError, DataError
@@ -45,6 +46,8 @@ class Old(NamedTuple):
         item_ids: ndarray[I]; raw ids.
         moments: of its optimizer; None where they are not known.
         why_not: where they are not known, the reason, as the end of a sentence.
+        item_features: what it knows of its items; None for nothing.
+        user_features: likewise of its users.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Old(NamedTuple):
     item_ids: np.ndarray
     moments: Moments | None = None
     why_not: str = ""
+    item_features: Features | None = None
+    user_features: Features | None = None
 
 
 class _Rows(NamedTuple):
@@ -129,6 +134,8 @@ def grown_state(fresh: TrainState, options: Options, dataset: Dataset, old: Old)
     }
     if not any(of.known.any() for of in rows.values()):
         raise DataError(f"no user and no item of {old.name} is in the data; check the ids, or leave init_from out.")
+    of_values = _rows_of_values(dataset, old) if model.of_features is not None else {}
+    kinds, rows = kinds | {table: table for table in of_values}, rows | of_values
     tables = {}
     for table, array in fresh.params.tables.items():
         tables[table] = _moved(np.asarray(array), np.asarray(old.params.tables[table]), rows, kinds[table], table)
@@ -146,12 +153,32 @@ def grown_state(fresh: TrainState, options: Options, dataset: Dataset, old: Old)
         snapshot=None if fresh.snapshot is None else jnp.copy(params.tables["items"]),
         average=None if fresh.average is None else jax.tree.map(jnp.copy, params),
     )
-    return state, _sentences(old.name, rows, about)
+    return state, _sentences(old.name, {kind: rows[kind] for kind in KINDS}, about)
 
 
 def _rows(old_ids: np.ndarray, ids: np.ndarray) -> _Rows:
     of_old = rows_among(old_ids, ids)
     return _Rows(of_old, of_old >= 0, len(old_ids))
+
+
+def _rows_of_values(dataset: Dataset, old: Old) -> dict[str, _Rows]:
+    """Where rows of the tables of values of features come from, by table.
+
+    Raises:
+        ConfigError: the columns differ.
+    """
+    found = {}
+    for kind in KINDS:
+        now, there = (getattr(data, f"{kind}_features") for data in (dataset, old))
+        columns = [{(f.name, f.kind) for f in of.columns} if of is not None else set() for of in (now, there)]
+        if columns[0] != columns[1]:
+            raise ConfigError(
+                f"config.init_from does not fit: {old.name} learned from other columns of {kind} features; give the "
+                f"same, or leave config.init_from out."
+            )
+        if now is not None and there is not None:
+            found[f"{kind}_values"] = _rows(there.value_names(), now.value_names())
+    return found
 
 
 def _moved(fresh: np.ndarray, old: np.ndarray, rows: Mapping[str, _Rows], kind: str | None, table: str) -> np.ndarray:

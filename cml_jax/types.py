@@ -92,6 +92,7 @@ class DeviceInteractions:
       shares: of a pass, by weight; None where a pass has every pair once.
       dislikes: items that are negatives of their users besides those drawn; None for none.
       item_users: the users of each item, for models whose steps read them; None for the others.
+      features: 'item' or 'user' -> `data.features.DeviceFeatures`, those that there are, for models that read them.
     """
 
     indptr: Array
@@ -103,6 +104,7 @@ class DeviceInteractions:
     shares: Shares | None = None
     dislikes: Dislikes | None = None
     item_users: ItemUsers | None = None
+    features: dict[str, PyTree] = struct.field(default_factory=dict)
 
     @property
     def num_users(self) -> int:

@@ -265,7 +265,7 @@ def _shown(model: Recommender, tables: Iterator[pl.DataFrame], kind: str = "item
 
 def _with_remarks(model: Recommender, tables: Iterator[pl.DataFrame], users: Sequence[str]) -> Iterator[pl.DataFrame]:
     """The tables; after the last one it is said what of them nobody was trained on, and who has no list."""
-    remarks = Remarks(model.untrained_items, "--exclude_untrained")
+    remarks = Remarks(model.unplaced_items, "--exclude_untrained")
     for table in tables:
         remarks.add(table)
         yield table

@@ -113,7 +113,7 @@ def _train_group(
 ) -> None:
     """Trains runs that share a program; of those left by an interrupted sweep, the ones at the same step together."""
     dataset, options = group[0].setup.dataset, group[0].setup.options
-    data, batch_size = batches.to_device(dataset.train, dataset.dislikes, options), options.batch_size
+    data, batch_size = batches.of_dataset(dataset, options), options.batch_size
     progress = Bar(bar, prefix, batch_size)
 
     def failed(run: Run, error: TrainingError) -> None:

@@ -288,6 +288,40 @@ def hlr_scores(tables, dense, options):
     return np.array([row(u) for u in range(len(users))])
 
 
+def points_of_features(tables, dense, options, features):
+    """What the perceptron of items makes of each row of the host's features, where its columns are of every kind."""
+    kinds = {kind: [c for c in features.columns if c.kind == kind] for kind in ("categorical", "multi_hot")}
+    numbers = []
+    for column in sorted(
+        (c for c in features.columns if c.kind in ("numeric", "vector")), key=lambda c: (c.kind, c.name)
+    ):
+        known = column.values
+        if column.kind == "numeric":
+            known = ((known - np.nanmean(known)) / np.nanstd(known))[:, None]
+        numbers.append(np.nan_to_num(known))
+    found = []
+    for row in range(features.num_rows):
+        hidden, first = dense["item_hidden_bias"].copy(), 0
+        for column in kinds["categorical"]:
+            code = column.values[row]
+            hidden += tables["item_values"][first + (code if code >= 0 else len(column.vocabulary))]
+            first += len(column.vocabulary) + 1
+        for column in kinds["multi_hot"]:
+            codes = column.values[column.indptr[row] : column.indptr[row + 1]]
+            if len(codes):
+                hidden += tables["item_values"][first + codes].mean(axis=0)
+            first += len(column.vocabulary) + 1
+        hidden += np.concatenate([of[row] for of in numbers]) @ dense["item_numbers"]
+        found.append(np.maximum(hidden, 0.0) @ dense["item_output"] + dense["item_bias"])
+    return (to_sphere if options["constraint"] == "sphere" else to_ball)(found)
+
+
+def cml_features_scores(tables, dense, options):
+    cold = options["train"].popularity == 0
+    found = points_of_features(tables, dense, options, options["item_features"])
+    return distance_scores(tables | {"items": np.where(cold[:, None], found, tables["items"])}, dense, options)
+
+
 MODEL_SCORES = {
     "cml": distance_scores,
     "inner_product": inner_product_scores,
@@ -301,8 +335,13 @@ MODEL_SCORES = {
     "cpe": distance_scores,
     "crml": distance_scores,
     "hlr": hlr_scores,
+    "cml_features": cml_features_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
+    "cml_features": [
+        {"loss": "triplet", "constraint": "ball", "feature_weight": 0.4, "feature_hidden": 5, "feature_dropout": 0.2},
+        {"loss": "softmax", "constraint": "sphere", "feature_hidden": 4},
+    ],
     "cml": [
         {"loss": "triplet", "constraint": "sphere", "gor_weight": 0.3, "covariance_weight": 30.0},
         {"loss": "triplet", "constraint": "ball", "gor_weight": 0.3, "gor_form": "sum", "loss_reduction": "sum"},

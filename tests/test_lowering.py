@@ -22,13 +22,14 @@ from cml_jax.errors import ConfigError
 from cml_jax.geometry import CONSTRAINTS, to_sphere
 from cml_jax.left_out import LeftOut
 from cml_jax.losses import LOSSES
-from cml_jax.models import MODELS, neighbours, points
+from cml_jax.models import MODELS, cml_features, neighbours, points
 from cml_jax.optimizers import OPTIMIZERS
 from cml_jax.rowwise import ROW_MODES
 from cml_jax.runs import checks
 from cml_jax.samplers import SAMPLERS
 from cml_jax.serving import fold_in, new_items
 from cml_jax.types import Score
+from tests import some_features
 from tests.lowered import PLATFORMS, depends_on_the_platform, equations, inner_jaxprs, lower, operations
 
 USERS, ITEMS, STEPS, SHARDS = 34, 79, 37, 8
@@ -45,7 +46,8 @@ def pairs(weighted):
 
 def data_of(options, weighted=True):
     train, dislikes = pairs(weighted)
-    return batches.to_device(train, dislikes, options)
+    data = batches.to_device(train, dislikes, options)
+    return batches.with_features(data, options.make_model(), some_features.known(USERS, ITEMS))
 
 
 def options_of(**values: Any) -> Any:
@@ -247,6 +249,10 @@ def test_evaluation_checksums_and_factors():
     lower(checkpoint.fingerprint, {"users": jnp.zeros((USERS, 3)), "steps": jnp.int32(3)})
     lower(points.distance_factors, jnp.zeros((USERS, 3)), jnp.zeros((ITEMS, 3)), embed=to_sphere)
     lower(neighbours.means, jnp.zeros((ITEMS, 3)), data.users, data.items, num_rows=USERS)
+    options = options_of(model="cml_features")
+    data = data_of(options)
+    params = state_of(options, data).params
+    lower(cml_features.points_of_features, options.model.options, params, data.features["item"], kind="item")
     lower(checks._all_finite, {"users": jnp.zeros((USERS, 3)), "bias": jnp.zeros(ITEMS)})
 
 
@@ -254,6 +260,7 @@ LOWERED_HERE = {
     "checkpoint.fingerprint",
     "evaluation._ndcg_by_group",
     "evaluation._score",
+    "models.cml_features.points_of_features",
     "models.neighbours.means",
     "models.points.distance_factors",
     "population.init_population",

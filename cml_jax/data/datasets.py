@@ -17,7 +17,11 @@ from cml_jax.options import declared
 
 __all__ = ["FILTERS", "GENERATED", "READERS", "RECIPES", "SPLITS", "check_format", "load", "resolve"]
 
-GENERATED = {"checkerboard": synthetic.make_checkerboard, "synthetic": synthetic.make_synthetic}
+GENERATED = {
+    "checkerboard": synthetic.make_checkerboard,
+    "cold_items": synthetic.make_cold_items,
+    "synthetic": synthetic.make_synthetic,
+}
 # What names that are not downloaded stand for where an option is left out.
 RECIPES = {"echonest": download.SOURCES["taste-profile"].recipe}
 _DEFAULTS = {"format": "adjacency", "min_rating": None, "min_user_items": 0}
@@ -65,7 +69,7 @@ def load(name: str, path: str | None = None, format: str | None = None, **option
     """Generates, downloads or reads a data set, filters and splits it.
 
     Args:
-        name: 'synthetic' or 'checkerboard' to generate one, a key of `download.SOURCES` to download one, 'echonest' for
+        name: a key of GENERATED to generate one, a key of `download.SOURCES` to download one, 'echonest' for
             the paper's recipe (see RECIPES); any other name is a label for what stands at `path`.
         path: the file or folder; read whenever it is given.
         format: a key of `readers.READERS`; see `resolve` for None.

@@ -29,12 +29,12 @@ def with_features(dataset: Dataset, options: FeatureOptions, columns: tuple[str 
             continue
         id_column = getattr(options, f"{kind}_feature_id") or column
         wanted = wanted_columns(getattr(options, f"{kind}_feature_columns"), f"{kind}_feature_columns")
-        found, notes = _features_of(source_of(data, kind, id_column), kind, id_column, wanted, ids)
+        found, notes = features_of(source_of(data, kind, id_column), kind, id_column, wanted, ids)
         dataset = dataset._replace(notes=(*dataset.notes, *notes), **{f"{kind}_features": found})
     return dataset
 
 
-def _features_of(
+def features_of(
     source: Source, kind: str, id_column: str | None, wanted: tuple[Wanted, ...], ids: np.ndarray
 ) -> tuple[Features, list[str]]:
     """Columns in the order of the raw ids, and sentences about what was read."""

@@ -29,6 +29,7 @@ class Feature(NamedTuple):
             * vector: ndarray[n, F] float32, a row of NaN where missing.
         vocabulary: ndarray[S], distinct values, ascending: integers, or str objects. Empty for numbers.
         indptr: ndarray[n + 1] int64 of a multi_hot feature; None for others.
+        num_first: rows by which numbers are standardised, which came before others; None for all.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Feature(NamedTuple):
     values: np.ndarray
     vocabulary: np.ndarray
     indptr: np.ndarray | None = None
+    num_first: int | None = None
 
     @property
     def num_rows(self) -> int:
@@ -85,7 +87,20 @@ class Features(NamedTuple):
             yield np.ascontiguousarray(feature.values, feature.values.dtype.newbyteorder("<")).tobytes()
             if feature.indptr is not None:
                 yield feature.indptr.astype("<i8").tobytes()
+            if feature.num_first is not None:
+                yield f"first {feature.num_first}".encode()
             yield "\0".join(map(str, feature.vocabulary.tolist())).encode("utf-8", "surrogatepass")
+
+    def value_names(self) -> np.ndarray:
+        """ndarray of str objects; what each row of a table of values stands for, see `DeviceFeatures.sizes`."""
+        names = [
+            f"{feature.name}\0{value}"
+            for kind in ("categorical", "multi_hot")
+            for feature in self.columns
+            if feature.kind == kind
+            for value in (*feature.vocabulary.tolist(), "\0")  # the last for what is missing
+        ]
+        return np.array(names, object)
 
     def to_device(self) -> "DeviceFeatures":
         """Copies the columns to the default device; numbers are standardised, see `standardised`."""
@@ -94,7 +109,7 @@ class Features(NamedTuple):
         return DeviceFeatures(
             categorical={f.name: jnp.asarray(_with_missing(f)) for f in of_kind["categorical"]},
             multi_hot={f.name: _sets(f) for f in of_kind["multi_hot"]},
-            numeric={f.name: jnp.asarray(standardised(f.values)) for f in of_kind["numeric"]},
+            numeric={f.name: jnp.asarray(standardised(f.values, f.num_first)) for f in of_kind["numeric"]},
             vector={f.name: jnp.asarray(np.nan_to_num(f.values, nan=0.0)) for f in of_kind["vector"]},
             missing={f.name: jnp.asarray(f.missing) for f in numbers if f.missing.any()},
             sizes=tuple((f.name, len(f.vocabulary)) for f in (*of_kind["categorical"], *of_kind["multi_hot"])),
@@ -151,14 +166,22 @@ class DeviceFeatures:
     missing: dict[str, Array]
     sizes: tuple[tuple[str, int], ...] = struct.field(pytree_node=False)
 
+    @property
+    def num_rows(self) -> int:
+        """n."""
+        for column in (*self.categorical.values(), *self.numeric.values(), *self.vector.values()):
+            return column.shape[0]
+        return next(iter(self.multi_hot.values())).indptr.shape[0] - 1
 
-def standardised(values: np.ndarray) -> np.ndarray:
+
+def standardised(values: np.ndarray, num_first: int | None = None) -> np.ndarray:
     """Numbers ndarray[n] less their mean, divided by their standard deviation, as float32; NaN becomes 0.
 
-    Mean and deviation (of the population, not of a sample) are over the values that are there; where all of these are
-    equal, or none is there, the result is 0.
+    Mean and deviation (of the population, not of a sample) are over the values that are there, of the first rows where
+    their number is given; where all of these are equal, or none is there, the result is 0.
     """
-    known = values[~np.isnan(values)]
+    known = values[:num_first]
+    known = known[~np.isnan(known)]
     if len(known) == 0 or known.min() == known.max():
         return np.zeros(len(values), np.float32)
     largest = np.abs(known).max()  # squares must not overflow

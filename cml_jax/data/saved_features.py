@@ -20,6 +20,8 @@ def packed_features(name: str, features: Features | None) -> dict[str, np.ndarra
         arrays |= packed_ids(f"{name}_{number}_vocabulary", feature.vocabulary)
         if feature.indptr is not None:
             arrays[f"{name}_{number}_indptr"] = feature.indptr
+        if feature.num_first is not None:
+            arrays[f"{name}_{number}_num_first"] = np.int64(feature.num_first)
     return arrays
 
 
@@ -36,7 +38,8 @@ def unpacked_features(name: str, arrays: Any, num_rows: int) -> Features | None:
         prefix = f"{name}_{number}"
         indptr = arrays.get(f"{prefix}_indptr")
         vocabulary = unpacked_ids(f"{prefix}_vocabulary", arrays)
-        feature = Feature(column, kind, arrays[f"{prefix}_values"], vocabulary, indptr)
+        num_first = int(arrays[f"{prefix}_num_first"]) if f"{prefix}_num_first" in arrays else None
+        feature = Feature(column, kind, arrays[f"{prefix}_values"], vocabulary, indptr, num_first)
         if not _is_whole(feature, num_rows):
             raise ValueError(f"feature {column!r} is damaged")
         columns.append(feature)

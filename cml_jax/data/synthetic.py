@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cml_jax.data.interactions import Dataset, Interactions, from_pairs
+from cml_jax.data.features import Feature, Features
+from cml_jax.data.interactions import Dataset, Interactions, from_pairs, keep_pairs
 from cml_jax.data.splits import split
 from cml_jax.data.tables import Table
 
@@ -88,6 +89,49 @@ def make_synthetic(seed: int = 0) -> Dataset:
     note = "Generated the synthetic data set: users with a favourite style of a genre, items with a long-tailed appeal."
     ids = np.arange(interactions.num_users), np.arange(interactions.num_items)
     return split(Table(interactions.users, interactions.items, *ids, notes=(note,)), "ratio", (3, 1, 1), seed)
+
+
+def make_cold_items(num_users: int = 300, num_items: int = 400, seed: int = 0) -> Dataset:
+    """Clusters of taste with features, and a tenth of the items, those of test, without a training pair.
+
+    Items have a genre, one or two styles, of which one is theirs, and a year, which says nothing; three users of four
+    say what genre they like.
+
+    Args:
+        num_users: U.
+        num_items: I.
+        seed: of everything.
+    """
+    rng = np.random.default_rng(seed)
+    model = make_taste_model(num_users, num_items, num_genres=8, styles_per_genre=4, appeal_exponent=0.5, seed=seed)
+    pairs = taste_clusters(model, mean_degree=30.0, seed=seed)
+    is_test = (rng.random(num_items) < 0.1)[pairs.items]
+    held_out = keep_pairs(pairs, ~is_test)
+    is_valid = rng.random(held_out.num_pairs) < 0.1
+    is_valid[held_out.indptr[:-1][held_out.degrees > 0]] = False  # every user has a training pair
+    parts = keep_pairs(held_out, ~is_valid), keep_pairs(held_out, is_valid), keep_pairs(pairs, is_test)
+    names = np.array([f"style {number:02}" for number in range(len(model.genre))], object)
+    genres = np.array([f"genre {number}" for number in range(8)], object)
+    other = (model.style + rng.integers(len(names), size=num_items)) % len(names)
+    styles = [
+        sorted({own, more}) if rng.random() < 0.3 else [own] for own, more in zip(model.style, other, strict=True)
+    ]
+    indptr = np.concatenate([[0], np.cumsum([len(of) for of in styles])])
+    liked = np.where(rng.random(num_users) < 0.75, model.genre[model.affinity.argmax(axis=1)], -1)
+    return Dataset(
+        *parts,
+        user_ids=np.arange(num_users),
+        item_ids=np.arange(num_items),
+        notes=("Generated the data set of cold items: test has those that no training pair has.",),
+        item_features=Features(
+            (
+                Feature("genre", "categorical", model.genre[model.style].astype(np.int32), genres),
+                Feature("styles", "multi_hot", np.concatenate(styles).astype(np.int32), names, indptr),
+                Feature("year", "numeric", rng.integers(1950, 2020, num_items).astype(float), np.zeros(0, np.int64)),
+            )
+        ),
+        user_features=Features((Feature("likes", "categorical", liked.astype(np.int32), genres),)),
+    )
 
 
 def make_checkerboard(size: int = 50) -> Dataset:

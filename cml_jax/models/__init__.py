@@ -2,6 +2,7 @@
 
 from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
+from cml_jax.models.cml_features import CML_FEATURES
 from cml_jax.models.cpe import CPE
 from cml_jax.models.crml import CRML
 from cml_jax.models.dpcml import DPCML
@@ -30,6 +31,7 @@ MODELS = Registry(
     CRML,
     TRANSCF,
     HLR,
+    CML_FEATURES,
 )
 
 __all__ = ["MODELS", "Model"]

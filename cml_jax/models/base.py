@@ -53,10 +53,12 @@ class Model(NamedTuple):
         draw: (key, batch, data) -> tree of Array[B, ...], `Batch.drawn` of the step; what the model draws for the
             pairs besides their negatives.
         reads_item_users: whether `draw` reads `data.item_users`, which are not on the device otherwise.
-        context: (params, data) -> table -> rows; what `ranking` reads of a user's items and of an item's users. Where
-            `params` has these tables it takes them as they are, see `table_kinds.with_context`.
+        context: (params, data) -> table -> rows; what `ranking` reads of a user's items, of an item's users or of
+            features. It is given `params` with these tables, see `table_kinds.with_context`.
         context_of: 'user' or 'item' -> (params, histories Array[n, I] or Array[n, U] bool) -> table -> Array[n, ...];
             rows of the tables of `context` for new users, from their items, or for new items, from their users.
+        of_features: (params, 'item' or 'user', features of n of them) -> Array[n, D], rows of the table 'items' or
+            'users' by features alone; None for models that read none, for which `data.features` is empty.
     """
 
     init: Callable[[Array, DeviceInteractions], Params]
@@ -73,6 +75,7 @@ class Model(NamedTuple):
     reads_item_users: bool = False
     context: Callable[[Params, DeviceInteractions], dict[str, Array]] = _no_context
     context_of: Mapping[str, Callable[[Params, Array], dict[str, Array]]] = types.MappingProxyType({})
+    of_features: Callable[[Params, str, Any], Array] | None = None
 
 
 def users_positives_others(batch: Batch) -> dict[str, Lookup]:

@@ -141,7 +141,7 @@ def train_alone(
         UserError: the workdir cannot be used, or there is nothing to learn.
         Preempted: it was asked to stop; a workdir holds what was done.
     """
-    data = batches.to_device(setup.dataset.train, setup.dataset.dislikes, setup.options)
+    data = batches.of_dataset(setup.dataset, setup.options)
     with open_run(setup, workdir, data, say, draw) as run:
         if run.summary is None:
             with open_progress(setup.num_steps, run.step, say, shown) as progress:

@@ -17,6 +17,7 @@ from cml_jax.runs import scoring, validation
 from cml_jax.runs.config import KEYS, Config
 from cml_jax.runs.scoring import Protocol
 from cml_jax.strategies import Options
+from cml_jax.table_kinds import with_context
 from cml_jax.types import DeviceInteractions, Params, Ranking
 
 Load = Callable[..., tuple[Dataset, str]]  # dataset options -> data set and digest
@@ -69,7 +70,8 @@ class Setup(NamedTuple):
 
     def ranking(self, params: Params, data: DeviceInteractions) -> Ranking:
         """How the model ranks items, with these parameters and the training interactions."""
-        return self.options.make_model().ranking(params, data)
+        model = self.options.make_model()
+        return model.ranking(with_context(model, params, data), data)
 
 
 def with_names(config: Config) -> dict[str, Any]:
@@ -106,6 +108,7 @@ def make_setup(config: Config, load: Load | None = None) -> Setup:
     validation.validate_against(config, dataset, protocol, valid_users)
     num_steps = _num_steps(config, dataset.train.num_pairs)
     options = validation.options_of(config, dataset, num_steps)
+    validation.check_features(options, dataset)
     report = config["train.report_every_steps"]
     config["eval.every_steps"] = config["eval.every_steps"] or _every_tenth(num_steps, report)
     config |= {key: value for key, value in _values(options).items() if config[key] is None and value is not None}

@@ -11,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from cml_jax import growing, training
+from cml_jax import batches, growing, training
 from cml_jax.checkpoint import check_format, fingerprint
-from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
 from cml_jax.files import home_path
 from cml_jax.growing import Moments, Old
@@ -22,7 +21,6 @@ from cml_jax.runs.setup import Setup
 from cml_jax.runs.workdir import Workdir
 from cml_jax.serving.recommender import Recommender
 from cml_jax.serving.saved_model import load, options_in
-from cml_jax.strategies import Options
 from cml_jax.types import TrainState
 
 IN_MEMORY = "memory:"  # begins the name of a model that has no folder
@@ -109,11 +107,21 @@ def _old(setup: Setup) -> Old:
         growing.check_same_model(setup.options, model.options, name)
         moments, why_not = None, "init_moments is False"
         if setup.config["init_moments"]:
-            moments, why_not = _read_moments(folder, model.options, model.train)
-    return Old(name, model.options, model.params, model.user_ids.values, model.item_ids.values, moments, why_not)
+            moments, why_not = _read_moments(folder, model)
+    return Old(
+        name,
+        model.options,
+        model.params,
+        model.user_ids.values,
+        model.item_ids.values,
+        moments,
+        why_not,
+        item_features=model.item_features,
+        user_features=model.user_features,
+    )
 
 
-def _read_moments(folder: Path, options: Options, train: Interactions) -> tuple[Moments | None, str]:
+def _read_moments(folder: Path, model: Recommender) -> tuple[Moments | None, str]:
     """Moments of the newest checkpoint that can be read, flushed; or the reason why there are none."""
     checkpoints = folder / "checkpoints"
     steps = sorted((int(path.name) for path in checkpoints.glob("[0-9]*") if path.name.isdigit()), reverse=True)
@@ -121,15 +129,17 @@ def _read_moments(folder: Path, options: Options, train: Interactions) -> tuple[
     for step in steps:
         check_format(checkpoints / str(step))
         try:
-            return _moments_of(checkpoints / str(step), options, train)
+            return _moments_of(checkpoints / str(step), model)
         except Exception as error:  # whatever the storage layers raise for damaged files
             why_not = f"its moments cannot be read ({' '.join(str(error).split())[:200] or type(error).__name__})"
     return None, why_not
 
 
-def _moments_of(folder: Path, options: Options, train: Interactions) -> tuple[Moments | None, str]:
+def _moments_of(folder: Path, model: Recommender) -> tuple[Moments | None, str]:
     """Moments of one checkpoint; raises anything where it is damaged."""
-    fresh = jax.eval_shape(training.init_state, options, jax.eval_shape(train.to_device), 0)
+    options = model.options
+    data = jax.eval_shape(lambda: batches.with_features(model.train.to_device(), model.model, model))
+    fresh = jax.eval_shape(training.init_state, options, data, 0)
     checksums = json.loads((folder / "about" / "metadata").read_text())["fingerprint"]
     if len(checksums) == len(jax.tree.leaves(fresh.params)) + 2:
         return None, "a saved model has no moments"

@@ -147,6 +147,16 @@ def validate_against(config: Config, dataset: Dataset, protocol: Protocol, valid
         _check_enough_held_out(dataset, protocol, valid_users)
 
 
+def check_features(options: Options, dataset: Dataset) -> None:
+    """Raises ConfigError where the model reads features and the data have none."""
+    none_there = dataset.item_features is None and dataset.user_features is None
+    if none_there and options.make_model().of_features is not None:
+        raise ConfigError(
+            f"config.model.name = '{options.model.name}' learns from features, and the data have none; set "
+            f"config.dataset.item_features or config.dataset.user_features."
+        )
+
+
 def _check_enough_held_out(dataset: Dataset, protocol: Protocol, valid_users: np.ndarray) -> None:
     """With eval.enough_held_out, the selecting metric must be defined wherever it is going to be read."""
     kind, k = protocol.metric.split("@")

@@ -42,7 +42,7 @@ def fold_in(
     Returns:
         ndarray[n, ...] float32, as the rows of the table 'users'.
     """
-    ranking = jax.jit(_ranking_of)(options, params, data)
+    params, ranking = jax.jit(_prepared)(options, params, data)
     if isinstance(ranking, Score):
         bytes_per_score = BYTES_PER_SCORE + 8 * ranking.row_numbers
     else:
@@ -84,8 +84,11 @@ def dense(histories: Interactions, rows: np.ndarray) -> Array:
     return jnp.asarray(here)
 
 
-def _ranking_of(options: Options, params: Params, data: DeviceInteractions) -> Ranking:
-    return options.make_model().ranking(params, data)
+def _prepared(options: Options, params: Params, data: DeviceInteractions) -> tuple[Params, Ranking]:
+    """The parameters with what ranking reads of the training pairs, and the ranking."""
+    model = options.make_model()
+    known = with_context(model, params, data)
+    return known, model.ranking(known, data)
 
 
 def negative_weights(popularity: Array) -> Array:
@@ -145,12 +148,15 @@ def _solve(
     log_weights: Array,
     histories: Array,
 ) -> Array:
-    """Rows of the users with histories Array[c, I] bool, from the means of their items' points."""
+    """Rows of the users with histories Array[c, I] bool, from the means of their items' points.
+
+    The parameters are those of `with_context`.
+    """
     model = options.make_model()
     items = model.item_points(params.tables, params.dense, jnp.arange(data.num_items))
     scale = jnp.sqrt(jnp.mean(jnp.sum(jnp.square(items), axis=1)))
     optimizer = optax.adam(STEP_SIZE * scale)
-    scores = scores_of_row(options, with_context(model, params, data), data, ranking)
+    scores = scores_of_row(options, params, data, ranking)
     shape = params.tables["users"].shape[1:]
 
     def loss(row, history):

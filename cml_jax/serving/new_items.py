@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cml_jax.data.interactions import Interactions, from_pairs
+from cml_jax.data.further_features import appended
+from cml_jax.data.interactions import Interactions, from_pairs, keep_users
 from cml_jax.errors import DataError
 from cml_jax.geometry import Constraint
 from cml_jax.serving.fold_in import (
@@ -60,7 +61,8 @@ def fold_in_items(
 
 def _numbers_a_score(options: Options, params: Params, data: DeviceInteractions) -> int:
     """Numbers that a score of one user and one item takes while it is computed."""
-    ranking = jax.eval_shape(lambda params: options.make_model().ranking(params, data), params)
+    model = options.make_model()
+    ranking = jax.eval_shape(lambda params: model.ranking(with_context(model, params, data), data), params)
     if isinstance(ranking, Factors):
         return ranking.queries.shape[1] if ranking.queries.ndim == 3 else 1
     return 1 + ranking.row_numbers
@@ -118,15 +120,17 @@ def _solve(options: Options, params: Params, data: DeviceInteractions, log_weigh
     return parametrize(rows, scale)
 
 
-def with_items(model: Any, items: Mapping[Any, Any]) -> Any:
+def with_items(model: Any, items: Mapping[Any, Any], item_features: Any = None) -> Any:
     """A `Recommender` that lists new items too; see `Recommender.with_items`."""
     if not items:
         raise DataError("no item is given; give a dict of raw ids of new items and the users of each.")
+    if item_features is not None and model.item_features is None:
+        raise DataError("the model knows no features of items; leave those of new items out.")
+    by_features = item_features is not None and model.model.of_features is not None
     ids = _extended_ids(model.item_ids, list(items))
-    histories = _histories(model, list(items.values()))
+    histories = _histories(model, list(items.values()), all_have_users=not by_features)
     first, after = len(model.item_ids), len(ids)
-    rows = fold_in_items(model.options, model.params, model.data, histories, memory_budget_mb=model.memory_budget_mb)
-    new = with_rows(model.model, model.params, "item", jnp.asarray(rows)).tables
+    new = with_rows(model.model, model.params, "item", jnp.asarray(_rows_of(model, histories))).tables
     tables = {
         table: old if new[table] is old else jnp.concatenate([old, new[table]])
         for table, old in model.params.tables.items()
@@ -141,9 +145,15 @@ def with_items(model: Any, items: Mapping[Any, Any]) -> Any:
         if train.weights is None
         else np.concatenate([train.weights, np.full(histories.num_pairs, train.weights.mean())]),
     )
-    notes = (f"{len(items):,} new items were folded in from their users; nothing was trained on them.",)
-    if model.item_features is not None:
-        notes += ("The features of the items were left out, since the new ones have none.",)
+    alone = int(np.sum(histories.degrees == 0))
+    notes = (f"{len(items) - alone:,} new items were folded in from their users; nothing was trained on them.",)
+    if alone:
+        notes += (f"{alone:,} new items stand where their features say.",)
+    features = model.item_features
+    if features is not None:
+        column = None if model.columns[1] == "item" else model.columns[1]
+        features, said = appended(features, item_features, "item", ids.values[first:], column)
+        notes += said
     return dataclasses.replace(
         model,
         params=model.params._replace(tables=tables),
@@ -151,7 +161,7 @@ def with_items(model: Any, items: Mapping[Any, Any]) -> Any:
         train=grown,
         valid=model.valid._replace(num_items=after),
         dislikes=None if model.dislikes is None else model.dislikes._replace(num_items=after),
-        item_features=None,
+        item_features=features,
         notes=(*model.notes, *notes),
     )
 
@@ -162,10 +172,20 @@ def fold_in_item(model: Any, users: Any) -> np.ndarray:
     return fold_in_items(model.options, model.params, model.data, histories, memory_budget_mb=budget)[0]
 
 
-def _histories(model: Any, users: list[Any]) -> Interactions:
+def _rows_of(model: Any, histories: Interactions) -> np.ndarray:
+    """Rows of new items, ndarray[n, ...]; zeros, which ranking does not read, for those without users."""
+    rows = np.zeros((histories.num_users, *model.params.tables["items"].shape[1:]), np.float32)
+    known = np.flatnonzero(histories.degrees)
+    if len(known):
+        budget, chosen = model.memory_budget_mb, keep_users(histories, known)
+        rows[known] = fold_in_items(model.options, model.params, model.data, chosen, memory_budget_mb=budget)
+    return rows
+
+
+def _histories(model: Any, users: list[Any], *, all_have_users: bool = True) -> Interactions:
     """A row for each new item: the numbers of its users."""
     rows = [np.unique(model.user_ids.rows(of)) for of in users]
-    if min(map(len, rows)) == 0:
+    if all_have_users and min(map(len, rows)) == 0:
         raise DataError("a new item has no user; give at least one that the model knows.")
     which = np.repeat(np.arange(len(rows)), [len(of) for of in rows])
     return from_pairs(which, np.concatenate(rows), len(rows), len(model.user_ids))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
+from cml_jax import batches
 from cml_jax.data.features import Features
 from cml_jax.data.interactions import Interactions, from_pairs, nothing, union
 from cml_jax.errors import DataError
@@ -73,8 +74,8 @@ class Recommender:
 
     @functools.cached_property
     def data(self) -> DeviceInteractions:
-        """The training interactions on the device."""
-        return self.train.to_device()
+        """The training interactions on the device, and the features that the model reads."""
+        return batches.with_features(self.train.to_device(), self.model, self)
 
     @functools.cached_property
     def ranking(self) -> Ranking:
@@ -89,12 +90,12 @@ class Recommender:
     @functools.cached_property
     def item_points(self) -> Array:
         """Array[I, D]; the items in the metric space."""
-        return self.model.item_points(self.params.tables, self.params.dense, jnp.arange(len(self.item_ids)))
+        return self.model.item_points(self._with_context.tables, self.params.dense, jnp.arange(len(self.item_ids)))
 
     @functools.cached_property
     def user_points(self) -> Array:
         """Array[U, D]; the users in the metric space."""
-        return self.model.user_points(self.params.tables, self.params.dense, jnp.arange(len(self.user_ids)))
+        return self.model.user_points(self._with_context.tables, self.params.dense, jnp.arange(len(self.user_ids)))
 
     @functools.cached_property
     def _seen_or_disliked(self) -> Interactions:
@@ -198,18 +199,22 @@ class Recommender:
         """
         return new_items.fold_in_item(self, users)
 
-    def with_items(self, items: Mapping[Any, Any]) -> "Recommender":
+    def with_items(self, items: Mapping[Any, Any], item_features: Any = None) -> "Recommender":
         """The model with new items, folded in from their users: lists hold them, and the users' own leave them out.
 
-        Users stay where they are. New items follow the others in the order of the catalogue.
+        Users stay where they are. New items follow the others in the order of the catalogue. A model that learned from
+        item features places new items without users by theirs.
 
         Args:
-            items: raw id of each new item -> raw ids of its users, of which there is at least one.
+            items: raw id of each new item -> raw ids of its users, of which there is at least one, or none with
+                features and such a model.
+            item_features: of the new items, in the columns that the model knows, as for `fit`; they are missing where
+                they are not given.
 
         Raises:
-            DataError: an item is known already, a user is not, or an item has none.
+            DataError: an item is known already, a user is not, an item has none, or features cannot be read.
         """
-        return new_items.with_items(self, items)
+        return new_items.with_items(self, items, item_features)
 
     def recommend_for(
         self,
@@ -282,7 +287,7 @@ class Recommender:
         """
         table = neighbours(self.item_points, self.item_ids, item, k, self.memory_budget_mb)
         (row,) = self.item_ids.rows(listed(item))
-        if row in self._untrained:
+        if row in self._untrained[: self._num_unplaced]:
             warn([f"nobody was trained on item {self.item_ids.values[row]!s:.60}; its neighbours mean nothing."])
         return table
 
@@ -356,8 +361,18 @@ class Recommender:
         """Raw ids of the items without a training pair."""
         return self.item_ids.series(self._untrained, "item")
 
+    @property
+    def _num_unplaced(self) -> int:
+        by_features = self.model.of_features is not None and self.item_features is not None
+        return 0 if by_features else len(self._untrained)
+
+    @property
+    def unplaced_items(self) -> pl.Series:
+        """Those of `untrained_items` whose points mean nothing; none where the model places them by features."""
+        return self.untrained_items[: self._num_unplaced]
+
     def _remarks(self, table: pl.DataFrame, users: Sequence[str]) -> list[str]:
-        remarks = Remarks(self.untrained_items, "exclude_untrained=True")
+        remarks = Remarks(self.unplaced_items, "exclude_untrained=True")
         remarks.add(table)
         return remarks.sentences(users)
 

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cml_jax import checkpoint
-from cml_jax.data.interactions import Dataset, Interactions, nothing
+from cml_jax import batches, checkpoint
+from cml_jax.data.interactions import Dataset, nothing
 from cml_jax.data.saved import SavedDataset, load_dataset, save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.files import home_path, new_folder
@@ -44,7 +44,7 @@ def load(workdir: str | os.PathLike[str], memory_budget_mb: float = 512.0) -> Re
         raise DataError(
             f"{folder / 'dataset.npz'}: of other data than {folder / 'config.json'}; copy the workdir again."
         )
-    like = _shapes(options, dataset.train)
+    like = _shapes(options, dataset)
     best = read_best(folder / "checkpoints", like)
     tables = best.params.tables
     if any(len(tables[name]) < table.shape[0] for name, table in like.tables.items()):
@@ -75,7 +75,7 @@ def recommender_of(
     memory_budget_mb: float = 512.0,
 ) -> Recommender:
     """A model in use from what was trained; rows of zeros that fill up its tables are cut off."""
-    like = _shapes(options, dataset.train)
+    like = _shapes(options, dataset)
     tables = {name: jnp.asarray(params.tables[name])[: table.shape[0]] for name, table in like.tables.items()}
     return Recommender(
         options=options,
@@ -95,10 +95,11 @@ def recommender_of(
     )
 
 
-def _shapes(options: Options, train: Interactions) -> Any:
+def _shapes(options: Options, dataset: Dataset | SavedDataset) -> Any:
     """Shapes of the parameters; nothing is put on the device."""
-    init = options.make_model().init
-    return jax.eval_shape(lambda data: init(jax.random.key(0), data), jax.eval_shape(train.to_device))
+    model = options.make_model()
+    data = jax.eval_shape(lambda: batches.with_features(dataset.train.to_device(), model, dataset))
+    return jax.eval_shape(lambda data: model.init(jax.random.key(0), data), data)
 
 
 def columns_of(of_data: Mapping[str, Any]) -> tuple[str, str]:

@@ -41,14 +41,13 @@ def rescore(workdir: Path, config: Config) -> None:
         raise UserError(f"{workdir}: no finished run with checkpoints is there; train first.")
     setup = make_setup(to_values(config))
     dataset, digest, protocol = setup.dataset, setup.data_sha256, setup.protocol
-    data = dataset.train.to_device()
     for folder in folders:
         own = read_json(folder / "config.json")
         if own.get("data_sha256") != digest:
             raise DataError(f"{folder} holds a run on other data than config.dataset names; give its own.")
         model = cml_jax.load(folder)
         found = evaluate(
-            model.model.ranking(model.params, data),
+            model.ranking,
             dataset.train,
             dataset.train,
             dataset.test,

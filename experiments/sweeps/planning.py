@@ -134,7 +134,7 @@ def _member_bytes(run: Planned) -> int:
 
 def _setup_bytes(setup: Setup) -> int:
     dataset = setup.dataset
-    data = jax.eval_shape(lambda: batches.to_device(dataset.train, dataset.dislikes, setup.options))
+    data = jax.eval_shape(lambda: batches.of_dataset(dataset, setup.options))
     return population.member_bytes(setup.options, data)
 
 
@@ -161,7 +161,7 @@ def _estimate(group: Group) -> tuple[float, float]:
     """Seconds of a step of all members, and of the whole group: compilation, steps, evaluations, final scores."""
     first = group[0]
     setup, options = first.setup, first.setup.options
-    data = batches.to_device(setup.dataset.train, setup.dataset.dislikes, options)
+    data = batches.of_dataset(setup.dataset, options)
     together = group if jax.default_backend() != "cpu" else group[:1]  # on CPU one after the other
     started = time.perf_counter()
     if options.num_shards > 1:

@@ -15,8 +15,9 @@ from cml_jax.data.synthetic import make_interactions
 from cml_jax.geometry import Constraint
 from cml_jax.models import MODELS
 from cml_jax.options import declared
+from cml_jax.table_kinds import with_context
 from cml_jax.types import Params
-from tests import oracles
+from tests import oracles, some_features
 from tests.steps import DRAWN
 
 SHARED: dict[str, Any] = DRAWN | {
@@ -48,7 +49,13 @@ def run(options, data, dispatches=1, seed=0):
 
 
 def to_device(interactions, options):
-    return batches.to_device(interactions, None, options)
+    known = some_features.known(interactions.num_users, interactions.num_items)
+    return batches.with_features(batches.to_device(interactions, None, options), options.make_model(), known)
+
+
+def ranking_of(options, params, data):
+    model = options.make_model()
+    return model.ranking(with_context(model, params, data), data)
 
 
 def close(a, b, **tolerance):
@@ -135,7 +142,7 @@ def test_sharded_over_8_devices_equals_unsharded(name, ragged):
         np.testing.assert_allclose(found[: len(rows)], rows, atol=1e-4)
         assert not np.any(found[len(rows) :])
     lists = [
-        ranking.top_k(o.make_model().ranking(training.evaluation_params(s, o), d), np.arange(7), ragged, 11)
+        ranking.top_k(ranking_of(o, training.evaluation_params(s, o), d), np.arange(7), ragged, 11)
         for o, s, d in ((options, whole, here), (split, parts, data))
     ]
     np.testing.assert_array_equal(lists[0], lists[1])
@@ -189,8 +196,9 @@ def test_lists_equal_brute_force_from_the_oracles_scores(name, number, ragged):
     data = to_device(ragged, options)
     params = training.evaluation_params(run(options, data, 2)[0], options)
     exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
-    scores = oracles.MODEL_SCORES[name](exact.tables, exact.dense, options.values() | {"train": ragged})
-    found = options.make_model().ranking(params, data)
+    known = {"train": ragged, "item_features": some_features.known(7, 11).item_features}
+    scores = oracles.MODEL_SCORES[name](exact.tables, exact.dense, options.values() | known)
+    found = ranking_of(options, params, data)
     lists = ranking.top_k(found, np.arange(7), ragged, 11)
     for user, row in enumerate(lists):
         expected = [item for item in np.argsort(-scores[user], kind="stable") if item not in ragged.row(user)]

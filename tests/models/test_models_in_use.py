@@ -20,6 +20,7 @@ def config_of(name, num_steps):
     more = {"average_passes": 1.0, "rows": "catch_up"}
     case.setdefault("margin", 0.8)
     own = {f"model__{key}": value for key, value in case.items()} | {"model__name": name}
+    own |= {"dataset__name": "cold_items"} if name == "cml_features" else {}
     return tiny_config(
         train__num_steps=num_steps,
         eval__ks=(3,),
@@ -53,7 +54,8 @@ def test_lists_are_those_of_the_oracle_s_scores(run):
     model = cml_jax.load(folder / "parts")
     tables = {key: np.asarray(rows, np.float64) for key, rows in model.params.tables.items()}
     dense = {key: np.asarray(rows, np.float64) for key, rows in dict(model.params.dense).items()}
-    scores = oracles.MODEL_SCORES[name](tables, dense, model.options.values() | {"train": model.train})
+    known = {"train": model.train, "item_features": model.item_features}
+    scores = oracles.MODEL_SCORES[name](tables, dense, model.options.values() | known)
     lists = model.recommend(model.user_ids.values.tolist(), 3)
     for user, row in enumerate(scores):
         own = np.where(np.isin(np.arange(len(row)), model.seen.row(user)), -np.inf, row)

@@ -13,10 +13,11 @@ from cml_jax.runs.config import KEYS
 from cml_jax.runs.setup import Periods, make_setup
 from experiments.config import to_values
 from experiments.sweeps import grid, planning
+from tests import some_features
 from tests.runs.options_by_key import configs_that_use, other_value
 from tests.tiny import tiny_config
 
-CHECKERBOARD = datasets.load("checkerboard")
+CHECKERBOARD = datasets.load("checkerboard")._replace(item_features=some_features.features(50, 0))
 PAIRS, BATCH = 1150, 64
 PASS = math.ceil(PAIRS / BATCH)
 REST = {  # keys that no compiled step depends on -> where their value ends

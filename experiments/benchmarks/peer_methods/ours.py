@@ -29,7 +29,7 @@ def train(task: Task, settings: Mapping[str, Any], watch: Watch) -> None:
     config.update_from_flattened_dict(settings)
     config.seed = task.seed
     setup = make_setup(to_values(config), load=lambda **_: (task.dataset, task.sha256))
-    data = batches.to_device(setup.dataset.train, setup.dataset.dislikes, setup.options)
+    data = batches.of_dataset(setup.dataset, setup.options)
     state = training.init_state(setup.options, data, setup.seed)
     steps_per_pass = batches.steps_per_pass(setup.dataset.train.num_pairs, setup.options.batch_size)
     num_steps = max(1, steps_per_pass // _CHUNKS)

@@ -11,7 +11,7 @@ import pytest
 from cml_jax import ConfigError, batches, make_options, population, sharding, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.losses.directau import uniformity
-from tests import oracles
+from tests.oracles import losses as oracles
 from tests.conftest import assert_gradient
 from tests.steps import DRAWN, assert_trees, run
 

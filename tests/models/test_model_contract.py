@@ -17,7 +17,8 @@ from cml_jax.models import MODELS
 from cml_jax.options import declared
 from cml_jax.table_kinds import with_context
 from cml_jax.types import Params
-from tests import oracles, some_features
+from tests import some_features
+from tests.oracles import models as oracles
 from tests.steps import DRAWN
 
 SHARED: dict[str, Any] = DRAWN | {

@@ -11,8 +11,8 @@ import pytest
 from cml_jax import ConfigError, batches, make_options, population, sharding, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.losses.directau import uniformity
-from tests.oracles import losses as oracles
 from tests.conftest import assert_gradient
+from tests.oracles import losses as oracles
 from tests.steps import DRAWN, assert_trees, run
 
 SHARED: dict[str, Any] = DRAWN | {"sampler": "uniform", "dim": 6, "batch_size": 16, "learning_rate": 0.03}

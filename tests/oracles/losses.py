@@ -5,6 +5,8 @@ A loss is (user[D], positive[D], others[n, D], valid[n], **options) -> value of 
 
 import numpy as np
 
+from tests.oracles.geometry import to_sphere
+
 
 def triplet_loss(user, positive, others, valid, margin=1.0, hinge="closest", hinge_temperature=0.1, warp=False):
     own = ((user - positive) ** 2).sum()

@@ -219,14 +219,35 @@ def _resolved(chosen: Options, train: Interactions | None, given: Mapping[str, A
     return dataclasses.replace(chosen, **choices, optimizer=with_derived(chosen.optimizer))
 
 
+def losses_of(model: str) -> dict[str, Loss]:
+    """The losses that go with a model, as they are by default, by name."""
+    options = MODELS[model].options
+    made = {name: strategy.make(strategy.options()) for name, strategy in LOSSES.items()}
+    return {
+        name: loss
+        for name, loss in made.items()
+        if loss.similarity in options.similarities and not options.objection(loss)
+    }
+
+
+def _check_loss(chosen: Options) -> None:
+    """Raises ConfigError, which names those that do, where the loss does not go with the model."""
+    model, loss = MODELS[chosen.model.name].options, chosen.make_loss()
+    reason, named = model.objection(loss), f"model.loss = '{chosen.loss.name}'"
+    if loss.similarity not in model.similarities:
+        reason = f"{named} does not go with model.name = '{chosen.model.name}'"
+    elif reason:
+        reason = f"model.name = '{chosen.model.name}' {reason.format(loss=named)}"
+    else:
+        return
+    usable, offers_candidates = losses_of(chosen.model.name), SAMPLERS[chosen.sampler.name].options.offers_candidates
+    names = [name for name, loss in usable.items() if loss.takes == "negatives" or offers_candidates] or [*usable]
+    advice = f"use model.loss = '{names[0]}'" if len(names) == 1 else f"choose one of {', '.join(names)}"
+    raise ConfigError(f"{reason}; {advice}.")
+
+
 def _checked(chosen: Options) -> Options:
-    similarities = MODELS[chosen.model.name].options.similarities
-    if chosen.similarity not in similarities:
-        usable = [name for name, s in LOSSES.items() if s.make(s.options()).similarity in similarities]
-        raise ConfigError(
-            f"model.loss = '{chosen.loss.name}' does not go with model.name = '{chosen.model.name}'; choose one of "
-            f"{', '.join(usable)}."
-        )
+    _check_loss(chosen)
     if chosen.loss_takes == "candidates":
         check_offers_candidates(chosen)
     if chosen.num_shards < 1:

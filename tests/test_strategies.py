@@ -1,3 +1,5 @@
+import itertools
+import re
 from typing import Any
 
 import jax
@@ -98,6 +100,24 @@ def test_rows_follow_from_the_optimizer():
 def test_options_that_cannot_be_used(values, sentence):
     with pytest.raises(ConfigError, match=sentence):
         make_options(**values)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_refused_loss_offers_those_that_go_with_the_model_and_no_others(model):
+    """With a sampler of candidates and negatives, and with one of negatives alone."""
+    offered, accepted = {}, {}
+    for sampler, loss in itertools.product(("uniform", "dynamic"), LOSSES):
+        try:
+            make_options(model=model, loss=loss, sampler=sampler, constraint="none")
+            accepted.setdefault(sampler, set()).add(loss)
+        except ConfigError as error:
+            if "sampler.name" not in str(error):
+                advice = str(error).split("; ")[-1].removeprefix("use model.loss = ").removeprefix("choose one of ")
+                offered.setdefault(sampler, []).append({*re.findall(r"\w+", advice)})
+    assert offered["uniform"], "no loss was refused"
+    for sampler, found in offered.items():
+        expected = accepted.get(sampler) or accepted["uniform"]  # where the sampler has to go
+        assert found == [expected] * len(found)
 
 
 def test_defaults_train_on_data_smaller_than_them():

@@ -13,8 +13,15 @@ from cml_jax.types import Array
 HINGES = ("closest", "sum", "soft_min")
 
 
+def _trains_by_hinge(chosen: Any) -> bool:
+    return chosen.model.options.trains_by_example
+
+
 def _is_soft(chosen: Any) -> bool:
-    return getattr(chosen.loss.options, "hinge", "") == "soft_min"
+    return getattr(chosen.loss.options, "hinge", "") == "soft_min" and _trains_by_hinge(chosen)
+
+
+_BY_HINGE = Effect(_trains_by_hinge, "a model that takes more of the triplet loss than its margin", enforced=True)
 
 
 @options
@@ -29,16 +36,18 @@ class TripletOptions(MarginOptions):
     """Options of the triplet hinge."""
 
     hinge: str = static(
-        "closest", "how the triplet loss takes several negatives: closest | sum | soft_min", one_of(HINGES)
+        "closest", "how the triplet loss takes several negatives: closest | sum | soft_min", one_of(HINGES), _BY_HINGE
     )
     hinge_temperature: float = traced(
         0.1,
         "t of the soft minimum over negatives, in units of squared distance",
         POSITIVE,
-        Effect(_is_soft, "model.hinge = 'soft_min'", enforced=True),
+        Effect(_is_soft, f"model.hinge = 'soft_min' and {_BY_HINGE.needed}", enforced=True),
     )
     warp: bool = static(
-        False, "weight the triplet loss of a pair by log(1 + its rank), which its negatives estimate (WARP)"
+        False,
+        "weight the triplet loss of a pair by log(1 + its rank), which its negatives estimate (WARP)",
+        effect=_BY_HINGE,
     )
     num_items: int = derived(1)
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax.errors import ConfigError
 from cml_jax.geometry import Constraint, identity, pairwise_squared_distances, squared_distance, to_sphere
 from cml_jax.losses import blocks
 from cml_jax.losses.base import Loss
@@ -93,14 +92,14 @@ def all_points(points: dict[str, Array], batch: Batch) -> tuple[Array, Array]:
     return rows, jnp.concatenate([counts.ravel() for counts in counted.values()]).astype(rows.dtype)
 
 
-def check_has_margin(chosen: Any) -> None:
-    """Raises ConfigError where the chosen loss is more than a hinge, or takes no margin of its own for each pair."""
-    loss = chosen.make_loss()
-    if loss.hinge is None or loss.penalty is not None:
-        raise ConfigError(
-            f"model.name = '{chosen.model.name}' learns margins, which model.loss = '{chosen.loss.name}' does not "
-            f"have; use model.loss = 'triplet'."
-        )
+def lacks_margin(loss: Loss) -> bool:
+    """Whether a loss is more than a hinge, or takes no margin of its own for each pair."""
+    return loss.hinge is None or loss.penalty is not None
+
+
+def is_of_more_than_negatives(loss: Loss) -> bool:
+    """Whether a loss takes candidates, or has a term of the points themselves."""
+    return loss.takes == "candidates" or loss.penalty is not None
 
 
 def distances(user: Array, items: Array) -> Array:

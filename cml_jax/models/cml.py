@@ -11,11 +11,14 @@ from cml_jax.models.base import Model, all_points, loss_of_points
 from cml_jax.models.points import PointOptions, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, Effect, derived, one_of, options, static, traced
 from cml_jax.registry import Strategy
-from cml_jax.samplers.stage1 import takes_negatives
 
 
 def _has_gor_form(chosen: Any) -> bool:
     return chosen.similarity == "distance" and chosen.loss_takes == "negatives" and chosen.model.options.gor != "none"
+
+
+def _takes_negatives(chosen: Any) -> bool:
+    return chosen.loss_takes == "negatives"
 
 
 @options
@@ -33,7 +36,7 @@ class CmlOptions(PointOptions):
         0.0,
         "weight of the covariance term, with losses that take negatives",
         FINITE_AT_LEAST_0,
-        Effect(takes_negatives, "a loss that takes negatives", enforced=True),
+        Effect(_takes_negatives, "a loss that takes negatives", enforced=True),
     )
     gor: str = derived("none")
     covariance: bool = derived(False)

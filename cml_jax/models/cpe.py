@@ -1,15 +1,14 @@
 """Collaborative preference embedding (CPE): every margin is drawn to one number, and dimensions apart."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from cml_jax.errors import ConfigError
 from cml_jax.losses.base import Loss, mean_of_valid
 from cml_jax.losses.covariance import covariance
-from cml_jax.models.base import Model, all_points, distances
+from cml_jax.models.base import Model, all_points, distances, lacks_margin
 from cml_jax.models.points import PointOptions, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, options, traced
 from cml_jax.registry import Strategy
@@ -23,19 +22,16 @@ class CpeOptions(PointOptions):
     """Options of CPE."""
 
     similarities: ClassVar[tuple[str, ...]] = ("distance",)
+    trains_by_example: ClassVar[bool] = False
 
     compactness_weight: float = traced(
         1e-3, "mu of CPE: weight of the term that makes dimensions independent", FINITE_AT_LEAST_0
     )
 
-    def check(self, chosen: Any) -> None:
-        """Raises ConfigError where the loss has no margin, or is more than that."""
-        loss = chosen.make_loss()
-        if loss.hinge is None or loss.penalty is not None:
-            raise ConfigError(
-                f"model.name = 'cpe' draws differences of distances to a margin, which model.loss = "
-                f"'{chosen.loss.name}' does not have; use model.loss = 'triplet'."
-            )
+    @classmethod
+    def objection(cls, loss: Loss) -> str:
+        """Objects to losses that have no margin, or are more than that."""
+        return "draws differences of distances to a margin, which {loss} does not have" if lacks_margin(loss) else ""
 
 
 @jax.custom_vjp

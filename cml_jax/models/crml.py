@@ -1,16 +1,15 @@
 """Metric learning with co-occurrence embedding (CRML): points are drawn to what predicts how often they co-occur."""
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from cml_jax import csr
-from cml_jax.errors import ConfigError
 from cml_jax.geometry import CONSTRAINTS, squared_distance
 from cml_jax.losses.base import Loss
-from cml_jax.models.base import Model, distances, users_positives_others
+from cml_jax.models.base import Model, distances, is_of_more_than_negatives, users_positives_others
 from cml_jax.models.points import PointOptions, init_points, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, POSITIVE, options, traced
 from cml_jax.registry import Strategy
@@ -36,14 +35,11 @@ class CrmlOptions(PointOptions):
         100.0, "X_max of CRML: number shared from which on two users, or items, weigh alike", POSITIVE
     )
 
-    def check(self, chosen: Any) -> None:
-        """Raises ConfigError where the loss takes candidates, or has a term of the points themselves."""
-        loss = chosen.make_loss()
-        if loss.takes == "candidates" or loss.penalty is not None:
-            raise ConfigError(
-                f"model.name = 'crml' adds its own terms to those of drawn negatives, which model.loss = "
-                f"'{chosen.loss.name}' does not take; use model.loss = 'triplet'."
-            )
+    @classmethod
+    def objection(cls, loss: Loss) -> str:
+        """Objects to losses that take candidates, or have a term of the points themselves."""
+        more = is_of_more_than_negatives(loss)
+        return "adds terms of a pair to those of its drawn negatives, which {loss} does not take" if more else ""
 
 
 class Partners(NamedTuple):

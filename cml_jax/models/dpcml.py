@@ -1,11 +1,8 @@
 """Diversity-promoting collaborative metric learning (DPCML): a user has several points."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from cml_jax.errors import ConfigError
 from cml_jax.losses.base import Loss
 from cml_jax.losses.blocks import corrected
 from cml_jax.models.base import SIMILARITY_FUNCTIONS, Model
@@ -26,13 +23,10 @@ class DpcmlOptions(PointOptions):
         0.35, "delta_2 of DPCML: diversity of a user above it is penalised", FINITE_AT_LEAST_0
     )
 
-    def check(self, chosen: Any) -> None:
-        """Raises ConfigError where the loss has a term of the points themselves, of which a user has several."""
-        if chosen.make_loss().penalty is not None:
-            raise ConfigError(
-                f"model.loss = '{chosen.loss.name}' has a term of a user's point, of which model.name = 'dpcml' has "
-                f"several; choose another loss or model."
-            )
+    @classmethod
+    def objection(cls, loss: Loss) -> str:
+        """Objects to losses that have a term of the points themselves, of which a user has several."""
+        return "has several points of a user, of one of which {loss} has a term" if loss.penalty else ""
 
 
 def diversity(vectors: Array) -> Array:

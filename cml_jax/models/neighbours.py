@@ -1,12 +1,13 @@
 """Neighbours, the items of users and the users of items: some of them for a step, all of them for ranking."""
 
 import functools
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from cml_jax.errors import ConfigError
+from cml_jax.losses.base import Loss
+from cml_jax.models.base import is_of_more_than_negatives
 from cml_jax.models.points import PointOptions
 from cml_jax.options import AT_LEAST_1, options, static
 from cml_jax.types import Array
@@ -24,14 +25,11 @@ class NeighbourOptions(PointOptions):
         5, "K, items of a user, or users of an item, that are drawn for a pair where there are more", AT_LEAST_1
     )
 
-    def check(self, chosen: Any) -> None:
-        """Raises ConfigError where the loss takes candidates, or has a term of the points themselves."""
-        loss = chosen.make_loss()
-        if loss.takes == "candidates" or loss.penalty is not None:
-            raise ConfigError(
-                f"model.name = '{chosen.model.name}' moves a user for each item, which model.loss = "
-                f"'{chosen.loss.name}' does not allow; use model.loss = 'triplet'."
-            )
+    @classmethod
+    def objection(cls, loss: Loss) -> str:
+        """Objects to losses that take candidates, or have a term of the points themselves."""
+        more = is_of_more_than_negatives(loss)
+        return "moves a user for each item, which {loss} does not allow" if more else ""
 
 
 class Neighbours(NamedTuple):

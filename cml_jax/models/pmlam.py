@@ -1,14 +1,14 @@
 """Probabilistic metric learning with adaptive margins (PMLAM): users and items are Gaussians."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from cml_jax.geometry import CONSTRAINTS, Constraint, to_sphere
 from cml_jax.losses.base import Loss
-from cml_jax.models.base import Model, check_has_margin, distances
+from cml_jax.models.base import Model, distances, lacks_margin
 from cml_jax.models.points import PointOptions, distance_factors, make_point_model
 from cml_jax.options import Range, options, traced
 from cml_jax.registry import Strategy
@@ -29,9 +29,10 @@ class PmlamOptions(PointOptions):
         Range(lambda v: 0 < v < 1, "must be between 0 and 1"),
     )
 
-    def check(self, chosen: Any) -> None:
-        """Raises ConfigError where the loss is more, or takes no margin of its own for each pair."""
-        check_has_margin(chosen)
+    @classmethod
+    def objection(cls, loss: Loss) -> str:
+        """Objects to losses that are more than a hinge, or take no margin of their own for each pair."""
+        return "learns margins, which {loss} does not have" if lacks_margin(loss) else ""
 
 
 def by_half(of_means: Callable[[Array], Array], of_deviations: Callable[[Array], Array]) -> Callable[[Array], Array]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax.geometry import CONSTRAINTS, identity, to_sphere
+from cml_jax.losses.base import Loss
 from cml_jax.models.base import Model, users_positives_others
 from cml_jax.options import POSITIVE, Range, StrategyOptions, one_of, options, static, traced
 from cml_jax.types import Array, Batch, DeviceInteractions, Factors, Params, PyTree
@@ -18,6 +19,7 @@ class RowOptions(StrategyOptions):
     """Options of models whose users and items are rows of D numbers."""
 
     similarities: ClassVar[tuple[str, ...]] = ("distance", "cosine")
+    trains_by_example: ClassVar[bool] = True  # whether the loss is what the pair's loss is made of; False: its scale is
 
     dim: int = static(
         128, "D, the embedding dimension", Range(lambda v: 1 <= v < 2**20, "must be 1 or more and below 2^20")
@@ -25,6 +27,15 @@ class RowOptions(StrategyOptions):
     init_scale: float = traced(
         0.1, "root mean square norm of a fresh row; on the sphere, small values make the first steps large", POSITIVE
     )
+
+    @classmethod
+    def objection(cls, loss: Loss) -> str:
+        """Why the model refuses a loss of its similarity, a clause in which {loss} stands for it; '' where it does not.
+
+        Such as 'learns margins, which {loss} does not have'.
+        """
+        del loss
+        return ""
 
     def fresh_rows(self, key: Array, shape: tuple[int, ...]) -> Array:
         """Gaussian rows, Array[*shape, D], of expected squared norm init_scale^2."""

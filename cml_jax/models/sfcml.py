@@ -7,7 +7,6 @@ import jax.numpy as jnp
 
 from cml_jax import csr
 from cml_jax.candidate_mask import CandidateMask
-from cml_jax.errors import ConfigError
 from cml_jax.geometry import squared_distance
 from cml_jax.losses.base import Loss
 from cml_jax.models.base import Model, distances
@@ -29,13 +28,10 @@ class SfcmlOptions(PointOptions):
         FINITE_AT_LEAST_0,
     )
 
-    def check(self, chosen: Any) -> None:
-        """Raises ConfigError where the loss does not follow from sums over items."""
-        if chosen.make_loss().moments is None:
-            raise ConfigError(
-                f"model.name = 'sfcml' needs a loss of the mean and the mean square of distances, which model.loss = "
-                f"'{chosen.loss.name}' is not; use model.loss = 'squared'."
-            )
+    @classmethod
+    def objection(cls, loss: Loss) -> str:
+        """Objects to losses that do not follow from sums over items."""
+        return "" if loss.moments else "needs a loss of the mean and the mean square of distances, which {loss} is not"
 
 
 def sums_over(users: Array, items: Array, counted: Array) -> Array:

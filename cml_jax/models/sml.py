@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from cml_jax.errors import ConfigError
 from cml_jax.geometry import CONSTRAINTS, Constraint, identity
 from cml_jax.losses.base import Loss
-from cml_jax.models.base import Model, check_has_margin, distances, users_positives_others
+from cml_jax.models.base import Model, distances, lacks_margin, users_positives_others
 from cml_jax.models.points import PointOptions, init_points, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, POSITIVE, options, traced
 from cml_jax.registry import Strategy
@@ -30,9 +30,13 @@ class SmlOptions(PointOptions):
     margin_weight: float = traced(0.1, "gamma of SML: weight of the term that enlarges margins", FINITE_AT_LEAST_0)
     margin_limit: float = traced(1.0, "l of SML: upper bound of a learned margin", POSITIVE)
 
+    @classmethod
+    def objection(cls, loss: Loss) -> str:
+        """Objects to losses that are more than a hinge, or take no margin of their own for each pair."""
+        return "learns margins, which {loss} does not have" if lacks_margin(loss) else ""
+
     def check(self, chosen: Any) -> None:
-        """Raises ConfigError where the loss is more, or takes no margin of its own for each pair."""
-        check_has_margin(chosen)
+        """Raises ConfigError where margins would start above their limit."""
         if chosen.make_loss().scale > self.margin_limit:
             raise ConfigError(
                 f"model.margin = {chosen.make_loss().scale:g}, at which margins start, is above model.margin_limit = "

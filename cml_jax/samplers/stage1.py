@@ -111,9 +111,9 @@ class LogqOptions(SamplerOptions):
     def check(self, chosen: Any) -> None:
         """Raises ConfigError where the loss has no logits."""
         if self.logq and not _corrects(chosen):
+            advice = "use model.loss = 'softmax'" if "cosine" in chosen.model.options.similarities else "leave it out"
             raise ConfigError(
-                f"sampler.logq corrects logits, which model.loss = '{chosen.loss.name}' does not have; use "
-                f"model.loss = 'softmax'."
+                f"sampler.logq corrects logits, which model.loss = '{chosen.loss.name}' does not have; {advice}."
             )
 
 

@@ -1,7 +1,6 @@
 """What PMLAM is beside a model among others: its loss, what its margins come to, and standard deviations."""
 
 import functools
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -11,8 +10,6 @@ import optax
 import pytest
 
 from cml_jax import ConfigError
-from cml_jax.losses import Loss
-from cml_jax.models import MODELS
 from cml_jax.types import Batch
 from tests import oracles
 from tests.steps import make, run
@@ -104,11 +101,6 @@ def test_rows_within_the_constraint_are_gaussians_whose_deviations_can_still_mov
 
 @pytest.mark.parametrize("name", ["pmlam", "sml"])
 def test_losses_without_a_margin_for_each_pair_are_refused(name):
-    """There is none yet that compares by distance."""
-    chosen = SimpleNamespace(
-        model=SimpleNamespace(name=name),
-        loss=SimpleNamespace(name="other"),
-        make_loss=lambda: Loss(lambda own, others, valid: own, similarity="distance"),
-    )
-    with pytest.raises(ConfigError, match=f"'{name}' learns margins, which model.loss = 'other' does not have; use"):
-        MODELS[name].options().check(chosen)
+    sentence = f"'{name}' learns margins, which model.loss = 'squared' does not have; use model.loss = 'triplet'"
+    with pytest.raises(ConfigError, match=sentence):
+        make(model=name, loss="squared", sampler="uniform")

@@ -102,9 +102,15 @@ BAD_CONFIGS = [
     ),
     (
         {"model__loss": "softmax", "model__name": "inner_product", "model__constraint": "none"},
-        r"config\.model\.loss = 'softmax' does not go with model\.name = 'inner_product'; choose one of bpr",
+        r"config\.model\.loss = 'softmax' does not go with model\.name = 'inner_product'; use model\.loss = 'bpr'",
     ),
     ({"model__l2_weight": 0.1}, r"config\.model\.l2_weight = 0\.1 has an effect only with model\.loss = 'bpr'"),
+    ({"model__name": "cpe", "model__hinge": "sum"}, r"hinge = 'sum' has an effect only with a model that takes more"),
+    ({"model__name": "cpe", "model__warp": True}, r"warp = True has an effect only with a model that takes more"),
+    (
+        {"model__hinge_temperature": 0.2},
+        r"hinge_temperature = 0\.2 has an effect only with model\.hinge = 'soft_min' and a model that takes more",
+    ),
     ({"model__gor_form": "sum"}, r"config\.model\.gor_form = 'sum' has an effect only with .*gor_weight above 0"),
     ({"dataset__split_ratio": (1, 1, 10**20)}, r"must be three integers up to 1000"),
     ({"model__gor_form": "median"}, r"config\.model\.gor_form = 'median' is unknown; choose one of mean, sum"),

@@ -96,6 +96,7 @@ def test_rate_of_as_many_candidates_as_items_makes_all_certain():
     [
         ({"loss": "triplet", "logq": True}, "corrects logits, which model.loss = 'triplet' does not have"),
         ({"loss": "psl", "logq": True, "sampler": "popularity"}, "use model.loss = 'softmax'"),
+        ({"loss": "triplet", "logq": True, "model": "transcf"}, "'triplet' does not have; leave it out"),
         ({"loss": "softmax", "logq": True, "weight_use": "draw"}, "use train.weight_use = 'loss'"),
         ({"loss": "softmax", "batch_size": 1}, "train.batch_size of 2 or more"),
     ],

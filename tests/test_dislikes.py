@@ -10,8 +10,8 @@ import pytest
 from cml_jax import batches, population, sharding, training
 from cml_jax.candidate_mask import CandidateMask
 from cml_jax.data.interactions import from_pairs
-from tests import oracles
 from tests.conftest import assert_law
+from tests.oracles import models as oracles
 from tests.steps import make, run
 from tests.test_weights import CASES, batch_of, losses_by_hand, unit
 

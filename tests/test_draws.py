@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cml_jax import draws, hashing
-from tests import oracles
 from tests.conftest import assert_law
+from tests.oracles import samplers as oracles
 
 WEIGHTS = np.array([5.0, 0.0, 1.0, 3.0, 0.5, 0.0, 2.0, 9.0, 1.0, 4.0, 0.0])
 KEY = jax.random.key(3)

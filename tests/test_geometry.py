@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cml_jax import geometry
-from tests import oracles
+from tests.oracles import geometry as oracles
 
 ROWS = np.random.default_rng(0).normal(size=(5, 3)) * [[0.1], [0.4], [1.0], [3.0], [1e3]]
 

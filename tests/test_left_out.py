@@ -6,7 +6,7 @@ from cml_jax import evaluation, ranking
 from cml_jax.data.interactions import from_pairs, keep_users
 from cml_jax.left_out import _PIECE, left_out, mask
 from cml_jax.models.points import distance_factors
-from tests import oracles
+from tests.oracles import lists as oracles
 
 NUM_ITEMS = 2 * _PIECE + 700
 RNG = np.random.default_rng(2)

@@ -7,7 +7,7 @@ import pytest
 from cml_jax import evaluation, metrics, ranking
 from cml_jax.data.interactions import from_pairs, nothing
 from cml_jax.models.points import distance_factors
-from tests import oracles
+from tests.oracles import lists as oracles
 
 RNG = np.random.default_rng(7)
 NUM_USERS, NUM_ITEMS = 37, 53

@@ -6,7 +6,7 @@ import pytest
 
 from cml_jax import geometry, rowwise
 from cml_jax.optimizers import OPTIMIZERS
-from tests import oracles
+from tests.oracles import optimizers as oracles
 
 RNG = np.random.default_rng(6)
 TABLE = RNG.normal(size=(9, 4))

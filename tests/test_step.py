@@ -11,7 +11,8 @@ import pytest
 from cml_jax import make_options, training
 from cml_jax.losses import LOSSES
 from cml_jax.types import Params
-from tests import oracles
+from tests.oracles import losses as oracles
+from tests.oracles.geometry import to_ball, to_sphere
 from tests.steps import DRAWN
 
 SHARED: dict[str, Any] = DRAWN | {
@@ -22,8 +23,8 @@ SHARED: dict[str, Any] = DRAWN | {
     "num_candidates": 9,
     "num_negatives": 2,
 }
-EMBED = {"sphere": oracles.to_sphere, "ball": np.asarray, "none": np.asarray}
-PROJECT = {"sphere": np.asarray, "ball": oracles.to_ball, "none": np.asarray}
+EMBED = {"sphere": to_sphere, "ball": np.asarray, "none": np.asarray}
+PROJECT = {"sphere": np.asarray, "ball": to_ball, "none": np.asarray}
 
 
 def step_cases():

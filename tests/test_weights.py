@@ -10,7 +10,7 @@ import pytest
 
 from cml_jax import batches, population, sharding, training
 from cml_jax.data.interactions import from_pairs
-from tests import oracles
+from tests.oracles import losses as oracles
 from tests.steps import make, run
 
 CASES = {

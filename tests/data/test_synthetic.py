@@ -2,7 +2,7 @@ import numpy as np
 
 from cml_jax.data import synthetic
 from cml_jax.data.interactions import union
-from tests import oracles
+from tests.oracles import samplers as oracles
 
 
 def test_synthetic_is_long_tailed_clustered_and_seeded():

@@ -14,7 +14,7 @@ from cml_jax.data.interactions import from_pairs
 from cml_jax.data.synthetic import make_interactions
 from cml_jax.losses import LOSSES, Loss, blocks
 from cml_jax.models.base import SIMILARITY_FUNCTIONS
-from tests import oracles
+from tests.oracles import losses as oracles
 from tests.steps import make
 
 RNG = np.random.default_rng(11)

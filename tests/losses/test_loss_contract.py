@@ -13,8 +13,8 @@ from cml_jax.losses import LOSSES
 from cml_jax.models.base import loss_of_points
 from cml_jax.options import declared
 from cml_jax.types import Batch
-from tests import oracles
 from tests.conftest import assert_gradient
+from tests.oracles import losses as oracles
 
 RNG = np.random.default_rng(1)
 USER, POSITIVE = RNG.normal(size=5), RNG.normal(size=5) * 0.5

@@ -7,8 +7,8 @@ from cml_jax.losses.covariance import covariance_penalty
 from cml_jax.losses.gor import GOR_FORMS, gor, gor_penalty, gor_sum
 from cml_jax.losses.softmax import softmax_loss
 from cml_jax.losses.triplet import triplet_loss
-from tests import oracles
 from tests.conftest import assert_gradient
+from tests.oracles import losses as oracles
 
 RNG = np.random.default_rng(1)
 USER, POSITIVE = RNG.normal(size=5), RNG.normal(size=5) * 0.5

@@ -8,7 +8,7 @@ import pytest
 from cml_jax import training
 from cml_jax.models import hyperml
 from cml_jax.types import Batch
-from tests import oracles
+from tests.oracles import models as oracles
 from tests.steps import make, run
 
 WEIGHT, MARGIN = 0.7, 0.4

@@ -16,7 +16,7 @@ from cml_jax.geometry import Constraint
 from cml_jax.models import MODELS
 from cml_jax.options import declared
 from cml_jax.types import Params
-from tests import oracles
+from tests.oracles import models as oracles
 from tests.steps import DRAWN
 
 SHARED: dict[str, Any] = DRAWN | {

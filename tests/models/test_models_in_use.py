@@ -9,7 +9,7 @@ from cml_jax.models import MODELS
 from cml_jax.serving import ann, export
 from cml_jax.types import Score
 from experiments import train
-from tests import oracles
+from tests.oracles import models as oracles
 from tests.tiny import last_params, read_records, tiny_config
 
 SLOW = ("cml", "inner_product", "sml")  # what they train is tried elsewhere; of the others one has dense parameters

@@ -15,8 +15,8 @@ from cml_jax.losses import Loss
 from cml_jax.models import MODELS, neighbours
 from cml_jax.serving import fold_in, new_items
 from cml_jax.table_kinds import with_context
-from tests import oracles
 from tests.conftest import assert_law
+from tests.oracles import models as oracles
 
 SHARED = {"loss": "triplet", "sampler": "uniform", "dim": 4, "batch_size": 8, "num_negatives": 2, "margin": 0.8}
 READING = [name for name in MODELS if issubclass(MODELS[name].options, neighbours.NeighbourOptions)]

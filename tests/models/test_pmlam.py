@@ -11,7 +11,7 @@ import pytest
 
 from cml_jax import ConfigError
 from cml_jax.types import Batch
-from tests import oracles
+from tests.oracles import losses as oracles
 from tests.steps import make, run
 
 MARGIN, QUANTILE = 0.4, 0.3

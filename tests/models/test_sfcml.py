@@ -8,8 +8,8 @@ from cml_jax import batches, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.data.synthetic import make_interactions
 from cml_jax.errors import ConfigError
-from tests import oracles
 from tests.lowered import equations
+from tests.oracles import losses as oracles
 from tests.steps import make
 
 DISLIKED = from_pairs(np.array([0, 0, 2, 5]), np.array([4, 6, 7, 1]), 7, 11)

@@ -8,12 +8,13 @@ from cml_jax.data import datasets
 from cml_jax.errors import DataError, UserError
 from experiments import train
 from experiments.results import rescore
-from tests import oracles
+from tests.oracles import lists as oracles
+from tests.oracles.geometry import to_ball, to_sphere
 from tests.tiny import tiny_config
 
 
 @pytest.mark.parametrize(
-    ("constraint", "to_points"), [("ball", oracles.to_ball), ("sphere", oracles.to_sphere)], ids=("ball", "sphere")
+    ("constraint", "to_points"), [("ball", to_ball), ("sphere", to_sphere)], ids=("ball", "sphere")
 )
 def test_validation_items_stay_in_the_lists_and_those_of_training_do_not(constraint, to_points, tmp_path):
     config = tiny_config(model__constraint=constraint, optimizer__learning_rate=0.03, train__num_steps=80)

@@ -198,7 +198,7 @@ BAD_COMMANDS = [
     ([QUICKSTART, "--nonsense"], "nonsense"),
     ([QUICKSTART, "--config.train.batch_size="], "--config"),
     ([QUICKSTART + ":argument"], "get_config() takes 0 positional arguments"),
-    (["--config=tests/oracles.py"], "get_config"),
+    (["--config=tests/oracles/lists.py"], "get_config"),
     (["--config=README.md"], "SyntaxError"),
     ([QUICKSTART, "extra"], "'extra' is not a flag"),
 ]

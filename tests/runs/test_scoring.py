@@ -8,7 +8,7 @@ from cml_jax.data.interactions import Dataset, from_pairs
 from cml_jax.models.points import distance_factors
 from cml_jax.runs import scoring
 from experiments.config import to_values
-from tests import oracles
+from tests.oracles import lists as oracles
 from tests.tiny import tiny_config
 
 RNG = np.random.default_rng(4)

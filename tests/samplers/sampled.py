@@ -10,7 +10,7 @@ import numpy as np
 from cml_jax import make_options
 from cml_jax.geometry import to_sphere
 from cml_jax.types import Points
-from tests import oracles
+from tests.oracles import geometry as oracles
 from tests.steps import DRAWN
 
 DIM = 6

@@ -8,8 +8,8 @@ import pytest
 from cml_jax import make_options
 from cml_jax.draws import num_draws_needed
 from cml_jax.samplers.annealing import TABLE_EVERY
-from tests import oracles
 from tests.conftest import assert_law
+from tests.oracles import samplers as oracles
 from tests.samplers.sampled import DIRECTIONS, OPTIONS, PAIRS, make_points
 
 USERS, POSITIVES = np.array(PAIRS).T

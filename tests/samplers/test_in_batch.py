@@ -9,8 +9,8 @@ from cml_jax import batches, make_options
 from cml_jax.data.interactions import from_pairs
 from cml_jax.errors import ConfigError
 from cml_jax.samplers.stage1 import inclusion_rate, popularity_weights
-from tests import oracles
 from tests.conftest import assert_law
+from tests.oracles import samplers as oracles
 from tests.samplers.sampled import OPTIONS, PAIRS, draw_many, draw_many_candidates, sampler_options
 
 USERS, POSITIVES = np.array(PAIRS).T

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from cml_jax.samplers.stage1 import popularity_weights
-from tests import oracles
 from tests.conftest import assert_law
+from tests.oracles import samplers as oracles
 from tests.samplers.sampled import DIRECTIONS, OPTIONS, PAIRS, draw_many, sampler_options
 
 

@@ -8,8 +8,8 @@ import pytest
 from cml_jax.data.interactions import from_pairs
 from cml_jax.options import field_names
 from cml_jax.samplers import SAMPLERS
-from tests import oracles
 from tests.conftest import assert_law
+from tests.oracles import samplers as oracles
 from tests.samplers.sampled import (
     DIM,
     DIRECTIONS,

@@ -6,8 +6,9 @@ import pytest
 from cml_jax import draws
 from cml_jax.samplers import base, two_stage
 from cml_jax.samplers.stage2 import OWN_POSITIVE, stage2_weights
-from tests import oracles
 from tests.conftest import assert_law
+from tests.oracles import samplers as oracles
+from tests.oracles.geometry import to_sphere
 from tests.samplers.sampled import (
     CUTOFF,
     DIM,
@@ -111,7 +112,7 @@ def test_released_retries_keep_the_known_positive(ragged, own_positive):
     options = sampler_options("two_stage", known_positives="retry_then_keep", own_positive=own_positive)
     negatives, valid = draw_many(options, ragged.to_device(), 20_000, [0, 0], [7, 2], items=shifted)
     assert valid.all()
-    directions = oracles.to_sphere(shifted.astype(np.float64))
+    directions = to_sphere(shifted.astype(np.float64))
     is_positive = np.isin(np.arange(11), ragged.row(0))
     for b, item in enumerate([7, 2]):
         usable = (ragged.popularity > 0) & (np.arange(11) != item)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import polars as pl
 
 from cml_jax.data import time_forms
-from cml_jax.data.skipped import SHOWN, Skipped
+from cml_jax.data.scanned_columns import ScannedColumns
+from cml_jax.data.skipped import SHOWN
 from cml_jax.data.tables import (
     KEYS,
     RATING,
@@ -18,15 +19,11 @@ from cml_jax.data.tables import (
     unread_ratings,
     usual_names,
 )
-from cml_jax.data.text_options import PLAIN, SKIP, TextOptions
 from cml_jax.data.time_forms import TimeForm
 from cml_jax.errors import DataError
 
 _ROW, _BAD = "\0row", "\0bad"  # names that no column has
 _MISSING = ("#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "\\N", "nan", "null")  # as programs write it
-# Text of a negative number, also with a comma before its fraction, and with a dash for the sign.
-_NEGATIVE = r"^\s*[-\u2212\u2013]\s*[0.,]*[1-9][\d.,]*([eE][-+]?\d+)?\s*$"
-_SAMPLE = 1000  # values by which the form of times is told
 # What reading can raise; for some damaged Parquet files Polars panics, which is no Exception.
 UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error)
 
@@ -50,20 +47,8 @@ class Rows(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class ScannedRows:
+class ScannedRows(ScannedColumns):
     """Rows of named columns that are read by column, in memory unless a subclass says where they stand."""
-
-    def __init__(
-        self, rows: pl.LazyFrame, label: str, blank: tuple[str, ...] = (), text: TextOptions | None = None
-    ) -> None:
-        """Takes the rows, what messages call them, names of columns under which nothing may stand, and how to read."""
-        self.label = label
-        self._text = text or PLAIN
-        self._skipped = Skipped() if self._text.bad_rows == SKIP else None
-        self._num_blanked = 0  # rows that were made empty, and are counted elsewhere
-        self._blank = blank
-        self._rows = rows
-        self._dtypes = dict(rows.collect_schema())
 
     def read(self, wanted: Columns) -> Rows:
         """Reads the rows that are likes or dislikes by their rating, all where ratings do not decide.
@@ -184,60 +169,12 @@ class ScannedRows:
         """Columns that may hold ratings and that no option names."""
         return unread_ratings(self._dtypes, wanted.names())
 
-    def _may_be_negative(self, name: str) -> bool:
-        return self._dtypes[name].is_numeric() or self._dtypes[name] == pl.String
-
-    def _is_negative(self, name: str) -> pl.Expr:
-        """Whether numbers are negative, however text writes their fraction and their sign."""
-        column = pl.col(name)
-        return column.str.contains(_NEGATIVE) if self._dtypes[name] == pl.String else column < 0
-
     def _by_rating(self, wanted: Columns, columns: dict[str, pl.Expr]) -> pl.Expr:
         """Whether rows are likes or dislikes; all are where there are no ratings, or they do not decide."""
         if "rating" not in columns or not wanted.by_rating:
             return pl.lit(True)
         like = wanted.is_like(columns["rating"])
         return like | columns["disliked"] if wanted.dislike_rating is not None else like
-
-    def _id(self, key: str, name: str) -> pl.Expr:
-        dtype = self._dtypes[name]
-        if not (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)):
-            raise DataError(
-                f"{self.label}: column '{name}' ({self._option(key)}) is of type {dtype}; ids must be integers or text."
-            )
-        text = pl.col(name).cast(pl.String)
-        return pl.when(text != "").then(text).cast(pl.Categorical)  # an empty id is a missing one
-
-    def _number(self, key: str, name: str) -> pl.Expr:
-        dtype = self._dtypes[name]
-        if not (dtype.is_numeric() or dtype == pl.String):
-            raise DataError(f"{self.label}: column '{name}' ({self._option(key)}) is of type {dtype}, not of numbers.")
-        value = pl.col(name)
-        if dtype == pl.String:
-            value = value.str.strip_chars()
-            if self._text.decimal != ".":  # a point would stand before thousands then
-                value = pl.when(~value.str.contains(".", literal=True)).then(value)
-                value = value.str.replace(self._text.decimal, ".", literal=True)
-        number = value.cast(pl.Float64, strict=False)
-        return pl.when(number.is_finite()).then(number)  # else null
-
-    def _time(self, name: str) -> TimeForm:
-        """Numbers as they are, dates and date-times as microseconds."""
-        dtype, column, pattern = self._dtypes[name], pl.col(name), self._text.time_format
-        if dtype == pl.Date or isinstance(dtype, pl.Datetime):
-            if pattern is not None:
-                raise DataError(
-                    f"{self.label}: dataset.time_format has no effect on column '{name}', which is of type {dtype}; "
-                    f"leave it out."
-                )
-            return time_forms.form_of_dates(column, getattr(dtype, "time_unit", "us"))
-        if pattern is None and dtype.is_integer():
-            return TimeForm(time_forms.NUMBERS, column.cast(pl.Int64, strict=False), pl.lit(False))
-        if dtype != pl.String and not (pattern is not None and dtype.is_integer()):
-            return TimeForm(time_forms.NUMBERS, self._number("time", name), pl.lit(False))
-        column = column.cast(pl.String)
-        sample = self._rows.select(column).drop_nulls().head(_SAMPLE).collect().to_series()
-        return time_forms.form_of_text(column, sample, pattern, self._text.decimal)
 
     def _kinds(self, form: TimeForm | None) -> dict[str, str]:
         """What the values of each column must be, in words."""
@@ -302,14 +239,6 @@ class ScannedRows:
         for code_, count, first in grouped.iter_rows():
             self._skipped.add_all(reasons[code_], count, self._places(first))
         return int(grouped["count"].sum())
-
-    def _columns(self) -> str:
-        """The columns that there are, in words."""
-        return f"its columns are {', '.join(self._dtypes)[:200]!r}"
-
-    def _option(self, key: str) -> str:
-        """How the column of a key of KEYS is named by the caller."""
-        return f"{key}="
 
     def _is_empty_row(self) -> pl.Expr:
         """Whether a row is left out because there is nothing in it."""

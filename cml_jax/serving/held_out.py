@@ -10,7 +10,8 @@ from cml_jax.data.sources import known_pairs
 from cml_jax.errors import DataError
 from cml_jax.evaluation import evaluate
 from cml_jax.serving.list_tables import count
-from cml_jax.serving.recommender import COLUMNS, Recommender
+from cml_jax.serving.recommender import Recommender
+from cml_jax.serving.trained_model import COLUMNS
 
 
 def score(

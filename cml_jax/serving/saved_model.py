@@ -18,7 +18,8 @@ from cml_jax.files import home_path, new_folder
 from cml_jax.keys import OPTION_NAMES, SECTIONS
 from cml_jax.serving.best_params import read_best
 from cml_jax.serving.raw_ids import RawIds
-from cml_jax.serving.recommender import COLUMNS, Recommender
+from cml_jax.serving.recommender import Recommender
+from cml_jax.serving.trained_model import COLUMNS
 from cml_jax.strategies import Options, options_of_config
 from cml_jax.types import Params
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import types
 
 import jax
 import jax.numpy as jnp
@@ -167,12 +166,16 @@ def test_what_folds_in_scores_rows_with_their_own_neighbours(name, ragged):
         np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
-def test_losses_that_take_candidates_or_points_are_refused(monkeypatch):
-    options = make("transcf")
+def test_losses_that_take_candidates_or_points_are_refused():
+    def plain(own, others, valid):
+        return own
+
+    refused = MODELS["transcf"].options.objection
+    assert not refused(Loss(plain, "distance"))
     for loss in (
-        Loss(lambda own, others, valid: own, "distance", takes="candidates"),
-        Loss(lambda own, others, valid: own, "distance", penalty=lambda user, positive, others, valid: user[0]),
+        Loss(plain, "distance", takes="candidates"),
+        Loss(plain, "distance", penalty=lambda user, positive, others, valid: user[0]),
     ):
-        chosen = types.SimpleNamespace(make_loss=lambda loss=loss: loss, model=options.model, loss=options.loss)
-        with pytest.raises(ConfigError, match=r"'transcf' moves a user .* use model\.loss = 'triplet'\."):
-            options.model.options.check(chosen)
+        assert refused(loss) == "moves a user for each item, which {loss} does not allow"
+    with pytest.raises(ConfigError, match=r"'transcf' moves a user .*'squared' does not allow; use model\.loss"):
+        make("transcf", loss="squared")

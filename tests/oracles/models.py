@@ -164,8 +164,8 @@ MODEL_SCORES = {
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml_features": [
-        {"loss": "triplet", "constraint": "ball", "feature_weight": 0.4, "feature_hidden": 5, "feature_dropout": 0.2},
-        {"loss": "softmax", "constraint": "sphere", "feature_hidden": 4},
+        {"loss": "triplet", "constraint": "ball", "feature_weight": 0.4, "feature_hidden": 12, "feature_dropout": 0.2},
+        {"loss": "softmax", "constraint": "sphere", "feature_hidden": 12},
     ],
     "cml": [
         {"loss": "triplet", "constraint": "sphere", "gor_weight": 0.3, "covariance_weight": 30.0},

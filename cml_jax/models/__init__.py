@@ -19,6 +19,7 @@ MODELS = Registry(
     "model",
     MAKE_ARGUMENTS,
     CML,
+    CML_FEATURES,
     INNER_PRODUCT,
     SML,
     DPCML,
@@ -29,7 +30,6 @@ MODELS = Registry(
     CPE,
     TRANSCF,
     HLR,
-    CML_FEATURES,
 )
 
 __all__ = ["MODELS", "Model"]

@@ -28,8 +28,8 @@ FLAGS = flags.FlagValues()  # its own, since commands share names
 _PATH = flags.DEFINE_string("path", None, "Folder with train.txt and test.txt.", required=True, flag_values=FLAGS)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.", required=True, flag_values=FLAGS)
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of halves, held-out items and models.", flag_values=FLAGS)
-_WEIGHTS = flags.DEFINE_list("feature_weights", ["1"], "Values of model.feature_weight.", flag_values=FLAGS)
-_PASSES = flags.DEFINE_float("num_passes", 10.0, "Passes over the training pairs.", flag_values=FLAGS)
+_WEIGHTS = flags.DEFINE_list("feature_weights", ["0.3"], "Values of model.feature_weight.", flag_values=FLAGS)
+_PASSES = flags.DEFINE_float("num_passes", 6.0, "Passes over the training pairs.", flag_values=FLAGS)
 _K, _HELD_OUT, _SIMILAR = 20, 0.1, 20
 _SETTINGS: dict[str, Any] = {"dim": 64, "num_candidates": 500, "batch_size": 256, "valid_fraction": 0}
 

@@ -20,6 +20,7 @@ MODELS = Registry(
     "model",
     MAKE_ARGUMENTS,
     CML,
+    CML_FEATURES,
     INNER_PRODUCT,
     SML,
     DPCML,
@@ -31,7 +32,6 @@ MODELS = Registry(
     CRML,
     TRANSCF,
     HLR,
-    CML_FEATURES,
 )
 
 __all__ = ["MODELS", "Model"]

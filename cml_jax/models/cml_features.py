@@ -27,7 +27,7 @@ class CmlFeaturesOptions(cml.CmlOptions):
     """Options of collaborative metric learning with features."""
 
     feature_weight: float = traced(
-        1.0, "lambda_f: weight of the squared distance of a point to what its features make", FINITE_AT_LEAST_0
+        0.3, "lambda_f: weight of the squared distance of a point to what its features make", FINITE_AT_LEAST_0
     )
     feature_hidden: int = static(256, "H, hidden units between features and points", AT_LEAST_1)
     feature_dropout: float = traced(

@@ -28,8 +28,8 @@ FLAGS = flags.FlagValues()  # its own, since commands share names
 _PATH = flags.DEFINE_string("path", None, "Folder with train.txt and test.txt.", required=True, flag_values=FLAGS)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.", required=True, flag_values=FLAGS)
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of halves, held-out items and models.", flag_values=FLAGS)
-_WEIGHTS = flags.DEFINE_list("feature_weights", ["1"], "Values of model.feature_weight.", flag_values=FLAGS)
-_PASSES = flags.DEFINE_float("num_passes", 10.0, "Passes over the training pairs.", flag_values=FLAGS)
+_WEIGHTS = flags.DEFINE_list("feature_weights", ["0.3"], "Values of model.feature_weight.", flag_values=FLAGS)
+_PASSES = flags.DEFINE_float("num_passes", 6.0, "Passes over the training pairs.", flag_values=FLAGS)
 _K, _HELD_OUT, _SIMILAR = 20, 0.1, 20
 _SETTINGS: dict[str, Any] = {"dim": 64, "num_candidates": 500, "batch_size": 256, "valid_fraction": 0}
 
@@ -62,6 +62,7 @@ def make_task(pairs: Interactions, seed: int, size: int = 64) -> Task:
     shape = (known.num_users, known.num_items)
     matrix = scipy.sparse.csr_array((np.ones(known.num_pairs), known.items, known.indptr), shape=shape)
     _, values, items = scipy.sparse.linalg.svds(matrix, k=size, v0=rng.normal(size=min(shape)))
+    assert items is not None
     vectors = items.T * values
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors = np.where(norms > 1e-6, vectors / np.maximum(norms, 1e-6), 0.0)
@@ -114,7 +115,7 @@ def recall(task: Task, scores: np.ndarray, allowed: np.ndarray) -> float:
     found = np.where(allowed, scores, -np.inf)
     found[task.train.users, task.train.items] = -np.inf
     lists, users = np.argsort(-found, axis=1, kind="stable")[:, :_K], np.flatnonzero(task.test.degrees)
-    return float(np.mean([np.isin(task.test.row(u), lists[u]).sum() / len(task.test.row(u)) for u in users]))
+    return float(np.mean([np.isin(task.test.row(user), lists[user]).mean() for user in users.tolist()]))
 
 
 def measure(task: Task, seed: int, num_passes: float, weights: list[float]) -> dict[str, dict[str, float]]:

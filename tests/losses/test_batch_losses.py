@@ -147,5 +147,5 @@ def test_models_that_move_users_do_not_pool_positives(model):
 @pytest.mark.parametrize("model", ["dpcml", "lrml", "sml", "inner_product"])
 @pytest.mark.parametrize("name", oracles.BATCH_LOSSES)
 def test_models_that_move_users_refuse_it(name, model):
-    with pytest.raises(ConfigError, match=f"model.loss = '{name}' does not go with model.name = '{model}'; choose"):
+    with pytest.raises(ConfigError, match=f"model.loss = '{name}' does not go with model.name = '{model}'; "):
         make_options(loss=name, model=model, constraint="none")

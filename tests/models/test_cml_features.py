@@ -1,6 +1,7 @@
 """CML with features beside a model among others: its loss, values that a step reads, cold items and new ones."""
 
 import dataclasses
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ def test_a_step_s_loss_is_that_of_cml_and_the_mean_distance_to_what_features_mak
     for kind, ids in (("item", batch.positives), ("user", batch.users)):
         renamed = [{k.replace(kind, "item"): v for k, v in part.items() if k.startswith(f"{kind}_")} for part in params]
         columns = getattr(known, f"{kind}_features")
-        found = oracles.points_of_features(*renamed, {"constraint": "ball"}, columns)[np.asarray(ids)]
+        found = oracles.points_of_features(renamed[0], renamed[1], {"constraint": "ball"}, columns)[np.asarray(ids)]
         apart += np.mean(((params.tables[f"{kind}s"][np.asarray(ids)] - found) ** 2).sum(axis=1))
     np.testing.assert_allclose(losses[1] - losses[0], 0.7 * apart, rtol=1e-5)
 
@@ -98,10 +99,10 @@ def test_points_of_features_do_not_depend_on_the_block(block, ragged, monkeypatc
     known = some_features.known(7, 11)
     data = batches.with_features(ragged.to_device(), options.make_model(), known)
     params = training.init_state(options, data, 0).params
-    whole = jax.jit(cml_features.points_of_features.__wrapped__, static_argnames="kind")
+    whole = jax.jit(inspect.unwrap(cml_features.points_of_features), static_argnames="kind")
     found = whole(options.model.options, params, data.features["item"], kind="item")
     exact = [jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), part) for part in params]
-    expected = oracles.points_of_features(*exact, {"constraint": "ball"}, known.item_features)
+    expected = oracles.points_of_features(exact[0], exact[1], {"constraint": "ball"}, known.item_features)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 

@@ -3,8 +3,8 @@
 python -m experiments.main --config=experiments/configs/crml.py --workdir=runs/crml \
     --config.dataset.name=NAME --config.dataset.path=FILE_OR_FOLDER
 
-On Last.fm test NDCG@50 0.296 and 0.222 for 1,000 validation users (one seed; CML with the same sampler and budget 0.294
-and 0.224, see RESULTS.md). Without a path it runs on generated data.
+On Last.fm test NDCG@50 0.296, validation 0.222 (one seed; CML with the same sampler and budget 0.294 on test, three
+seeds, see RESULTS.md). Without a path it runs on generated data.
 """
 
 from experiments.config import Config

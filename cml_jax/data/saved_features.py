@@ -14,14 +14,14 @@ def packed_features(name: str, features: Features | None) -> dict[str, np.ndarra
     if features is None:
         return {}
     about = json.dumps([[feature.name, feature.kind] for feature in features.columns])
-    arrays = {name: np.frombuffer(about.encode("utf-8", "surrogatepass"), np.uint8)}
+    arrays: dict[str, np.ndarray] = {name: np.frombuffer(about.encode("utf-8", "surrogatepass"), np.uint8)}
     for number, feature in enumerate(features.columns):
         arrays[f"{name}_{number}_values"] = feature.values
         arrays |= packed_ids(f"{name}_{number}_vocabulary", feature.vocabulary)
         if feature.indptr is not None:
             arrays[f"{name}_{number}_indptr"] = feature.indptr
         if feature.num_first is not None:
-            arrays[f"{name}_{number}_num_first"] = np.int64(feature.num_first)
+            arrays[f"{name}_{number}_num_first"] = np.array(feature.num_first, np.int64)
     return arrays
 
 

@@ -80,6 +80,7 @@ METHODS = {  # Okabe and Ito's colours for those compared most, Tol's for the ot
     "crml": Method("CRML", "#5D4037", "-.", (3, 1, 0)),
     "hyperml": Method("HyperML", "#EE3377", ":", (5, 0, 180)),
     "pmlam": Method("PMLAM", "#00504A", "-", (4, 1, 45)),
+    "cml_features": Method("CML with features", "#4477AA", "-.", (5, 1, 0)),
     "sfcml": Method("SFCML", "#7F3C8D", "--", (3, 1, 180)),
 }
 # Of methods that are not among them, such as a new model, by their order in a figure.

@@ -14,5 +14,4 @@ def get_config() -> Config:
     config = default_config()
     config.dataset.name = "cold_items"
     config.model.name = "cml_features"
-    config.eval.compare = ("popular",)
     return config

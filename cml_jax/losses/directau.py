@@ -20,12 +20,12 @@ class DirectauOptions(StrategyOptions):
 
 
 def alignment(own: Array) -> Array:
-    """||u - p||^2 of unit vectors, by cos(u, p): scalar -> scalar (Wang et al. 2022, eq. 3)."""
+    """||u - p||^2 of unit vectors, by cos(u, p): scalar -> scalar (Wang et al. 2022)."""
     return 2.0 - 2.0 * own
 
 
 def uniformity(points: Array, whole: Array, apart: Array, total: Callable[[Array], Array] = jnp.sum) -> Array:
-    """log mean exp(-2 ||x - y||^2) over pairs of rows of the batch (Wang et al. 2022, eq. 4).
+    """log mean exp(-2 ||x - y||^2) over pairs of rows of the batch (Wang et al. 2022).
 
     Args:
         points: Array[b, D], unit vectors; this device's part of those of the batch.
@@ -43,7 +43,7 @@ def uniformity(points: Array, whole: Array, apart: Array, total: Callable[[Array
 
 
 def make(options: DirectauOptions) -> Loss:
-    """DirectAU (Wang et al., KDD 2022, "Towards representation alignment and uniformity"), eq. 5:
+    """DirectAU (Wang et al., KDD 2022, "Towards representation alignment and uniformity in collaborative filtering"):
 
         mean ||u - p||^2 + gamma / 2 ( log mean exp(-2 ||u - v||^2) + log mean exp(-2 ||p - q||^2) )
 

@@ -10,6 +10,7 @@ import pytest
 from cml_jax import batches, population, sharding, training
 from cml_jax.candidate_mask import CandidateMask
 from cml_jax.data.interactions import from_pairs
+from cml_jax.losses import LOSSES
 from tests.conftest import assert_law
 from tests.oracles import models as oracles
 from tests.steps import make, run
@@ -18,7 +19,12 @@ from tests.test_weights import CASES, batch_of, losses_by_hand, unit
 USERS, ITEMS = np.array([0, 0, 0, 2, 5, 6]), np.array([4, 6, 10, 0, 1, 10])
 DISLIKES = from_pairs(USERS, ITEMS, 7, 11)
 OWN = {0: {4, 6, 10}, 2: {0}, 5: {1}, 6: {10}}
-MODELS = [(name, case) for name, cases in oracles.MODEL_CASES.items() for case in cases]
+MODELS = [
+    (name, case)
+    for name, cases in oracles.MODEL_CASES.items()
+    for case in cases
+    if LOSSES[case["loss"]].make(LOSSES[case["loss"]].options()).takes != "batch"
+]
 
 
 def data_of(interactions, options):

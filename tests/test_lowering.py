@@ -28,6 +28,7 @@ from cml_jax.rowwise import ROW_MODES
 from cml_jax.runs import checks
 from cml_jax.samplers import SAMPLERS
 from cml_jax.serving import fold_in, new_items
+from cml_jax.table_kinds import with_context
 from cml_jax.types import Score
 from tests import some_features
 from tests.lowered import PLATFORMS, depends_on_the_platform, equations, inner_jaxprs, lower, operations
@@ -236,9 +237,13 @@ def test_ranking(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_fold_in_of_users_and_of_items(name):
     options, data, params, found = model_of(name)
-    for solve, prepared, others in ((fold_in._solve, (found,), ITEMS), (new_items._solve, (), USERS)):
+    known = jax.eval_shape(lambda params: with_context(options.make_model(), params, data), params)
+    for solve, prepared, others in (
+        (fold_in._solve, (known, data, found), ITEMS),
+        (new_items._solve, (params, data), USERS),
+    ):
         log_weights, histories = jnp.zeros(others), jnp.zeros((3, others), bool)
-        lower(solve, options, params, data, *prepared, log_weights, histories)
+        lower(solve, options, *prepared, log_weights, histories)
 
 
 def test_evaluation_checksums_and_factors():

@@ -72,12 +72,12 @@ def objective(tables, batch, name, case, rest):
         term = sum(oracles.gor_sum(products[:, side], weights[:, side], SHARED["dim"]) for side in (0, 1))
     else:
         term = oracles.gor(products, weights, SHARED["dim"])
+    assert term > 1e-3
     term *= rest["gor_weight"]
     if "covariance_weight" in rest:
         apart = rest["covariance_weight"] * oracles.covariance_term(np.array(counted))
         assert apart > 1e-3
         term += apart
-    assert term > 1e-3
     return total + term
 
 

@@ -164,7 +164,14 @@ MODEL_SCORES = {
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml_features": [
-        {"loss": "triplet", "constraint": "ball", "feature_weight": 0.4, "feature_hidden": 12, "feature_dropout": 0.2},
+        {
+            "loss": "triplet",
+            "constraint": "ball",
+            "feature_weight": 0.4,
+            "feature_hidden": 12,
+            "feature_dropout": 0.2,
+            "covariance_weight": 20.0,
+        },
         {"loss": "softmax", "constraint": "sphere", "feature_hidden": 12},
     ],
     "cml": [

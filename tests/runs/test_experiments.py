@@ -108,6 +108,8 @@ def shrunk_config(name):
     shrunk = tiny_config()
     for key in ("dataset", "eval", "checkpoint"):
         config[key] = shrunk[key]
+    if config.model.name == "cml_features":
+        config.dataset.name = "cold_items"  # which has features
     config.model.dim, config.sampler.num_candidates, config.train.num_steps = 8, 30, 20
     config.train.report_every_steps = shrunk.train.report_every_steps  # so that programs are those of other tests
     config.train.batch_size = 40 if config.sampler.without_replacement else shrunk.train.batch_size

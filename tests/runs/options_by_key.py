@@ -1,5 +1,6 @@
 """Another value of every key of a config, and configs in which it has an effect."""
 
+import functools
 import itertools
 
 from cml_jax import keys
@@ -9,6 +10,7 @@ from cml_jax.models import MODELS
 from cml_jax.runs import validation
 from cml_jax.runs.config import KEYS
 from cml_jax.samplers import SAMPLERS
+from cml_jax.strategies import losses_of
 from experiments.config import to_values
 from tests.tiny import tiny_config
 
@@ -50,14 +52,21 @@ def other_value(key, default=None):
     return next(value for value in tried if value != default and option.range.allows(value))
 
 
+_losses_of = functools.cache(losses_of)
+
+
 def configs_that_use(key):
     """Yields (config with the default, config with another value) for a key of the step, in each of which it counts.
 
     Every model, loss and sampler that has a use for it comes in one pair at least.
     """
     seen = set()
+    name = next(name for name, of_key in keys.OPTION_NAMES.items() if of_key == key)
+    owners = [registry.users_of(name) for registry in (MODELS, LOSSES, SAMPLERS)]
     for names in itertools.product(MODELS, LOSSES, SAMPLERS):
-        if seen.issuperset(enumerate(names)):
+        if seen.issuperset(enumerate(names)) or names[1] not in _losses_of(names[0]):
+            continue
+        if any(owners) and not any(one in of_kind for one, of_kind in zip(names, owners, strict=True)):
             continue
         base = tiny_config(model__gor_weight=0.0 if key == "model.gor_weight" else 0.3, train__batch_size=16)
         if "distance" not in MODELS[names[0]].options.similarities and key != "model.constraint":

@@ -1,7 +1,7 @@
 """Collaborative metric learning with features: points are drawn to what a perceptron makes of their features."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ _BLOCK = 2**22  # numbers of rows of values that are in memory at once
 @options
 class CmlFeaturesOptions(cml.CmlOptions):
     """Options of collaborative metric learning with features."""
+
+    takes: ClassVar[tuple[str, ...]] = ("negatives", "candidates")
 
     feature_weight: float = traced(
         0.3, "lambda_f: weight of the squared distance of a point to what its features make", FINITE_AT_LEAST_0

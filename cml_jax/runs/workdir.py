@@ -16,7 +16,7 @@ from cml_jax.data.saved import save_dataset
 from cml_jax.errors import ConfigError, DataError, UserError
 from cml_jax.evaluation import Evaluation
 from cml_jax.files import home_path, replacing
-from cml_jax.runs.config import KEYS, Config, section_of, to_json
+from cml_jax.runs.config import KEYS, Config, default_values, section_of, to_json
 
 # What may differ between a run and its continuation, because the steps done so far do not depend on it.
 _FREE_KEYS = (
@@ -216,11 +216,19 @@ def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str
     fixed = () if config["optimizer.schedule"] == "constant" else ("train.num_steps", "train.num_passes")
     if old is None:
         raise ConfigError(f"{folder} holds checkpoints but no config.json; choose another workdir, or delete this one.")
+    missing, defaults = object(), default_values()
     for key, value in config.items():
         there: Any = old
         for part in key.split("."):
-            there = there.get(part) if isinstance(there, dict) else None
+            there = there.get(part, missing) if isinstance(there, dict) else missing
         now = list(value) if isinstance(value, tuple) else value
+        if there is missing:
+            if value == defaults[key]:
+                continue  # an option that there was not yet
+            raise ConfigError(
+                f"{folder} holds a run of a version without config.{key}, which is {now!r} now; choose another "
+                f"workdir, or delete this one."
+            )
         if there != now and (key not in _FREE_KEYS or key in fixed):
             raise ConfigError(
                 f"{folder} holds a run with config.{key} = {there!r}, not {now!r}; choose another workdir, or delete "

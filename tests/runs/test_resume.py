@@ -16,7 +16,7 @@ from cml_jax.types import StepMetrics
 from experiments import train
 from experiments.config import to_values
 from tests.runs.options_by_key import other_value
-from tests.tiny import read_records, tiny_config
+from tests.tiny import last_params, read_records, tiny_config
 
 
 def test_longer_run_in_the_same_workdir_goes_on_exactly(finished, short):
@@ -215,6 +215,22 @@ def test_workdir_of_an_older_version_is_refused_and_left_as_it_is(age, short):
     with pytest.raises(UserError, match="checkpoint of format 1, which another version of cml_jax wrote"):
         cml_jax.load(short)
     assert files(short) == before
+
+
+def without_key(folder, section, name):
+    saved = json.loads((folder / "config.json").read_text())
+    del saved[section][name]
+    (folder / "config.json").write_text(json.dumps(saved))
+
+
+def test_run_of_a_version_without_an_option_goes_on_with_its_default_alone(finished, short):
+    without_key(short, "model", "warp")
+    without_key(short, "model", "margin")
+    with pytest.raises(ConfigError, match=r"holds a run of a version without config\.model\.margin, which is 0\.5 now"):
+        train.train_and_evaluate(tiny_config(model__margin=0.5), short)
+    train.train_and_evaluate(tiny_config(), short)
+    for ours, theirs in zip(last_params(short), last_params(finished), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def counting(run, data, progress):

@@ -222,14 +222,15 @@ def _check_same_run(old: dict[str, Any] | None, config: Config, data_sha256: str
         for part in key.split("."):
             there = there.get(part, missing) if isinstance(there, dict) else missing
         now = list(value) if isinstance(value, tuple) else value
+        is_free = key in _FREE_KEYS and key not in fixed
         if there is missing:
-            if value == defaults[key]:
+            if is_free or value == defaults[key]:
                 continue  # an option that there was not yet
             raise ConfigError(
                 f"{folder} holds a run of a version without config.{key}, which is {now!r} now; choose another "
                 f"workdir, or delete this one."
             )
-        if there != now and (key not in _FREE_KEYS or key in fixed):
+        if there != now and not is_free:
             raise ConfigError(
                 f"{folder} holds a run with config.{key} = {there!r}, not {now!r}; choose another workdir, or delete "
                 f"this one."

@@ -226,9 +226,10 @@ def without_key(folder, section, name):
 def test_run_of_a_version_without_an_option_goes_on_with_its_default_alone(finished, short):
     without_key(short, "model", "warp")
     without_key(short, "model", "margin")
+    without_key(short, "checkpoint", "keep")
     with pytest.raises(ConfigError, match=r"holds a run of a version without config\.model\.margin, which is 0\.5 now"):
         train.train_and_evaluate(tiny_config(model__margin=0.5), short)
-    train.train_and_evaluate(tiny_config(), short)
+    train.train_and_evaluate(tiny_config(checkpoint__keep=1), short)
     for ours, theirs in zip(last_params(short), last_params(finished), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from cml_jax import defaults
 from cml_jax.losses import LOSSES, SIMILARITIES, TAKES
-from cml_jax.losses.base import WITH_OTHERS
+from cml_jax.losses.base import WITH_OTHERS, takes_negatives
 from cml_jax.models import MODELS
 from cml_jax.optimizers import OptimizerOptions
 from cml_jax.options import (
@@ -24,7 +24,6 @@ from cml_jax.options import (
 )
 from cml_jax.registry import Registry
 from cml_jax.samplers import SAMPLERS
-from cml_jax.samplers.stage1 import takes_negatives
 
 LOSS_REDUCTIONS = ("mean", "sum")
 WEIGHT_USES = ("loss", "draw")

@@ -62,6 +62,11 @@ class Loss(NamedTuple):
     pool: Callable[[Array, Array], Array] | None = None
 
 
+def takes_negatives(chosen: Any) -> bool:
+    """Whether the chosen loss takes drawn negatives."""
+    return chosen.loss_takes == "negatives"
+
+
 def takes_others(chosen: Any) -> bool:
     """Whether the chosen loss compares with other items than the positives, so that a sampler has something to do."""
     return chosen.loss_takes != "batch"

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from cml_jax.losses.base import TAKES, WITH_OTHERS, Loss, takes_others
+from cml_jax.losses.base import TAKES, WITH_OTHERS, Loss, takes_negatives, takes_others
 from cml_jax.losses.covariance import covariance_penalty
 from cml_jax.losses.gor import GOR_FORMS, gor_penalty
 from cml_jax.models.base import Model, all_points, loss_of_points, pooled_similarities, with_rows_of_batch
@@ -14,11 +14,7 @@ from cml_jax.registry import Strategy
 
 
 def _has_gor_form(chosen: Any) -> bool:
-    return chosen.similarity == "distance" and chosen.loss_takes == "negatives" and chosen.model.options.gor != "none"
-
-
-def _takes_negatives(chosen: Any) -> bool:
-    return chosen.loss_takes == "negatives"
+    return chosen.similarity == "distance" and takes_negatives(chosen) and chosen.model.options.gor != "none"
 
 
 @options
@@ -38,7 +34,7 @@ class CmlOptions(PointOptions):
         0.0,
         "weight of the covariance term, with losses that take negatives",
         FINITE_AT_LEAST_0,
-        Effect(_takes_negatives, "a loss that takes negatives", enforced=True),
+        Effect(takes_negatives, "a loss that takes negatives", enforced=True),
     )
     gor: str = derived("none")
     covariance: bool = derived(False)
@@ -48,7 +44,7 @@ class CmlOptions(PointOptions):
         del train
         return {
             "gor": self.gor_form if self.gor_weight > 0 and takes_others(chosen) else "none",
-            "covariance": self.covariance_weight > 0 and chosen.loss_takes == "negatives",
+            "covariance": self.covariance_weight > 0 and takes_negatives(chosen),
         }
 
 

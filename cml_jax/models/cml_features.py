@@ -176,11 +176,10 @@ def make(options: CmlFeaturesOptions, loss: Loss) -> Model:
         return params
 
     def draw(key, batch, data):
-        drawn = {}
-        for own, (kind, ids) in zip(
-            jax.random.split(key, len(_ROLES)), {"item": batch.positives, "user": batch.users}.items(), strict=True
-        ):
+        drawn, rows = {}, {"item": batch.positives, "user": batch.users}
+        for own, kind in zip(jax.random.split(key, len(_ROLES)), _ROLES, strict=True):
             if kind in data.features:
+                ids = rows[kind]
                 values_key, dropout_key = jax.random.split(own)
                 shape = (len(ids), options.feature_hidden)
                 kept = jax.random.bernoulli(dropout_key, 1.0 - options.feature_dropout, shape)

@@ -105,13 +105,16 @@ class Run:
         assert self.unreported is not None
         setup = self.setup
         checks.check_params(params, self.unreported["step"], setup.config)
-        users = {}
-        if scoring.has_validation(setup.dataset):
-            users["valid"] = setup.valid_users
+        users: dict[str, np.ndarray | None] = (
+            {"valid": setup.valid_users} if scoring.has_validation(setup.dataset) else {}
+        )
         if scoring.scores_test_along_the_way(setup.dataset, setup.protocol):
             users["test"] = None
+        if not users:
+            return {}
+        ranking = setup.ranking(params, self.data)
         return {
-            part: scoring.score(setup.ranking(params, self.data), setup.dataset, part, setup.protocol, of_part).values
+            part: scoring.score(ranking, setup.dataset, part, setup.protocol, of_part).values
             for part, of_part in users.items()
         }
 

@@ -116,9 +116,11 @@ def from_json(values: Mapping[str, Any], path: Path) -> Summary:
         UserError: it is not the summary of a run; the path is named.
     """
     try:
-        known = {field.name: values[field.name] for field in dataclasses.fields(Summary) if field.name != "best_test"}
-        known["best_test"] = values.get("best_test", {})  # earlier versions had none
-        found = Summary(**known)
+        fields = dataclasses.fields(Summary)
+        needed = {field.name for field in fields if field.default_factory is dataclasses.MISSING}
+        # What earlier versions did not write yet has a default.
+        known = {field.name for field in fields} & values.keys() | needed
+        found = Summary(**{name: values[name] for name in known})
         for name in [*found.metrics, *found.intervals.get(found.part, {})]:
             float(found.metrics[name])
         _ = int(found.steps), float(found.wall_seconds), found.dataset["sha256"]

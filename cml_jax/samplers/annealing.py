@@ -6,8 +6,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from cml_jax.losses.base import takes_negatives
 from cml_jax.options import POSITIVE, Effect, derived, options, traced
-from cml_jax.samplers.stage1 import EXPONENT_RANGE, takes_negatives
+from cml_jax.samplers.stage1 import EXPONENT_RANGE
 from cml_jax.samplers.stage2 import CUTOFF_RANGE, Stage2Options
 from cml_jax.types import Array
 

@@ -10,6 +10,7 @@ import numpy as np
 from cml_jax import draws
 from cml_jax.data.interactions import Interactions
 from cml_jax.errors import ConfigError
+from cml_jax.losses.base import takes_negatives
 from cml_jax.options import Effect, options, static
 from cml_jax.registry import Strategy
 from cml_jax.samplers.base import BatchShape, Sampler, redraw_known_positives
@@ -17,7 +18,6 @@ from cml_jax.samplers.stage1 import (
     PopularityOptions,
     candidate_function,
     popularity_weights,
-    takes_negatives,
     with_log_probabilities,
 )
 from cml_jax.types import DeviceInteractions

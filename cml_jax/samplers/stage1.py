@@ -32,11 +32,6 @@ def takes_candidates(chosen: Any) -> bool:
     return chosen.loss_takes == "candidates"
 
 
-def takes_negatives(chosen: Any) -> bool:
-    """Whether the chosen loss takes drawn negatives."""
-    return chosen.loss_takes == "negatives"
-
-
 def _draws_candidates(chosen: Any) -> bool:
     """Whether the chosen sampler draws candidates at each step."""
     return chosen.sampler.options.draws_candidates(chosen)

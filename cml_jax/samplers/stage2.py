@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 
 from cml_jax import csr, draws
+from cml_jax.losses.base import takes_negatives
 from cml_jax.options import Effect, Range, one_of, options, static, traced
 from cml_jax.samplers.base import Candidates, redraw_until_done
-from cml_jax.samplers.stage1 import PopularityOptions, takes_negatives
+from cml_jax.samplers.stage1 import PopularityOptions
 from cml_jax.types import Array, DeviceInteractions
 
 _ROWS_AT_A_TIME = 24  # pairs drawn from fully masked weights in one go

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cml_jax.losses.base import takes_others
+from cml_jax.losses.base import takes_negatives, takes_others
 from cml_jax.options import AT_LEAST_0, Effect, options, static
 from cml_jax.registry import Strategy
 from cml_jax.samplers.annealing import TABLE_EVERY, AnnealingOptions
@@ -16,7 +16,6 @@ from cml_jax.samplers.stage1 import (
     draw_candidates,
     init_candidates,
     popularity_weights,
-    takes_negatives,
     with_log_probabilities,
 )
 from cml_jax.samplers.stage2 import draw_slots, keeps_known_positives

@@ -4,7 +4,6 @@ Every row has four settings to choose from on validation, both learning rates ti
 everything else is the same for all rows; a family's other numbers are its authors', the defaults here.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,8 +53,7 @@ def fixed(row: str) -> dict[str, Any]:
 def settings(row: str) -> list[dict[str, Any]]:
     """The four settings that are tried for a row."""
     model, sampler = row.split(", ")
-    space = search_spaces.RATES | (_TEMPERATURES if sampler == "soft" else _OWN[model])
-    return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
+    return search_spaces.every_setting(search_spaces.RATES | (_TEMPERATURES if sampler == "soft" else _OWN[model]))
 
 
 def base_config(base: Config) -> Config:

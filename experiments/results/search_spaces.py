@@ -56,7 +56,11 @@ def at_both_rates(setting: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def settings(row: str) -> list[dict[str, Any]]:
     """The settings that are tried for a row: dotted key -> value."""
-    space = _SPACES[row.split("-")[0]]
+    return every_setting(_SPACES[row.split("-")[0]])
+
+
+def every_setting(space: Mapping[Any, Sequence[Any]]) -> list[dict[str, Any]]:
+    """The product of axes, each a dotted key, or several, with its values: dotted key -> value."""
     found = []
     for values in itertools.product(*space.values()):
         setting: dict[str, Any] = {}

@@ -49,6 +49,7 @@ class Recommender:
         item_features: what else is known of the items, where it was read; see `with_features`.
         user_features: likewise of the users.
         dislikes: pairs that it was trained to keep apart; None where there were none.
+        item_titles: ndarray[I] of str objects, empty where an item has none; None where none were read.
     """
 
     options: Options
@@ -65,6 +66,7 @@ class Recommender:
     item_features: Features | None = None
     user_features: Features | None = None
     dislikes: Interactions | None = None
+    item_titles: np.ndarray | None = None
 
     @functools.cached_property
     def model(self) -> Model:
@@ -330,6 +332,14 @@ class Recommender:
     def with_features(self, table: pl.DataFrame, *names: str) -> pl.DataFrame:
         """Lists with features of their items, or users, as more columns; see `feature_columns.joined`."""
         return feature_columns.joined(self, table, names)
+
+    def with_titles(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Lists of items with a column title after that of the items, null where an item has none.
+
+        Raises:
+            UserError: the model has no titles, or the table has such a column, or none of items.
+        """
+        return feature_columns.titled(self, table)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model to a new folder, from which `cml_jax.load` reads it.

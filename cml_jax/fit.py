@@ -34,6 +34,7 @@ LEFT_OUT = (
     "dataset.format",
     *(f"dataset.{name}" for name in _FEATURES),
     "eval.compare",
+    "log.explore",
     "init_from",
     "seed",
 )

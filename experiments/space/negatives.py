@@ -109,7 +109,7 @@ def draw_stage1(model: Recommender, seed: int = 0) -> Stage1:
     drawn, _ = sampler.candidates(jax.random.key(seed), sampler.init(), nobody, nobody == 0)
     filled = np.asarray(drawn.filled)
     corrected = np.zeros(len(filled), np.float32) if drawn.correction is None else np.asarray(drawn.correction)
-    exponent = float(options.popularity_exponent) or 1.0
+    exponent = _single(options.popularity_exponent) or 1.0
     is_softmax = model.options.loss.name == "softmax"
     loss = model.options.loss.options if is_softmax else LOSSES["softmax"].options()
     if not is_softmax:
@@ -118,7 +118,7 @@ def draw_stage1(model: Recommender, seed: int = 0) -> Stage1:
     return Stage1(
         options=options,
         exponent=exponent,
-        temperature=float(loss.temperature),
+        temperature=_single(loss.temperature),
         ids=np.asarray(drawn.ids)[filled],
         correction=corrected[filled],
         counts=model.train.popularity,
@@ -126,6 +126,11 @@ def draw_stage1(model: Recommender, seed: int = 0) -> Stage1:
         directions=model.model.directions(model.params.tables, model.params.dense, everything),
         notes=tuple(notes),
     )
+
+
+def _single(value: Any) -> float:
+    """A number in the precision that steps compute in, whether it was an array or not."""
+    return float(np.float32(value))
 
 
 def describe(model: Recommender, stage1: Stage1, user: Listed) -> Drawn:

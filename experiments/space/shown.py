@@ -35,15 +35,15 @@ def choose(popularity: np.ndarray, needed: np.ndarray, max_items: int) -> Shown:
 
     Args:
         popularity: ndarray[I]; training users of each.
-        needed: numbers of items that are shown in any case, at most `max_items` distinct ones.
-        max_items: n at most.
+        needed: numbers of items that are shown in any case.
+        max_items: n at most, unless more are needed.
     """
     num_items = len(popularity)
     if num_items <= max_items:
         return Shown(np.arange(num_items), np.arange(num_items, dtype=np.int32))
     needed = np.unique(needed)
     others = np.setdiff1d(np.argsort(popularity, kind="stable"), needed, assume_unique=True)  # keeps the order
-    count = max_items - len(needed)
+    count = max(0, max_items - len(needed))
     places = ((np.arange(count) + 0.5) * len(others) / max(count, 1)).astype(np.int64)
     rows = np.sort(np.concatenate([needed, others[places]]))
     place_of = np.full(num_items, -1, np.int32)

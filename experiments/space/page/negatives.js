@@ -91,6 +91,11 @@ function storyOfAll() {
   return ` Over the ${counted.format(count)} pairs of this page, held-out positives, false negatives all, are ${of("no_cutoff")} of the draws without a cut-off${runs}, ${of("uniform")} of uniform ones.`;
 }
 
+// Digits as exponents.
+function raised(digits) {
+  return digits.replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).replace("-", "⁻");
+}
+
 // What is seen, as sentences.
 function story(numbers) {
   const { two_stage: now, no_cutoff: none } = numbers;
@@ -101,7 +106,7 @@ function story(numbers) {
   };
   const steep = (s) => (logWeight(s, 1, content.about.dim) / Math.LN10).toFixed(0);
   const says =
-    `In ${content.about.dim} dimensions 1 / q(s) is 10^${steep(0.5)} times as large at s = 0.5 as at 0, and 10^${steep(0.9)} times at 0.9, ` +
+    `In ${content.about.dim} dimensions 1 / q(s) is 10${raised(steep(0.5))} times as large at s = 0.5 as at 0, and 10${raised(steep(0.9))} times at 0.9, ` +
     "so that the candidates nearest to the positive, which the user would mostly like, take all the draws. ";
   const both = choice.cutoff >= 1 ? "" : ` ${part(`With the cut-off ${cutoffText()}`, now)}`;
   return says + part("Without a cut-off", none) + both + storyOfAll();
@@ -202,7 +207,7 @@ function startNegatives() {
 function notesOnNegatives() {
   return [
     `Stage 1 has drawn ${counted.format(drawn.candidates.length)} candidates, once, in proportion to popularity to the power ${+drawn.stage1Exponent.toPrecision(3)}. Two-stage and softmax choose among these, uniform and popularity (power ${+drawn.exponent.toPrecision(3)}) among all items; known positives are never drawn.`,
-    "As many as: the number of items that draws of equal shares would be as concentrated on. Held-out: the share of validation items, which are false negatives.",
+    "Effective number: 1 / sum of squared shares, how many items draws of equal shares would be as concentrated on. Held-out: the share of validation items, which are false negatives.",
     `The softmax draws nothing: its column is the weight of each candidate in the gradient, at temperature ${+drawn.temperature.toPrecision(3)}, by the inner product with the user.`,
     ...drawn.notes,
   ];

@@ -3,7 +3,7 @@
 const HITS = 30;
 
 function plain(text) {
-  return text.normalize("NFKD").replace(/\p{M}+/gu, "").toLowerCase();
+  return text.normalize("NFKD").replace(/\p{M}+/gu, "").replace(/\s+/g, " ").toLowerCase();
 }
 
 // What is found for a text: equal, then beginning with it, then holding it. texts: [[text, ...] of each].

@@ -62,15 +62,18 @@ def main() -> None:
     browser = shutil.which(_BROWSER.value)
     if browser is None:
         raise UserError(f"there is no {_BROWSER.value}; name another one with --browser.")
-    print("| items | seconds to make | MB | seconds to open | frames a second |\n|---|---|---|---|---|")
+    print(
+        "| items | seconds to make | CPU seconds | MB | seconds to open | frames a second |\n|---|---|---|---|---|---|"
+    )
     for num_items in map(int, _ITEMS.value):
         model = model_of(num_items)
         with tempfile.TemporaryDirectory() as folder:
-            path, start = Path(folder) / "space.html", time.perf_counter()
+            path, start, cpu = Path(folder) / "space.html", time.perf_counter(), time.process_time()
             page.write(content.make(model, "generated", content.Wanted()), path)
             seconds, size = time.perf_counter() - start, path.stat().st_size / 1e6
+            cpu = time.process_time() - cpu
             opening, frames = opened(path, browser)
-        print(f"| {num_items:,} | {seconds:.0f} | {size:.1f} | {opening:.1f} | {frames:.0f} |", flush=True)
+        print(f"| {num_items:,} | {seconds:.0f} | {cpu:.0f} | {size:.1f} | {opening:.1f} | {frames:.0f} |", flush=True)
 
 
 def opened(path: Path, executable: str) -> tuple[float, float]:

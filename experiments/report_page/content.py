@@ -48,7 +48,6 @@ def make(
 def _section(section: Section) -> dict[str, Any]:
     group = section.rows
     return {
-        "name": style.data_name(group[0].data[0]),
         "title": sections.title(group),
         "about": sections.about(group),
         "notes": list(section.notes),

@@ -111,7 +111,7 @@ def curves_of(group: Sequence[Row]) -> Curves | None:
 def is_wide(ends: Sequence[tuple[float, float]]) -> bool:
     """Whether lines from a first to a last place each want a logarithmic axis."""
     lasts = [last for _, last in ends]
-    return min(first for first, _ in ends) > 0 and max(lasts) > _WIDE * min(lasts)
+    return bool(min(first for first, _ in ends) > 0 and max(lasts) > _WIDE * min(lasts))
 
 
 @style.styled

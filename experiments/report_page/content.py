@@ -125,7 +125,7 @@ def _runs(workdir: Path, rows: Sequence[Row], failed: Sequence[tuple[str, str]])
                 "data set": f"{style.data_name(row.data[0])}, digest {row.data[1][:12]}",
                 "seed": str(seed),
                 f"{row.part} {style.written(metric, row.num_items)}": f"{value:.{numbers.digits(metric)}f}",
-                "steps": f"{summary.steps:,}, of which {summary.best_step:,} were chosen",
+                "steps": f"{summary.steps:,}; the parameters of step {summary.best_step:,} were chosen",
                 "seconds": f"{summary.wall_seconds:,.0f}",
                 "device": summary.device,
                 "versions": ", ".join(f"{name} {version}" for name, version in summary.versions.items()),

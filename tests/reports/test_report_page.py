@@ -266,7 +266,8 @@ def test_failures_are_named_and_links_lead_to_the_parts(desktop):
     assert desktop.text_content("#about") == "12 rows of 18 runs, 1 failed"
     assert texts(desktop, "#parts a") == ["made", "other", "Runs and their configs", "Runs that failed"]
     desktop.click("#parts a >> nth=2")
-    assert desktop.evaluate("document.getElementById('configs').getBoundingClientRect().top") < 5
+    top = desktop.evaluate("document.getElementById('configs').getBoundingClientRect().top")
+    assert top < DESKTOP["height"] / 2 and desktop.evaluate("scrollY") > 500
 
 
 def test_colours_in_the_dark_are_seen_and_every_control_has_a_name(desktop):
@@ -295,6 +296,8 @@ def test_nothing_is_wider_than_the_screen(browser, folder, viewport):
         assert opened.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
         widths = opened.evaluate("Array.from(document.querySelectorAll('.plot'), plot => plot.offsetWidth)")
         assert min(widths) > 250 and max(widths) <= viewport["width"]
+        drawn = opened.evaluate("Array.from(document.querySelectorAll('.plot'), plot => plot._fullLayout.width)")
+        assert drawn == widths
         assert opened.evaluate("document.documentElement.dataset.theme") == "dark"
 
 

@@ -182,7 +182,6 @@ class Chart {
 
 function addChart(holder, data) {
   const chart = new Chart(data);
-  holder.append(chart.node);
-  chart.draw();
+  holder.append(chart.node); // drawn when all are in their places, which decides how wide they are
   started.push(() => chart.draw());
 }

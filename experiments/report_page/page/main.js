@@ -25,4 +25,5 @@ startHead();
 content.sections.forEach(addSection);
 startConfigs();
 startFailures();
+started.forEach((draw) => draw());
 document.body.dataset.ready = "yes";

@@ -95,8 +95,8 @@ def test_curves_points_and_deciles_are_those_of_the_runs(tmp_path):
 
 
 def test_axes_are_logarithmic_where_those_of_the_figure_are(tmp_path):
-    write_run(tmp_path / "a", ndcg=0.3, records=[record(step, 0.1) for step in (10, 20)])
-    write_run(tmp_path / "b", ndcg=0.3, records=[record(step, 0.1) for step in (10, 200)], sampler__name="uniform")
+    write_run(tmp_path / "a", ndcg=0.3, records=[record(step, 0.1) for step in (5, 10)])
+    write_run(tmp_path / "b", ndcg=0.3, records=[record(step, 0.1) for step in (5, 100)], sampler__name="uniform")
     (section,) = made(tmp_path)["sections"]
     assert [axis["log"] for axis in chart_of(section, "learning")["axes"]] == [True] * 3
     assert not chart_of(section, "bias")["axes"][0]["log"]

@@ -16,6 +16,7 @@ from cml_jax.errors import UserError
 from cml_jax.runs import compilation_cache
 from experiments import cli, id_files
 from experiments.log import say
+from experiments.pages import building
 from experiments.space import content, maps, page
 from experiments.space.content import Wanted
 
@@ -48,7 +49,7 @@ def main() -> None:
     output = Path(_OUTPUT.value)
     if output.suffix != ".html" or output.is_dir() or not output.parent.is_dir():
         raise UserError(f"--output={output}: name a file of HTML, such as space.html, in a folder that is there.")
-    page.check_installed()
+    building.check_installed()
     maps.check(tuple(_MAPS.value))
     with compilation_cache.used(_CACHE.value, say, f"--{compilation_cache.KEY}"):
         model = cml_jax.load(_WORKDIR.value)

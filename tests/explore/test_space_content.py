@@ -10,7 +10,8 @@ import pytest
 import cml_jax
 from cml_jax.errors import ConfigError, UserError
 from experiments import explore, run_figure, train
-from experiments.space import content, maps, negatives, packing, page, shown, users
+from experiments.pages import building, packing
+from experiments.space import content, maps, negatives, shown, users
 from experiments.space.content import Wanted
 from tests.tiny import tiny_config
 
@@ -80,7 +81,7 @@ def test_a_run_asks_for_what_is_not_installed_before_it_starts(tmp_path, monkeyp
     with pytest.raises(ConfigError, match=r"log.explore = True needs pip install 'cml_jax\[explore\]'"):
         train.train_and_evaluate(tiny_config(log__explore=True), tmp_path)
     with pytest.raises(UserError, match=r"needs pip install 'cml_jax\[explore\]'"):
-        page.check_installed()
+        building.check_installed()
 
 
 def test_a_page_that_cannot_be_made_costs_no_result(tmp_path, monkeypatch, capsys):

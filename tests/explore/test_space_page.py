@@ -11,28 +11,8 @@ import cml_jax
 from experiments.space import content, negatives, page, users
 from experiments.space.content import Wanted
 from tests.browser import DESKTOP, PHONE, opened_browser, opened_page
+from tests.hostile import HOSTILE
 
-SET = "window.ran = (window.ran || 0) + 1"
-HOSTILE = [
-    "<script>" + SET + "</script>",
-    "</script><script>" + SET + "</script>",
-    "<!--<script>" + SET,
-    f'<img src=x onerror="{SET}">',
-    f"<svg/onload='{SET}'>",
-    f'"><iframe srcdoc="<script>parent.{SET}</script>">',
-    f"javascript:{SET}",
-    '<a href="https://example.com/">link</a><b>bold</b><br>%{x}<extra></extra>',
-    "&lt;b&gt; &amp; &#x27; &quot;",
-    "both \" and ' and ` and \\ and \\u003c/script> ${1}",
-    "line\u2028separator\u2029and\nnew\tline\r\0end",
-    "emoji 👩‍👩‍👧‍👦 🏳️‍🌈 é ẑ̵̢̛",
-    "\u202eright to left\u202c עברית العربية",
-    "a lone surrogate \ud800",
-    "__proto__",
-    "x" * 10_000,
-    "👩" * 5_000,
-    "",
-]
 NUM_USERS, NUM_ITEMS = 40, 60
 
 

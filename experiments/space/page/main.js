@@ -1,4 +1,4 @@
-// Tabs, sliders, theme; and the start.
+// Tabs, sliders; and the start.
 
 const TABS = ["items", "users", "negatives"];
 
@@ -53,23 +53,6 @@ function startSliders() {
   show();
 }
 
-function startTheme() {
-  const wish = matchMedia("(prefers-color-scheme: dark)");
-  let chosen = false;
-  const set = (dark) => {
-    document.documentElement.dataset.theme = dark ? "dark" : "light";
-    byId("theme").textContent = dark ? "Light" : "Dark";
-    byId("theme").setAttribute("aria-label", dark ? "Light colours" : "Dark colours");
-    if (document.body.dataset.ready) panels[state.tab].shown(), redraw();
-  };
-  set(wish.matches);
-  wish.addEventListener("change", () => chosen || set(wish.matches));
-  byId("theme").addEventListener("click", () => {
-    chosen = true;
-    set(!isDark());
-  });
-}
-
 function startHead() {
   const { about } = content;
   document.title = `${about.name}: the space`;
@@ -102,7 +85,10 @@ function startMap() {
   byId("map").addEventListener("keydown", pressOnMap);
 }
 
-startTheme();
+startTheme(() => {
+  panels[state.tab].shown();
+  redraw();
+});
 startHead();
 startMap();
 startSliders();
@@ -115,7 +101,7 @@ openTab("items");
 drawMap();
 const map = byId("map");
 map.on("plotly_hover", hover);
-map.on("plotly_unhover", leave);
+map.on("plotly_unhover", hideTip);
 map.on("plotly_click", (event) => {
   const point = pointOf(event);
   if (typeof point === "number") chooseItem(point);

@@ -152,7 +152,7 @@ function drawLegend(colours, marks) {
   fill(byId("legend"), ...keys);
 }
 
-// Hovering and clicking: plotly finds the point, the tip is ours, as plotly's own would read text as markup.
+// Hovering and clicking: plotly finds the point, the tip is ours.
 function pointOf(event) {
   const at = event.points[0];
   return marked[at.curveNumber][at.pointNumber];
@@ -160,20 +160,10 @@ function pointOf(event) {
 
 function hover(event) {
   const point = pointOf(event);
-  const tip = byId("tip");
-  if (typeof point === "number") {
-    fill(tip, nameNode(point), element("div", { class: "quiet" }, `${counted.format(items.popularity[point])} training users`));
-  } else {
-    fill(tip, element("bdi", {}, clipped(point.text)));
-  }
-  tip.hidden = false;
   const { clientX, clientY } = event.event;
-  tip.style.left = `${Math.max(4, Math.min(clientX + 12, innerWidth - tip.offsetWidth - 8))}px`;
-  tip.style.top = `${Math.max(4, Math.min(clientY + 12, innerHeight - tip.offsetHeight - 8))}px`;
-}
-
-function leave() {
-  byId("tip").hidden = true;
+  if (typeof point !== "number") return showTip(clientX, clientY, element("bdi", {}, clipped(point.text)));
+  const users = element("div", { class: "quiet" }, `${counted.format(items.popularity[point])} training users`);
+  return showTip(clientX, clientY, nameNode(point), users);
 }
 
 function zoom(factor) {

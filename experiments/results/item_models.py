@@ -35,9 +35,9 @@ def fit(name: str, options: Mapping[str, Any], matrix: scipy.sparse.csr_matrix) 
     Raises:
         UserError: the library is not installed.
     """
-    found = matrix @ weights(name, options, matrix)
+    found: Any = matrix @ weights(name, options, matrix)
     scores = found.toarray() if scipy.sparse.issparse(found) else np.asarray(found)
-    items = jnp.arange(matrix.shape[1], dtype=jnp.int32)
+    items = jnp.arange(scores.shape[1], dtype=jnp.int32)
     return Score(jnp.asarray(scores, jnp.float32), items, (), _columns, row_numbers=1)
 
 

@@ -5,7 +5,7 @@ the tables can be built again where the runs' workdirs are gone.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -236,7 +236,7 @@ def _cells(row: dict[str, Any], table: Table, best: dict[str, float]) -> list[st
     return [*cells, f"{row['runs'][0]['steps']:,}", f"{seconds:.0f}"]
 
 
-def strategy(row: dict[str, Any]) -> list[str]:
+def strategy(row: Mapping[str, Any]) -> list[str]:
     """Strategy and constraint of a row, as the table writes them."""
     strategy, _, constraint = str(row["label"]).partition("-")
     return [style.method_name(strategy), constraint or "-"]

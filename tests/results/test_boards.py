@@ -5,7 +5,7 @@ from experiments.results import boards, page, tables
 from tests.tiny import ROOT
 
 
-def row(label, valid_listed=(), seconds=10.0, **values):
+def row(label, valid_listed=(), seconds=10.0, **values: list[float]):
     """A kept row with seeds' values of 'metric_at_k'."""
     named = {name.replace("_at_", "@"): scores for name, scores in values.items()}
     seeds = range(len(next(iter(named.values()))))
@@ -87,7 +87,9 @@ def test_steam_is_compared_by_what_libcml_does(few_left_out, shown, note):
     if few_left_out is not None:
         scored |= {name + tables.FEW_LEFT_OUT: few_left_out for name in ("map@5113", "mrr@5113")}
     own = dict.fromkeys(metrics, 0.9)
-    kept = {"steam": [row("softmax-sphere", [scored], **{name.replace("@", "_at_"): [x] for name, x in own.items()})]}
+    kept = {
+        "steam": [row("softmax-sphere", [scored], 10.0, **{name.replace("@", "_at_"): [x] for name, x in own.items()})]
+    }
     found = {"steam": [{**published("rival"), "metrics": dict.fromkeys(metrics, 0.22)}]}
     lines = lines_of(kept, found)
     assert lines["Steam-200k", "MAP"][2] == f"{shown} soft second stage"

@@ -7,6 +7,7 @@ import pytest
 
 from cml_jax.data.interactions import from_pairs
 from cml_jax.ranking import top_k
+from cml_jax.types import Score
 from experiments.results import baselines, item_models
 
 needs_implicit = pytest.mark.skipif(importlib.util.find_spec("implicit") is None, reason="implicit is not installed")
@@ -28,9 +29,15 @@ def ones(train):
     return np.asarray(baselines.matrix_of(train).todense(), np.float64)
 
 
+def ranking_of(name, train, **options):
+    ranking = baselines.fit(name, baselines._DEFAULTS[name] | options, train, 8, 0)
+    assert isinstance(ranking, Score)
+    return ranking
+
+
 def fitted(name, train, **options):
     """The scores of every user and item."""
-    ranking = baselines.fit(name, baselines._DEFAULTS[name] | options, train, 8, 0)
+    ranking = ranking_of(name, train, **options)
     return np.asarray(ranking.score(ranking.users, ranking.items, ranking.shared))
 
 
@@ -97,8 +104,7 @@ def test_slim_is_the_same_with_a_sparse_and_nonnegative_weight(train, ones):
 
 @needs_implicit
 def test_lists_are_those_of_the_scores_without_what_a_user_has(train, ones):
-    options = {"weighting": "cosine", "num_neighbours": NUM_ITEMS}
-    ranking = baselines.fit("item_knn", options, train, 8, 0)
+    ranking = ranking_of("item_knn", train, weighting="cosine", num_neighbours=NUM_ITEMS)
     scores = np.where(ones > 0, -np.inf, np.asarray(ranking.users))
     users = np.arange(0, NUM_USERS, 7)
     for user, listed in zip(users, top_k(ranking, users, train, 5), strict=True):

@@ -2,8 +2,10 @@
 
 python -m experiments.report --workdir=DIR [--baseline=LABEL]
 python -m experiments.report --results [--workdir=runs/results]
+python -m experiments.report --boards
 
-The second builds the tables of RESULTS.md again, from the results kept in experiments/results, or from new runs.
+The second builds the tables of RESULTS.md again, from the results kept in experiments/results, or from new runs. The
+third shows the best published row of each data set, the best that is kept, and where that stands.
 
 Runs whose configs differ in the seed alone are one row. Writes report.md, results.csv and the figures that the rows
 allow, as PNG and PDF, into DIR, and shows a table of the rows. With plotly (the extra `explore`) it writes report.html
@@ -25,7 +27,7 @@ from experiments.reports import rows as rows_lib
 from experiments.reports import sections as sections_lib
 from experiments.reports.rows import Row, shown_metrics
 from experiments.reports.sections import Section, make_sections
-from experiments.results import tables
+from experiments.results import page
 
 
 def as_markdown(sections: Sequence[Section], failures: Sequence[tuple[str, str]] = (), note: str = "") -> str:
@@ -135,10 +137,12 @@ def write_report(workdir: Path, baseline: str | None = None) -> str:
 def main() -> None:
     """Runs with the flags' values."""
     workdir = Path(flags.FLAGS.workdir) if flags.FLAGS.workdir is not None else None
-    if flags.FLAGS.results:
-        print(tables.rebuild(workdir))
+    if flags.FLAGS.boards:
+        print(page.leaderboard())
+    elif flags.FLAGS.results:
+        print(page.rebuild(workdir))
     elif workdir is None:
-        raise UserError("--workdir is needed, the folder with the runs; or --results, for the tables of RESULTS.md.")
+        raise UserError("--workdir is needed, the folder with the runs; or --results or --boards.")
     else:
         print(write_report(workdir, flags.FLAGS.baseline))
 
@@ -146,6 +150,7 @@ def main() -> None:
 if __name__ == "__main__":  # flags too, since a sweep imports this and has a --workdir of its own
     flags.DEFINE_string("workdir", None, "Folder with the workdirs of runs, at any depth.")
     flags.DEFINE_bool("results", False, "Build the tables of RESULTS.md again.")
+    flags.DEFINE_bool("boards", False, "Show data set by data set what is published, what is kept, and the difference.")
     flags.DEFINE_string(
         "baseline",
         None,

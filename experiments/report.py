@@ -21,13 +21,14 @@ from absl import flags
 from cml_jax.errors import UserError
 from experiments import cli
 from experiments.pages import building
-from experiments.report_page import content, page
+from experiments.report_page import content
+from experiments.report_page import page as html
 from experiments.reports import comparison, console, numbers, style
 from experiments.reports import rows as rows_lib
 from experiments.reports import sections as sections_lib
 from experiments.reports.rows import Row, shown_metrics
 from experiments.reports.sections import Section, make_sections
-from experiments.results import page
+from experiments.results import page as results_page
 
 
 def as_markdown(sections: Sequence[Section], failures: Sequence[tuple[str, str]] = (), note: str = "") -> str:
@@ -126,7 +127,7 @@ def write_report(workdir: Path, baseline: str | None = None) -> str:
     made = content.make(workdir, rows, sections, failed, chosen.note) if with_page else {}
     (workdir / "report.md").write_text(text)
     if with_page:
-        building.write(page.SOURCE, made, workdir / page.NAME)
+        building.write(html.SOURCE, made, workdir / html.NAME)
     as_frame(rows).write_csv(workdir / "results.csv")
     for section in sections:
         for name, drawing in section.drawings.items():
@@ -138,9 +139,9 @@ def main() -> None:
     """Runs with the flags' values."""
     workdir = Path(flags.FLAGS.workdir) if flags.FLAGS.workdir is not None else None
     if flags.FLAGS.boards:
-        print(page.leaderboard())
+        print(results_page.leaderboard())
     elif flags.FLAGS.results:
-        print(page.rebuild(workdir))
+        print(results_page.rebuild(workdir))
     elif workdir is None:
         raise UserError("--workdir is needed, the folder with the runs; or --results or --boards.")
     else:

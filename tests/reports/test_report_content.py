@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -128,7 +129,10 @@ def test_the_heat_map_has_the_means_and_the_best_cell(tmp_path):
     for i, cutoff in enumerate((0.1, 0.2)):
         for j, exponent in enumerate((0.0, 0.5)):
             if (i, j) != (1, 1):
-                options = {"sampler__similarity_cutoff": cutoff, "sampler__popularity_exponent": exponent}
+                options: dict[str, Any] = {
+                    "sampler__similarity_cutoff": cutoff,
+                    "sampler__popularity_exponent": exponent,
+                }
                 write_run(tmp_path / f"{i}{j}", ndcg=0.2 + 0.1 * i + 0.05 * j, **options)
     (section,) = made(tmp_path)["sections"]
     (table,) = section["heatMap"]["tables"]

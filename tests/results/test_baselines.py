@@ -8,6 +8,7 @@ from cml_jax.data import datasets
 from cml_jax.data.interactions import from_pairs
 from cml_jax.errors import ConfigError, UserError
 from cml_jax.ranking import top_k
+from cml_jax.types import Factors
 from experiments import report, train
 from experiments.results import baselines, item_models
 from experiments.sweeps import grid
@@ -58,6 +59,7 @@ def test_the_seed_reaches_the_library():
     train_part = datasets.load(**tiny_config().dataset).train
     for name in ("als", "implicit_bpr"):
         same, again, other = (baselines.fit(name, {"iterations": 2}, train_part, 4, seed) for seed in (3, 3, 4))
+        assert isinstance(same, Factors) and isinstance(again, Factors) and isinstance(other, Factors)
         np.testing.assert_array_equal(same.queries, again.queries)
         assert not np.array_equal(same.queries, other.queries)
 

@@ -31,7 +31,7 @@ def test_validation_items_stay_in_the_lists_and_those_of_training_do_not(constra
     points = [to_points(table) for table in (best.params.tables["users"], best.params.tables["items"])]
     ranked = oracles.top_k(points[0], points[1], [set(dataset.train.row(u)) for u in users], 5)
     expected = [
-        oracles.user_metrics(line, dataset.test.row(u), dataset.train.popularity)
+        oracles.user_metrics(line, dataset.test.row(int(u)), dataset.train.popularity)
         for u, line in zip(users, ranked, strict=True)
         if len(dataset.test.row(u))
     ]
@@ -50,7 +50,7 @@ def test_users_of_few_test_items_are_left_out_of_the_second_means(tmp_path):
     assert 0 < enough.sum() < (dataset.test.degrees > 0).sum()
     lists = top_k(cml_jax.load(tmp_path / "run").ranking, np.flatnonzero(enough), dataset.train, 5)
     expected = [
-        oracles.user_metrics(line, dataset.test.row(u), dataset.train.popularity)
+        oracles.user_metrics(line, dataset.test.row(int(u)), dataset.train.popularity)
         for u, line in zip(np.flatnonzero(enough), lists, strict=True)
     ]
     for name in ("map", "mrr"):

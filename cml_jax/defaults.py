@@ -26,8 +26,21 @@ def temperature(train: Interactions) -> float:
     The denser the data, the more of a user's candidates are liked and only not known to be; a higher temperature leans
     less on the nearest of them. Fitted to what validation chose on four data sets (RESULTS.md).
     """
-    density = train.num_pairs / (train.num_users * train.num_items)
-    return round(min(max(0.12 * (density / 0.0025) ** 0.15, 0.08), 0.25), 3)
+    return round(min(max(0.12 * (_density(train) / 0.0025) ** 0.15, 0.08), 0.25), 3)
+
+
+def negative_exponent(train: Interactions) -> float:
+    """Exponent of the softmax's negative part: 1 + 0.1 (0.002 / density)^0.6, at most 1.2.
+
+    The sparser the data, the more is gained where popular items come back into the lists, which an exponent above 1
+    does; on dense data it gains nothing. Fitted as the temperature.
+    """
+    return round(min(1.0 + 0.1 * (0.002 / _density(train)) ** 0.6, 1.2), 3)
+
+
+def _density(train: Interactions) -> float:
+    """The share of all pairs of a user and an item that are in the data."""
+    return train.num_pairs / (train.num_users * train.num_items)
 
 
 def cutoffs(train: Interactions) -> tuple[int, ...]:

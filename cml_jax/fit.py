@@ -27,13 +27,14 @@ from cml_jax.serving.recommender import Recommender
 from cml_jax.serving.saved_model import columns_of, recommender_of
 
 _COLUMNS = ("user", "item", "rating", "time", "weight", "kind")
-_FEATURES = ("item_features", "user_features")
+_FEATURES = ("item_features", "user_features", "item_titles")
 LEFT_OUT = (
     "dataset.name",
     "dataset.path",
     "dataset.format",
     *(f"dataset.{name}" for name in _FEATURES),
     "eval.compare",
+    "log.explore",
     "init_from",
     "seed",
 )
@@ -42,7 +43,8 @@ LEFT_OUT = (
 
 def _keywords() -> dict[str, str]:
     """Keyword of `fit` -> config key: the key's last part, after its section's name where two sections have it."""
-    keys = [key for key in KEYS if key not in LEFT_OUT and not key.endswith("_column")]
+    columns = [f"dataset.{kind}_column" for kind in _COLUMNS]
+    keys = [key for key in KEYS if key not in (*LEFT_OUT, *columns)]
     short = {key: option_name(key) if "." in key else key for key in keys}
     twice = {name for name, count in Counter(short.values()).items() if count > 1}
     return {key.replace(".", "_") if name in twice else name: key for key, name in short.items()}
@@ -64,6 +66,7 @@ def fit(
     valid: Any = None,
     item_features: Any = None,
     user_features: Any = None,
+    item_titles: Any = None,
     init: Recommender | str | os.PathLike[str] | None = None,
     workdir: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -96,6 +99,8 @@ def fit(
         item_features: what else is known of the items, which the model keeps: a data frame, an Arrow table, a dict of
             columns or a path, with the raw ids in the column `item`; see `item_feature_columns` for kinds.
         user_features: likewise of the users, with the column `user`.
+        item_titles: titles of the items, which the model keeps for lists that people read; likewise, with the column
+            title or name, or as `item_title_column` says.
         init: a trained model to go on from, or its folder, which may be a workdir: users and items that it knows keep
             their points, new ones start among those that they go with.
         workdir: folder for checkpoints, reports and the result, as of `experiments.main`; called again, an unfinished
@@ -118,7 +123,7 @@ def fit(
     columns = {"user": user, "item": item, "rating": rating, "time": time, "weight": weight, "kind": kind}
     say = progress_lib.write if progress else _silent
     with _by_keyword():
-        features: dict[str, Any] = {"item_features": item_features, "user_features": user_features}
+        features: dict[str, Any] = dict(zip(_FEATURES, (item_features, user_features, item_titles), strict=True))
         config = _config(data, columns, features, seed, options)
         config["init_from"] = starting.name_of(init)
         trackers.check(config, has_workdir=workdir is not None)

@@ -11,7 +11,7 @@ from cml_jax.runs.summary import Summary
 from experiments.results.baselines import run_baseline
 
 FOLDER = "compared"  # of the workdir; each has a workdir of its own in it, which a report finds
-_UNIFORM = {"model.loss": "triplet", "sampler.name": "uniform", "eval.compare": ()}
+_UNIFORM = {"model.loss": "triplet", "sampler.name": "uniform", "eval.compare": (), "log.explore": False}
 _AT_RANDOM = {"init_from": None, "init_moments": True}
 _TITLES = {"popular": "most popular items", "uniform": "triplet loss, uniform negatives"}
 

@@ -27,11 +27,11 @@ import cml_jax
 from cml_jax.data.interactions import Interactions, from_pairs, keep_users, nothing
 from cml_jax.errors import DataError, UserError
 from cml_jax.runs import compilation_cache
-from cml_jax.serving import ann, export, feature_columns
+from cml_jax.serving import ann, export
 from cml_jax.serving.list_tables import Remarks
 from cml_jax.serving.raw_ids import RawIds
 from cml_jax.serving.recommender import Recommender
-from experiments import cli, history_files, id_files, table_files
+from experiments import cli, history_files, id_files, list_columns, table_files
 
 FLAGS = flags.FlagValues()  # its own, since commands share names
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a run; it is only read.", required=True, flag_values=FLAGS)
@@ -79,9 +79,7 @@ _ALLOW = flags.DEFINE_string(
 _DENY = flags.DEFINE_string(
     "deny", None, "File of raw ids of items not to list, allowed or not, as for --allow.", flag_values=FLAGS
 )
-_WITH_FEATURES = flags.DEFINE_list(
-    "with_features", None, "Features of the listed items, or users, as more columns.", flag_values=FLAGS
-)
+list_columns.define_flags(FLAGS)
 _UNKNOWN = flags.DEFINE_enum(
     "unknown", "refuse", ["refuse", "skip"], "What is done with ids that are unknown.", flag_values=FLAGS
 )
@@ -149,12 +147,16 @@ def _check_flags() -> None:
         raise UserError(f"--{given[0]} and --{given[1]} do not go together; give one of them.")
     task = given[0] if given else "users"
     without_effect = (
-        ["hnsw_m", "hnsw_ef_construction", "hnsw_ef_search"] if task != "export" else ["k", "with_features"]
+        ["hnsw_m", "hnsw_ef_construction", "hnsw_ef_search"]
+        if task != "export"
+        else ["k", "with_features", "with_titles"]
     )
     if task in _NO_LISTS:
         without_effect += ["allow", "deny", "exclude_seen", "exclude_untrained", "unknown"]
     if task != "history":
         without_effect += history_files.NAMES
+    if task == "similar_users":
+        without_effect.append("with_titles")
     if task in (*_NO_LISTS, "history"):  # nobody knows what new users dislike
         without_effect.append("exclude_disliked")
     for name in without_effect:
@@ -255,12 +257,8 @@ def _new_users(model: Recommender, names: list[str], histories: Interactions) ->
 
 
 def _shown(model: Recommender, tables: Iterator[pl.DataFrame], kind: str = "item") -> Iterator[pl.DataFrame]:
-    """The tables, with the features that are asked for."""
-    names = _WITH_FEATURES.value
-    if names is None:
-        return tables
-    feature_columns.check_names(model.item_features if kind == "item" else model.user_features, names, kind)
-    return (model.with_features(table, *names) for table in tables)
+    """The tables, with the titles and features that are asked for."""
+    return list_columns.with_columns(model, tables, FLAGS, kind=kind, printed=_OUTPUT.value is None)
 
 
 def _with_remarks(model: Recommender, tables: Iterator[pl.DataFrame], users: Sequence[str]) -> Iterator[pl.DataFrame]:

@@ -32,7 +32,7 @@ from cml_jax.runs.workdir import locked, open_workdir, read_json, write_atomical
 from experiments import cli, processes, report
 from experiments.config import Config
 from experiments.log import say, show
-from experiments.run_figure import draw_curves
+from experiments.run_figure import draw_result
 from experiments.sweeps import grid, planning
 from experiments.sweeps.literals import values_of
 from experiments.sweeps.planning import Group, Plan, Planned
@@ -124,7 +124,7 @@ def _train_group(
     with contextlib.ExitStack() as stack:
         runs = []
         for planned in group:
-            opened = open_run(planned.setup, folder / planned.folder, data, lambda text: None, draw_curves, trackers)
+            opened = open_run(planned.setup, folder / planned.folder, data, lambda text: None, draw_result, trackers)
             runs.append(stack.enter_context(opened))
             if bar.total is not None:
                 bar.total -= runs[-1].step * batch_size

@@ -12,7 +12,7 @@ from cml_jax.runs.summary import Summary
 from experiments.compare import compared, format_comparison
 from experiments.config import Config, to_values
 from experiments.log import say, show
-from experiments.run_figure import draw_curves
+from experiments.run_figure import draw_result
 
 
 def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[str, Any]:
@@ -20,10 +20,10 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
 
     Args:
         config: from a config file; see `experiments.config` for its keys.
-        workdir: folder for config.json, dataset.npz, metrics.jsonl, summary.json, per_user.npz, curves.png and
-            checkpoints/. An unfinished run of the same config in it goes on, and so does a finished one that is asked
-            for more steps; otherwise a finished one is reported again. The last step is always evaluated, whether
-            eval.every_steps divides it or not.
+        workdir: folder for config.json, dataset.npz, metrics.jsonl, summary.json, per_user.npz, curves.png,
+            checkpoints/ and, where log.explore asks for it, space.html. An unfinished run of the same config in it goes
+            on, and so does a finished one that is asked for more steps; otherwise a finished one is reported again. The
+            last step is always evaluated, whether eval.every_steps divides it or not.
 
     Returns:
         What summary.json holds.
@@ -50,4 +50,4 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
 
 
 def _train(setup: Setup, workdir: str | os.PathLike[str], watch: preemption.Watch) -> Summary:
-    return train_alone(setup, workdir, watch, say, shown=processes.is_first(), draw=draw_curves)[0]
+    return train_alone(setup, workdir, watch, say, shown=processes.is_first(), draw=draw_result)[0]

@@ -132,7 +132,7 @@ def _able(span):
     names = (
         ("main", "sweep", "search")
         if span.startswith("--config")
-        else ("recommend", "sweep", "search", "report", "main")
+        else ("recommend", "sweep", "search", "report", "explore", "main")
     )
     return "|".join(f"experiments.{name}" for name in names)
 

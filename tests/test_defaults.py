@@ -77,3 +77,19 @@ def test_temperature_is_a_power_of_the_density_within_bounds(num_users, num_item
     found = defaults.temperature(sized(num_users, num_items, num_pairs))
     assert type(found) is float and found == round(expected, 3)
     assert defaults.temperature(sized(num_items, num_users, num_pairs)) == found
+
+
+@pytest.mark.parametrize(
+    ("num_users", "num_items", "num_pairs", "expected"),
+    [
+        (1000, 500, 1000, 1.1),  # the density at which it is 1.1
+        (1000, 1000, 1000, 1 + 0.1 * 2**0.6),
+        (32, 500, 32 * 32, 1 + 0.1 / 2**3),  # 32 times as dense
+        (90_000, 7000, 1000, 1.2),
+        (10, 10, 100, 1 + 0.1 * 0.002**0.6),  # every pair
+    ],
+)
+def test_exponent_of_the_negative_part_falls_with_the_density_to_one(num_users, num_items, num_pairs, expected):
+    found = defaults.negative_exponent(sized(num_users, num_items, num_pairs))
+    assert type(found) is float and found == round(expected, 3)
+    assert defaults.negative_exponent(sized(num_items, num_users, num_pairs)) == found

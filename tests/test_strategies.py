@@ -55,15 +55,22 @@ def test_what_followed_from_the_data_is_kept_until_it_is_asked_for_anew():
     assert from_data(made.replace_options(batch_size=None)) == (256, 400)
 
 
-def test_default_temperature_follows_from_the_data_and_is_traced():
+@pytest.mark.parametrize(
+    ("name", "rule", "without"),
+    [("temperature", defaults.temperature, 0.12), ("negative_exponent", defaults.negative_exponent, 1.0)],
+)
+def test_defaults_of_the_softmax_follow_from_the_data_and_are_traced(name, rule, without):
+    def value(options):
+        return getattr(options.loss.options, name)
+
     made, other = make_options(TRAIN), make_interactions(300, 90, 5000)
-    assert made.loss.options.temperature == defaults.temperature(TRAIN) != defaults.temperature(other)
-    assert make_options().loss.options.temperature == make_options(temperature=None).loss.options.temperature == 0.12
-    assert make_options(TRAIN, temperature=0.3).loss.options.temperature == 0.3
+    assert value(made) == rule(TRAIN) != rule(other)
+    assert value(make_options()) == value(make_options(**{name: None})) == without
+    assert value(make_options(TRAIN, **{name: 0.3})) == 0.3
     for train in (None, other):
-        assert made.replace_options(train, dim=8).loss.options.temperature == defaults.temperature(TRAIN)
-    assert made.replace_options(other, temperature=None).loss.options.temperature == defaults.temperature(other)
-    assert jax.tree.structure(made) == jax.tree.structure(make_options(TRAIN, temperature=0.3)), "one program for both"
+        assert value(made.replace_options(train, dim=8)) == rule(TRAIN)
+    assert value(made.replace_options(other, **{name: None})) == rule(other)
+    assert jax.tree.structure(made) == jax.tree.structure(make_options(TRAIN, **{name: 0.3})), "one program for both"
 
 
 def test_rows_follow_from_the_optimizer():

@@ -44,6 +44,7 @@ class Source(NamedTuple):
         place: number of a row -> where it stands.
         typed: column -> what its header says of it, of files that say it.
         notes: sentences about what was guessed.
+        id_key: key that names the column of raw ids, for messages.
     """
 
     rows: pl.DataFrame
@@ -51,6 +52,7 @@ class Source(NamedTuple):
     place: Callable[[int], str]
     typed: Mapping[str, Wanted]
     notes: tuple[str, ...] = ()
+    id_key: str = ""
 
     def id_column(self, kind: str, chosen: str | None) -> str:
         """The column of raw ids; DataError where there is none."""
@@ -61,27 +63,29 @@ class Source(NamedTuple):
         names = ", ".join(name for name in self.rows.columns if name != ROW)
         raise DataError(
             f"{self.label}: has no column '{usual[0]}' of raw ids; its columns are {names[:200]!r}, name it by "
-            f"dataset.{kind}_feature_id."
+            f"dataset.{self.id_key}."
         )
 
 
-def source_of(data: Any, kind: str, id_column: str | None = None) -> Source:
-    """All columns of features that stand at a path or are held in memory.
+def source_of(data: Any, kind: str, id_column: str | None = None, key: str = "") -> Source:
+    """All columns of features, or titles, that stand at a path or are held in memory.
 
     Args:
         data: a path; a data frame, an Arrow table, or a dict of columns, of which one with two axes is a vector.
         kind: 'item' or 'user'.
         id_column: of raw ids, by which a header is told; None for the usual ones.
+        key: option that gives them; by default that of the features of the kind.
 
     Raises:
         DataError: it cannot be read.
     """
+    label = key or f"{kind}_features"
+    id_key = f"{label.removesuffix('s')}_id"
     if isinstance(data, str | os.PathLike):
-        return _of_path(Path(data).expanduser(), kind, id_column)
-    label = f"{kind}_features"
+        return _of_path(Path(data).expanduser(), kind, id_column, label)._replace(id_key=id_key)
     if not frames.is_frame(data) or isinstance(data, tuple):
         raise DataError(f"{label}: is of type {type(data).__name__}; give {_KINDS}.")
-    return _source(_held(data, label), label)
+    return _source(_held(data, label), label)._replace(id_key=id_key)
 
 
 def _source(rows: pl.DataFrame, label: str) -> Source:
@@ -117,14 +121,14 @@ def _column(values: Any, name: str, label: str) -> pl.Series:
     return frames.series_of(values, name, label)
 
 
-def _of_path(path: Path, kind: str, id_column: str | None) -> Source:
+def _of_path(path: Path, kind: str, id_column: str | None, key: str) -> Source:
     plain = packing.plain_name(path.name)
     suffix = Path(plain).suffix.lower()
     if suffix not in _LAYOUTS and (suffix not in _OTHERS or plain != path.name):
         known = ", ".join((*_LAYOUTS, *_OTHERS))
-        raise DataError(f"{path}: its name does not tell the format of features; name it {known}.")
+        raise DataError(f"{path}: its name does not tell the format of {key.split('_')[1]}; name it {known}.")
     if not path.is_file():
-        raise DataError(f"{path}: no such file; give it with dataset.{kind}_features.")
+        raise DataError(f"{path}: no such file; give it with dataset.{key}.")
     try:
         if suffix in (".npy", ".npz"):
             return _source(_of_numpy(path, kind), str(path))

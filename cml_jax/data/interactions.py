@@ -96,6 +96,8 @@ class Dataset(NamedTuple):
         user_features: likewise of the users.
         overlap: what of the held-out parts the split left in training; None where nothing was split.
         dislikes: pairs that training pushes apart, in no part; of the same users and items. None where there are none.
+        item_titles: ndarray[I] of str objects, empty where an item has none; None where none were read. Not in the
+            digest, since they change nothing that is trained.
     """
 
     train: Interactions
@@ -108,6 +110,7 @@ class Dataset(NamedTuple):
     user_features: Features | None = None
     overlap: Overlap | None = None
     dislikes: Interactions | None = None
+    item_titles: np.ndarray | None = None
 
     def sha256(self) -> str:
         """Hex digest of split, raw ids, dislikes and features; equal digests mean that two runs used the same data."""

@@ -9,6 +9,7 @@ from cml_jax.data import signals, splits, time_splits
 from cml_jax.data.feature_options import FeatureOptions
 from cml_jax.data.tables import KEYS, Columns
 from cml_jax.data.text_options import TextOptions
+from cml_jax.data.titles import TitleOptions
 from cml_jax.errors import ConfigError
 from cml_jax.options import AT_LEAST_0, Range, declared, one_of, options, static
 
@@ -84,6 +85,7 @@ class DataOptions(
     ColumnOptions,
     TextOptions,
     FeatureOptions,
+    TitleOptions,
 ):
     """Which columns are read, and what is done to the pairs.
 
@@ -108,14 +110,15 @@ class DataOptions(
     def check(self) -> None:
         """Raises ConfigError for what is unknown, contradicts itself or would have no effect, whatever the data."""
         for option in declared(type(self)):
-            if option.name in ("item_features", "user_features"):
-                continue  # from Python also the features themselves
+            if option.name in ("item_features", "user_features", "item_titles"):
+                continue  # from Python also the features and titles themselves
             option.check(getattr(self, option.name), f"dataset.{option.name}")
         for key, value, known in (("filter", self.filter, FILTERS), ("split", self.split, (None, *SPLITS))):
             if value not in known:
                 raise unknown_choice(key, value, known)
         self.check_text()
         self.check_features()
+        self.check_titles()
         signals.check(self)
         columns = self.columns()
         if columns.user == columns.item:

@@ -8,11 +8,12 @@ from cml_jax.data.interactions import Dataset, Interactions, from_pairs, keep_it
 from cml_jax.data.known_rows import known_rows
 from cml_jax.data.options import VALID_FRACTION, DataOptions
 from cml_jax.data.tables import Table, rows_among
+from cml_jax.data.titles import with_titles
 from cml_jax.errors import ConfigError, DataError
 
 
 def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid: Table | None = None) -> Dataset:
-    """Tells likes from dislikes, makes pairs unique, filters, splits, sees to the validation part and reads features.
+    """Tells likes from dislikes, makes pairs unique, filters, splits, sees to validation, reads features and titles.
 
     Args:
         table: all pairs.
@@ -57,7 +58,8 @@ def prepare(table: Table, options: DataOptions, label: str, *, whole: str, valid
         dataset = _without_cold_items(dataset, label)
     if disliked is not None:
         dataset = dislikes.with_dislikes(dataset, disliked, table, name)
-    return with_features(dataset, options, (options.user_column, options.item_column))
+    dataset = with_features(dataset, options, (options.user_column, options.item_column))
+    return with_titles(dataset, options, options.item_column)
 
 
 def _pairs(rows: Table, options: DataOptions, *, training_only: bool) -> Table:

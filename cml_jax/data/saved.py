@@ -27,6 +27,7 @@ class SavedDataset(NamedTuple):
         item_features: as of `Dataset`.
         user_features: likewise.
         dislikes: as of `Dataset`.
+        item_titles: likewise.
     """
 
     train: Interactions
@@ -37,10 +38,13 @@ class SavedDataset(NamedTuple):
     item_features: Features | None = None
     user_features: Features | None = None
     dislikes: Interactions | None = None
+    item_titles: np.ndarray | None = None
 
 
 def save_dataset(path: Path, dataset: Dataset, sha256: str) -> None:
-    """Writes ids, features, training and validation pairs and dislikes, unless the file holds this data set already.
+    """Writes ids, titles, features, training and validation pairs and dislikes, unless the file holds them already.
+
+    Titles that it holds stay where the data set has none.
 
     Args:
         path: the file; what is there is replaced, once the new one is whole.
@@ -51,7 +55,8 @@ def save_dataset(path: Path, dataset: Dataset, sha256: str) -> None:
         OSError: it cannot be written.
     """
     try:
-        if load_dataset(path).sha256 == sha256:
+        there = load_dataset(path)
+        if there.sha256 == sha256 and (dataset.item_titles is None or _equal(there.item_titles, dataset.item_titles)):
             return
     except DataError:
         pass  # not there, or to be replaced
@@ -67,6 +72,8 @@ def save_dataset(path: Path, dataset: Dataset, sha256: str) -> None:
         arrays["train_weights"] = dataset.train.weights
     for name in _FEATURES:
         arrays |= packed_features(name, getattr(dataset, name))
+    if dataset.item_titles is not None:
+        arrays |= packed_ids("item_titles", dataset.item_titles)
     with replacing(path) as beside, beside.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -93,6 +100,7 @@ def load_dataset(path: Path) -> SavedDataset:
                 unpacked_features(name, arrays, len(ids))
                 for name, ids in zip(_FEATURES, (item_ids, user_ids), strict=True)
             ]
+            titles = unpacked_ids("item_titles", arrays) if "item_titles_ends" in arrays else None
             sha256 = arrays["sha256"].tobytes().decode()
     except FileNotFoundError as error:
         raise DataError(
@@ -102,6 +110,8 @@ def load_dataset(path: Path) -> SavedDataset:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # whatever the zip layers raise for damaged files
         raise _damaged(path) from error
+    if titles is not None and len(titles) != len(item_ids):
+        raise _damaged(path)
     weights = train.weights
     if weights is not None and (len(weights) != train.num_pairs or not np.all((weights > 0) & np.isfinite(weights))):
         raise _damaged(path)
@@ -109,7 +119,11 @@ def load_dataset(path: Path) -> SavedDataset:
         whole = len(part.indptr) == len(user_ids) + 1 and part.indptr[0] == 0 and part.indptr[-1] == len(part.items)
         if not whole or np.any(part.degrees < 0) or not np.all((part.items >= 0) & (part.items < len(item_ids))):
             raise _damaged(path)
-    return SavedDataset(train, valid, user_ids, item_ids, sha256, features[0], features[1], dislikes)
+    return SavedDataset(train, valid, user_ids, item_ids, sha256, features[0], features[1], dislikes, titles)
+
+
+def _equal(there: np.ndarray | None, titles: np.ndarray) -> bool:
+    return there is not None and there.tolist() == titles.tolist()
 
 
 def _damaged(path: Path) -> DataError:

@@ -36,7 +36,11 @@ class SoftmaxOptions(TemperatureOptions):
         True, "leave the positive out of the softmax loss's sum (decoupled InfoNCE)", effect=Effect(enforced=True)
     )
     negative_exponent: float = traced(
-        1.0, "e of the softmax loss's sum; above 1 popular items are listed more often", POSITIVE
+        1.0,
+        "e of the softmax loss's sum; above 1 popular items are listed more often; none: follows from the density of "
+        "the data",
+        POSITIVE,
+        rule=defaults.negative_exponent,
     )
     positives: str = static(
         "one",

@@ -131,6 +131,9 @@ class LogOptions:
     tensorboard: bool = static(False, "write event files into the workdir's folder tensorboard")
     wandb: bool = static(False, "report to Weights & Biases")
     mlflow: bool = static(False, "report to MLflow")
+    explore: bool = static(
+        False, "by the commands: write space.html into the workdir at the end, as experiments.explore does"
+    )
     project: str = static("cml_jax", "project of Weights & Biases, experiment of MLflow", _NOT_EMPTY)
 
 

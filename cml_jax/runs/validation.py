@@ -1,6 +1,7 @@
 """Checks of a config, all in one place: keys, types and ranges, what goes together, and what the data allow."""
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 import jax
@@ -31,6 +32,8 @@ def validate(config: Config) -> None:
     if config["eval.ks"] is not None:
         _check_select(config)
     trackers.check(config)
+    if config["log.explore"] and importlib.util.find_spec("plotly") is None:
+        raise ConfigError("config.log.explore = True needs pip install 'cml_jax[explore]'; or leave it out.")
     compilation_cache.check(config[compilation_cache.KEY])
     _check_devices(config)
     chosen = options_of(config)

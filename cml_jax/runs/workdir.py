@@ -32,6 +32,9 @@ _FREE_KEYS = (
     "dataset.path",
     "dataset.item_features",
     "dataset.user_features",
+    "dataset.item_titles",
+    "dataset.item_title_column",
+    "dataset.item_title_id",
     "sharding.num_shards",
     *(key for key in KEYS if section_of(key) == "log"),
 )

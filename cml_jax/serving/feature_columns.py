@@ -1,4 +1,4 @@
-"""Features of the items and users of lists, as more columns of their table."""
+"""Features and titles of the items of lists, and features of their users, as more columns of their table."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,6 +11,7 @@ from cml_jax.errors import DataError, UserError
 from cml_jax.serving.raw_ids import RawIds
 
 _BETWEEN = "|"  # values of a multi-hot feature
+TITLE = "title"
 
 
 class Known(Protocol):
@@ -34,6 +35,11 @@ class Known(Protocol):
     @property
     def user_features(self) -> Features | None:
         """Of the users."""
+        ...
+
+    @property
+    def item_titles(self) -> np.ndarray | None:
+        """Of the items."""
         ...
 
 
@@ -60,6 +66,28 @@ def joined(model: Known, table: pl.DataFrame, names: Sequence[str]) -> pl.DataFr
             raise UserError(f"the table has a column {name!r} already; leave the feature out.")
     rows = ids.rows(table[kind])
     return table.with_columns([_cells(features.column(name), rows) for name in names] if features else [])
+
+
+def titled(model: Known, table: pl.DataFrame) -> pl.DataFrame:
+    """A table of items with their titles in a column after theirs, null where an item has none.
+
+    Raises:
+        UserError: there are no titles, or the table has such a column, or none of items.
+    """
+    check_titles(model)
+    assert model.item_titles is not None
+    if "item" not in table.columns or TITLE in table.columns:
+        why = f"has a column {TITLE!r} already" if TITLE in table.columns else "has no column 'item'"
+        raise UserError(f"the table {why}; leave the titles out.")
+    titles = [title or None for title in model.item_titles[model.item_ids.rows(table["item"])].tolist()]
+    place = table.columns.index("item") + 1
+    return table.clone().insert_column(place, pl.Series(TITLE, titles, dtype=pl.String))
+
+
+def check_titles(model: Known) -> None:
+    """Raises UserError where there are no titles."""
+    if model.item_titles is None:
+        raise UserError("the model has no titles of items; train with item_titles.")
 
 
 def check_names(features: Features | None, names: Sequence[str], kind: str) -> None:

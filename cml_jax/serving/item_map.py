@@ -4,7 +4,7 @@ Drawing needs matplotlib and textalloc: pip install 'cml_jax[notebook]'.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,11 +13,38 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+class Plane(NamedTuple):
+    """The plane that shows most of the spread of points.
+
+    Attributes:
+        centre: ndarray[D]; their mean.
+        directions: ndarray[D, 2]; the two principal ones.
+        spread: ndarray[2]; the part of the points' variance along each.
+    """
+
+    centre: np.ndarray
+    directions: np.ndarray
+    spread: np.ndarray
+
+    def places(self, points: np.ndarray) -> np.ndarray:
+        """Coordinates of points, perhaps others: ndarray[n, D] -> ndarray[n, 2]."""
+        return (points - self.centre) @ self.directions
+
+
+def fit_plane(points: np.ndarray) -> Plane:
+    """The plane of the two principal components of points, ndarray[I, D], D >= 2."""
+    centre = points.mean(axis=0, dtype=np.float64)
+    centred = points - centre
+    variances, directions = np.linalg.eigh(centred.T @ centred)  # ascending
+    chosen = directions[:, :-3:-1]
+    largest = chosen[np.abs(chosen).argmax(axis=0), [0, 1]]
+    spread = np.maximum(variances[:-3:-1], 0.0) / max(float(variances.sum()), np.finfo(float).tiny)
+    return Plane(centre, chosen * np.where(largest < 0, -1.0, 1.0), spread)
+
+
 def plane(points: np.ndarray) -> np.ndarray:
     """Coordinates along the two principal components: ndarray[I, D], D >= 2 -> ndarray[I, 2]."""
-    centred = points - points.mean(axis=0)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    return centred @ directions[:2].T
+    return fit_plane(points).places(points)
 
 
 def draw_item_map(

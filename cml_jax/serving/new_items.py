@@ -135,7 +135,7 @@ def with_items(model: Any, items: Mapping[Any, Any], item_features: Any = None) 
         table: old if new[table] is old else jnp.concatenate([old, new[table]])
         for table, old in model.params.tables.items()
     }
-    train = model.train
+    train, titles = model.train, model.item_titles
     grown = from_pairs(
         np.concatenate([train.users, histories.items]),
         np.concatenate([train.items, first + histories.users]),
@@ -162,6 +162,7 @@ def with_items(model: Any, items: Mapping[Any, Any], item_features: Any = None) 
         valid=model.valid._replace(num_items=after),
         dislikes=None if model.dislikes is None else model.dislikes._replace(num_items=after),
         item_features=features,
+        item_titles=None if titles is None else np.concatenate([titles, np.full(after - first, "", object)]),
         notes=(*model.notes, *notes),
     )
 

@@ -253,6 +253,14 @@ class Recommender(TrainedModel):
         """Lists with features of their items, or users, as more columns; see `feature_columns.joined`."""
         return feature_columns.joined(self, table, names)
 
+    def with_titles(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Lists of items with a column title after that of the items, null where an item has none.
+
+        Raises:
+            UserError: the model has no titles, or the table has such a column, or none of items.
+        """
+        return feature_columns.titled(self, table)
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model to a new folder, from which `cml_jax.load` reads it.
 

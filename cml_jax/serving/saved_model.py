@@ -88,6 +88,7 @@ def recommender_of(
         item_features=dataset.item_features,
         user_features=dataset.user_features,
         dislikes=dataset.dislikes,
+        item_titles=dataset.item_titles,
         step=step,
         notes=notes,
         metrics=metrics or {},
@@ -174,6 +175,7 @@ def save(model: Recommender, folder: str | os.PathLike[str]) -> None:
         item_features=model.item_features,
         user_features=model.user_features,
         dislikes=model.dislikes,
+        item_titles=model.item_titles,
     )
     sha256 = dataset.sha256()
     with new_folder(home_path(folder)) as beside:

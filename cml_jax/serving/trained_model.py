@@ -5,6 +5,7 @@ import functools
 from collections.abc import Mapping
 
 import jax.numpy as jnp
+import numpy as np
 
 from cml_jax import batches
 from cml_jax.data.features import Features
@@ -37,6 +38,7 @@ class TrainedModel:
         item_features: what else is known of the items, where it was read; see `with_features`.
         user_features: likewise of the users.
         dislikes: pairs that it was trained to keep apart; None where there were none.
+        item_titles: ndarray[I] of str objects, empty where an item has none; None where none were read.
     """
 
     options: Options
@@ -53,6 +55,7 @@ class TrainedModel:
     item_features: Features | None = None
     user_features: Features | None = None
     dislikes: Interactions | None = None
+    item_titles: np.ndarray | None = None
 
     @functools.cached_property
     def model(self) -> Model:

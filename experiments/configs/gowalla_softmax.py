@@ -18,6 +18,7 @@ def get_config() -> Config:
     config.dataset.name = "gowalla"
     config.model.dim = 64
     config.model.temperature = 0.08
+    config.model.negative_exponent = 1.0
     config.optimizer.learning_rate = 3e-3
     config.train.batch_size = 1024
     config.train.num_passes = 20

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -135,6 +135,19 @@ def batch_panels(
     return figure
 
 
+def heat_colours(tables: Sequence[Table]) -> tuple[Colormap, Normalize]:
+    """Colours of values, and where between their ends a value is; the upper end is the best of all."""
+    everywhere = np.concatenate([table.values[np.isfinite(table.values)] for table in tables])
+    colours = matplotlib.colormaps["cividis"].with_extremes(bad="0.92")
+    return colours, Normalize(everywhere.min(), everywhere.max())
+
+
+def is_dark(colour: Sequence[float]) -> bool:
+    """Whether text on a colour (red, green, blue, ...) should be white."""
+    red, green, blue, *_ = colour
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5
+
+
 def heat_panels(tables: Mapping[str, Table], title: str, label: str) -> Figure:
     """A panel a table, exponents upwards and cut-offs to the right, the best cell of all in a frame.
 
@@ -150,20 +163,17 @@ def heat_panels(tables: Mapping[str, Table], title: str, label: str) -> Figure:
     figure = style.new_figure(width, num_rows * (0.27 * max(high, 3) + 0.7))
     if len(tables) > 1:
         figure.suptitle(title, fontsize=8)
-    everywhere = np.concatenate([table.values[np.isfinite(table.values)] for table in tables.values()])
-    colours = matplotlib.colormaps["cividis"].with_extremes(bad="0.92")
-    scale = Normalize(everywhere.min(), everywhere.max())
+    colours, scale = heat_colours(list(tables.values()))
     all_axes = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
     for axes, (name, table) in zip(all_axes, tables.items(), strict=False):
         axes.imshow(table.values, cmap=colours, norm=scale, aspect="auto", origin="lower")
         for (i, j), value in np.ndenumerate(table.values):
-            red, green, blue, _ = colours(scale(value))
-            dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 and np.isfinite(value)
+            dark = is_dark(colours(scale(value))) and np.isfinite(value)
             written = f"{value:.3f}" if np.isfinite(value) else "none"
             text = axes.text(
                 j, i, written, ha="center", va="center", fontsize=style.SMALL, color="white" if dark else "black"
             )
-            if value == everywhere.max():
+            if value == scale.vmax:
                 style.mark_best(text)
                 frame = Rectangle((j - 0.47, i - 0.45), 0.94, 0.9, fill=False, linewidth=1.5)
                 axes.add_patch(frame)

@@ -12,6 +12,7 @@ from cml_jax.errors import UserError
 from cml_jax.runs.config import default_values
 from cml_jax.runs.workdir import read_json
 from experiments.reports import rows as rows_lib
+from experiments.reports import style
 from experiments.reports.rows import Row
 
 _LEAST_P = 0.0002  # below it the number of resamples decides
@@ -159,6 +160,27 @@ def _read(path: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
         raise _damaged(path, metric)
     order = np.argsort(users)
     return users[order], values[order].astype(np.float64)
+
+
+def explained(found: Comparison) -> str:
+    """Sentences on what the differences are."""
+    baseline = found.baseline
+    return (
+        f"Difference of {style.written(found.metric, baseline.num_items)} from {baseline.label}, paired by user, each "
+        f"with the mean over the seeds named; 95 % interval and two-sided p-value of a bootstrap over users, about "
+        f"other users and not about other seeds. The last column is corrected for the number of rows, "
+        f"{len(found.differences)}, by Holm's method."
+    )
+
+
+def about_untested(found: Comparison) -> str:
+    """A sentence on the rows that are not compared."""
+    return f"No test is possible without a per_user.npz: {', '.join(found.untested)}."
+
+
+def written_difference(test: statistics.PairedTest) -> tuple[str, str]:
+    """The difference and its interval."""
+    return f"{test.difference:+.4f}", f"{test.low:+.4f} to {test.high:+.4f}"
 
 
 def written_p(value: float) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.reports import comparison, style
+from experiments.pages import building
+from experiments.reports import comparison, numbers, style
 from experiments.reports.rows import Row, shown_metrics
 from experiments.reports.sections import Section
 
@@ -11,7 +12,13 @@ WIDTH = 120  # characters
 _GAP = "  "
 
 
-def as_text(sections: Sequence[Section], workdir: Path, failed: Sequence[tuple[str, str]] = (), note: str = "") -> str:
+def as_text(
+    sections: Sequence[Section],
+    workdir: Path,
+    failed: Sequence[tuple[str, str]] = (),
+    note: str = "",
+    with_page: bool = False,
+) -> str:
     """Tables of at most WIDTH characters a line, and the path of report.md.
 
     Args:
@@ -19,6 +26,7 @@ def as_text(sections: Sequence[Section], workdir: Path, failed: Sequence[tuple[s
         workdir: where it is written.
         failed: folder and reason of each run that failed.
         note: about the baseline.
+        with_page: whether report.html is written too.
     """
     lines = []
     for section in sections:
@@ -27,7 +35,10 @@ def as_text(sections: Sequence[Section], workdir: Path, failed: Sequence[tuple[s
     if failed:
         lines += [f"{len(failed)} runs failed, such as {failed[0][0]}: {failed[0][1]}", ""]
     num_figures = sum(len(section.drawings) for section in sections)
-    lines.append(f"Report: {workdir / 'report.md'}, with results.csv and {num_figures} figures as PNG and PDF.")
+    beside = "report.html, results.csv" if with_page else "results.csv"
+    lines.append(f"Report: {workdir / 'report.md'}, with {beside} and {num_figures} figures as PNG and PDF.")
+    if not with_page:
+        lines.append(f"report.html is left out: it needs {building.INSTALL}.")
     return "\n".join(lines)
 
 
@@ -47,14 +58,14 @@ def table(group: Sequence[Row], compared: comparison.Comparison | None) -> list[
     """
     metrics = shown_metrics(group)[:4]  # coverage is in report.md
     written = [style.written(metric, group[0].num_items) for metric in metrics]
-    best = {metric: max(row.mean(metric) for row in group) for metric in metrics if not metric.startswith("mmr")}
+    best = numbers.best_values(group, metrics)
     lines = [["seeds", *written, "seconds"]]
     for row in group:
-        cells = [_cell(row, metric, with_deviation=metric == metrics[0]) for metric in metrics]
+        cells = [f"{row.mean(metric):.{numbers.digits(metric)}f}" for metric in metrics]
+        cells[0] = numbers.mean_and_deviation(row, metrics[0])
         marks = ["*" if row.mean(metric) == best.get(metric) and len(group) > 1 else " " for metric in metrics]
-        seconds = sum(summary.wall_seconds for summary in row.summaries) / len(row.summaries)
         cells = [cell + mark for cell, mark in zip(cells, marks, strict=True)]
-        lines.append([str(len(row.seeds)), *cells, f"{seconds:,.0f}"])
+        lines.append([str(len(row.seeds)), *cells, f"{numbers.seconds(row):,.0f}"])
     if compared is not None and compared.differences:
         found = {difference.row.label: difference for difference in compared.differences}
         lines[0] += ["vs baseline", "p"]
@@ -65,12 +76,6 @@ def table(group: Sequence[Row], compared: comparison.Comparison | None) -> list[
             else:
                 line += [f"{difference.test.difference:+.4f}", comparison.written_p(difference.corrected)]
     return _aligned([["run"], *([row.label] for row in group)], lines)
-
-
-def _cell(row: Row, metric: str, with_deviation: bool) -> str:
-    digits = 1 if metric.startswith("mmr") else 4
-    deviation = f" ± {row.deviation(metric):.{digits}f}" if with_deviation and len(row.seeds) > 1 else ""
-    return f"{row.mean(metric):.{digits}f}{deviation}"
 
 
 def _aligned(names: Sequence[Sequence[str]], lines: Sequence[Sequence[str]]) -> list[str]:

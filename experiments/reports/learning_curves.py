@@ -14,7 +14,7 @@ from experiments.reports.drawing import Drawing
 from experiments.reports.rows import Row, of_config, short_names, shown_metrics
 
 _WIDE = 8.0  # rows whose ends are further apart than this factor are drawn on a logarithmic axis
-_AXES = ("steps", "passes over the training pairs", "seconds of training")
+AXES = {"steps": "steps", "passes": "passes over the training pairs", "seconds": "seconds of training"}
 
 
 class Curve(NamedTuple):
@@ -81,9 +81,22 @@ def mean_curve(row: Row, metric: str) -> Curve | None:
     return Curve(*np.mean(kept, axis=0)) if shared else None
 
 
-@style.styled
-def learning(group: Sequence[Row]) -> Drawing | None:
-    """A line a row over steps, passes and seconds; None where no row was evaluated twice."""
+class Curves(NamedTuple):
+    """Curves of the rows of a group.
+
+    Attributes:
+        curves: short name -> curve, of the rows that have one.
+        shown: names of those with a colour, the best ones.
+        best: name of the best row.
+    """
+
+    curves: dict[str, Curve]
+    shown: list[str]
+    best: str
+
+
+def curves_of(group: Sequence[Row]) -> Curves | None:
+    """Validation NDCG of every row; None where no row was evaluated twice."""
     metric = shown_metrics(group)[0]
     names = short_names(group)
     found = {name: mean_curve(row, metric) for name, row in zip(names, group, strict=True)}
@@ -92,26 +105,42 @@ def learning(group: Sequence[Row]) -> Drawing | None:
         return None
     means = {name: row.mean(metric) for name, row in zip(names, group, strict=True) if name in curves}
     best = sorted(means, key=lambda name: -means[name])
-    shown = [name for name in curves if name in best[: drawing.MOST_LINES]]
+    return Curves(curves, [name for name in curves if name in best[: drawing.MOST_LINES]], best[0])
+
+
+def is_wide(ends: Sequence[tuple[float, float]]) -> bool:
+    """Whether lines from a first to a last place each want a logarithmic axis."""
+    lasts = [last for _, last in ends]
+    return bool(min(first for first, _ in ends) > 0 and max(lasts) > _WIDE * min(lasts))
+
+
+@style.styled
+def learning(group: Sequence[Row]) -> Drawing | None:
+    """The figure of `curves_of`: a line a row over steps, passes and seconds."""
+    found = curves_of(group)
+    if found is None:
+        return None
+    curves, shown, best = found
+    metric, names = shown_metrics(group)[0], short_names(group)
     methods = [style.method_of(row.config) for name, row in zip(names, group, strict=True) if name in shown]
     styles = dict(zip(shown, style.line_styles(methods), strict=True))
     if len(curves) > 1:
-        styles[best[0]] |= style.BEST_LINE
+        styles[best] |= style.BEST_LINE
     columns = drawing.legend_columns(shown)
     figure = style.new_figure(style.PAGE, 2.3 + 0.16 * math.ceil(len(shown) / columns))
     figure.suptitle(style.data_name(group[0].data[0]), fontsize=8)
     panels = figure.subplots(1, 3, sharey=True)
-    for axes, axis, label in zip(panels, ("steps", "passes", "seconds"), _AXES, strict=True):
+    for axes, (axis, label) in zip(panels, AXES.items(), strict=True):
         for name, curve in curves.items():
             kind = styles.get(name, style.FAINT)
             axes.plot(getattr(curve, axis), curve.values, **kind, label=name if name in shown else None)
-        firsts, lasts = ([getattr(curve, axis)[i] for curve in curves.values()] for i in (0, -1))
-        if min(firsts) > 0 and max(lasts) > _WIDE * min(lasts):
-            drawing.make_logarithmic(axes, min(firsts), max(lasts))
+        ends = [(getattr(curve, axis)[0], getattr(curve, axis)[-1]) for curve in curves.values()]
+        if is_wide(ends):
+            drawing.make_logarithmic(axes, min(first for first, _ in ends), max(last for _, last in ends))
         axes.set_xlabel(label)
     ndcg = style.written(metric, group[0].num_items)
     panels[0].set_ylabel(f"validation {ndcg}")
-    style.place_legend(figure, panels[0], columns, best[0] if len(curves) > 1 else None)
+    style.place_legend(figure, panels[0], columns, best if len(curves) > 1 else None)
     caption = f"Validation {ndcg} during training, mean over seeds; seconds are those of the training steps alone."
     if len(shown) < len(curves):
         caption += f" The {len(shown)} rows of best {ndcg} have a colour, {len(curves) - len(shown)} others are grey."

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -45,8 +46,21 @@ def bars(group: Sequence[Row]) -> Drawing:
     return Drawing("report", figure, caption)
 
 
-@style.styled
-def batch_size(group: Sequence[Row]) -> Drawing | None:
+class BatchSizes(NamedTuple):
+    """Lines against the batch size.
+
+    Attributes:
+        panels: label of the vertical axis, a metric -> a line a strategy, of the same names in each.
+        shown: names of the lines with a colour, the best ones.
+        best: name of the best line; None where there is one.
+    """
+
+    panels: dict[str, list[Line]]
+    shown: list[str]
+    best: str | None
+
+
+def batch_sizes(group: Sequence[Row]) -> BatchSizes | None:
     """NDCG and MAP against the batch size, a line a strategy; None where none has two batch sizes."""
     apart = [_BATCH, *(key for key in _SCHEDULE if _follows(group, key, _BATCH))]
     lines = strategies(group, apart)
@@ -54,16 +68,26 @@ def batch_size(group: Sequence[Row]) -> Drawing | None:
         return None
     metrics = shown_metrics(group)[:2]
     best = sorted(lines, key=lambda name: -max(row.mean(metrics[0]) for row in lines[name]))
-    shown = [name for name in lines if name in best[: drawing.MOST_LINES]]
     panels = {
         axis_label(group, metric): [_against_batch_size(name, rows, metric) for name, rows in lines.items()]
         for metric in metrics
     }
-    figure = charts.batch_panels(panels, _data(group), shown, best[0] if len(lines) > 1 else None)
-    written = [style.written(metric, group[0].num_items) for metric in metrics]
+    shown = [name for name in lines if name in best[: drawing.MOST_LINES]]
+    return BatchSizes(panels, shown, best[0] if len(lines) > 1 else None)
+
+
+@style.styled
+def batch_size(group: Sequence[Row]) -> Drawing | None:
+    """The figure of `batch_sizes`."""
+    found = batch_sizes(group)
+    if found is None:
+        return None
+    figure = charts.batch_panels(found.panels, _data(group), found.shown, found.best)
+    written = [style.written(metric, group[0].num_items) for metric in shown_metrics(group)[:2]]
     caption = f"{written[0]} and {written[1]} against the batch size; error bars are the standard deviation over seeds."
-    if len(shown) < len(lines):
-        caption += f" The {len(shown)} best lines have a colour, {len(lines) - len(shown)} others are grey."
+    others = len(next(iter(found.panels.values()))) - len(found.shown)
+    if others:
+        caption += f" The {len(found.shown)} best lines have a colour, {others} others are grey."
     return Drawing("batch_size", figure, caption)
 
 
@@ -135,24 +159,29 @@ def _bias_points(group: Sequence[Row], shown: Sequence[str], size: tuple[float, 
 @style.styled
 def heatmap(group: Sequence[Row]) -> Drawing | None:
     """NDCG of similarity cut-off by popularity exponent, a panel a strategy; None where none has two values of both."""
+    tables, left_out = heat_tables(group)
+    if not tables:
+        return None
+    metric = shown_metrics(group)[0]
+    figure = charts.heat_panels(tables, _data(group), axis_label(group, metric))
+    written = style.written(metric, group[0].num_items)
+    caption = f"{written} by similarity cut-off and popularity exponent, mean over seeds; the best cell has a frame."
+    if left_out:
+        caption += f" The {len(tables)} best are shown; left out: {'; '.join(left_out)}."
+    return Drawing("heatmap", figure, caption)
+
+
+def heat_tables(group: Sequence[Row]) -> tuple[dict[str, Table], list[str]]:
+    """Strategy -> cells, of the best ones with two values or more of both cut-off and exponent; names of the others."""
     metric = shown_metrics(group)[0]
     panels = {
         name: rows
         for name, rows in strategies(group, (_CUTOFF, _EXPONENT)).items()
         if min(len({of_config(row, key) for row in rows}) for key in (_CUTOFF, _EXPONENT)) > 1
     }
-    if not panels:
-        return None
-    best = sorted(panels, key=lambda name: -max(row.mean(metric) for row in panels[name]))
-    shown = [name for name in panels if name in best[:_MOST_PANELS]]
-    tables = {name: table(panels[name], metric) for name in shown}
-    figure = charts.heat_panels(tables, _data(group), axis_label(group, metric))
-    written = style.written(metric, group[0].num_items)
-    caption = f"{written} by similarity cut-off and popularity exponent, mean over seeds; the best cell has a frame."
-    left_out = [name for name in panels if name not in shown]
-    if left_out:
-        caption += f" The {len(shown)} best are shown; left out: {'; '.join(left_out)}."
-    return Drawing("heatmap", figure, caption)
+    best = sorted(panels, key=lambda name: -max(row.mean(metric) for row in panels[name]))[:_MOST_PANELS]
+    tables = {name: table(rows, metric) for name, rows in panels.items() if name in best}
+    return tables, [name for name in panels if name not in best]
 
 
 def table(rows: Sequence[Row], metric: str) -> Table:

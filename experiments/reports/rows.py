@@ -138,7 +138,7 @@ def failures(workdir: Path) -> list[tuple[str, str]]:
 
 def _read_run(path: Path) -> tuple[_Run, str]:
     """The run of a summary.json, and what it has in common with those of other seeds."""
-    config, summary = dict(_flatten(read_json(path.with_name("config.json")))), read_summary(path)
+    config, summary = read_config(path.parent), read_summary(path)
     try:
         run = _Run(path.parent, config["seed"], config, summary)
         common = {key: value for key, value in config.items() if key not in IGNORED}
@@ -148,6 +148,15 @@ def _read_run(path: Path) -> tuple[_Run, str]:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not the summary of a run; remove the run's folder or repair it.") from error
     return run, key
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Dotted key -> value of a run's config.json.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return dict(_flatten(read_json(folder / "config.json")))
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

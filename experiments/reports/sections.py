@@ -58,6 +58,23 @@ def make_sections(rows: Sequence[Row], baseline: str | None = None) -> list[Sect
     return sections
 
 
+def title(group: Sequence[Row]) -> str:
+    """Name of the data set, and what kind of scores its rows have."""
+    scores = "" if group[0].part == "test" else ", validation scores of the selected step, which are optimistic"
+    return f"{group[0].data[0]}{scores}"
+
+
+def about(group: Sequence[Row]) -> str:
+    """Sentences on the data set and on the table of its rows."""
+    sizes = group[0].summaries[0].dataset
+    return (
+        f"{sizes['users']:,} users, {sizes['items']:,} items, {sizes['train']:,} / {sizes['valid']:,} / "
+        f"{sizes['test']:,} pairs; digest {group[0].data[1][:12]}. Mean ± standard deviation over seeds, the best in "
+        f"bold but for MMR. The interval over seeds is Student's, of 95 %; that over users the mean 95 % bootstrap "
+        f"interval."
+    )
+
+
 def _suffixes(groups: Sequence[Sequence[Row]]) -> list[str]:
     """Nothing for a single group, else the data set's name, with as much beside it as tells groups apart."""
     if len(groups) == 1:

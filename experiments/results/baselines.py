@@ -1,11 +1,11 @@
-"""What metric learning is compared with: most popular items, and implicit's ALS and BPR, in the same harness.
+"""What metric learning is compared with in the same harness: most popular items, ALS, BPR, item-KNN, EASE and SLIM.
 
 python -m experiments.results.baselines --config=experiments/configs/results/lastfm.py --workdir=runs/results/lastfm \
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
 Takes data set, evaluation, dimension and seeds of a grid's config, and fits every entry of config.sweep.baselines; each
-leaves a workdir that experiments.report reads as it does those of trained runs. 'popular' needs nothing; 'als' and
-'implicit_bpr' need pip install -e '.[baselines]'.
+leaves a workdir that experiments.report reads as it does those of trained runs. 'popular' needs nothing, the others pip
+install -e '.[baselines]': implicit for 'als', 'implicit_bpr' and 'item_knn', irspack for 'ease' and 'slim'.
 """
 
 import copy
@@ -31,22 +31,28 @@ from cml_jax.runs.config import Config as Values
 from cml_jax.runs.setup import make_setup
 from cml_jax.runs.summary import Summary, make_summary
 from cml_jax.runs.workdir import Workdir, locked, write_atomically
-from cml_jax.types import Factors
+from cml_jax.types import Factors, Ranking
 from experiments import cli
 from experiments.config import Config, to_values
 from experiments.log import say
+from experiments.results import item_models
 
 _SECTIONS = ("dataset", "eval")
-NAMES = ("popular", "als", "implicit_bpr")
-_DEFAULTS: dict[str, dict[str, float]] = {
+_DEFAULTS: dict[str, dict[str, Any]] = {
     "popular": {},
     "als": {"iterations": 15, "regularization": 0.01, "alpha": 1.0},
     "implicit_bpr": {"iterations": 100, "regularization": 0.01, "learning_rate": 0.01},
+    "item_knn": {"weighting": "cosine", "num_neighbours": 50},  # the item itself is one of them
+    "ease": {"regularization": 100.0},
+    "slim": {"iterations": 100, "alpha": 0.05, "l1_ratio": 0.01},
 }
+NAMES = tuple(_DEFAULTS)
+_CHOICES = {"weighting": tuple(item_models.WEIGHTINGS)}
+_NO_SEED = ("popular", *item_models.LIBRARIES)
 
 
-def fit(name: str, options: dict[str, float], train: Interactions, dim: int, seed: int) -> Factors:
-    """Factors whose inner products rank the items.
+def fit(name: str, options: dict[str, Any], train: Interactions, dim: int, seed: int) -> Ranking:
+    """Factors whose inner products rank the items, or the scores of models that have none.
 
     Args:
         name: one of NAMES.
@@ -56,11 +62,13 @@ def fit(name: str, options: dict[str, float], train: Interactions, dim: int, see
         seed: of the factors at the start, and of BPR's draws.
 
     Raises:
-        UserError: implicit is not installed, or diverges.
+        UserError: the library is not installed, or diverges.
     """
     if name == "popular":
         counts = np.log1p(train.popularity.astype(np.float64))[:, None]  # in the same order, and small
         return Factors(jnp.ones((train.num_users, 1)), jnp.asarray(counts, jnp.float32))
+    if name in item_models.LIBRARIES:
+        return item_models.fit(name, options, matrix_of(train))
     # One thread: BPR's threads race, so that a seed would not repeat; and ALS's own are slowed down by those of BLAS.
     model = make_model(name, options, dim, seed, num_threads=1)
     with importlib.import_module("threadpoolctl").threadpool_limits(1, "blas"):
@@ -120,6 +128,8 @@ def run_baseline(entry: dict[str, Any], config: Values, dataset: Dataset, data_s
     started = time.perf_counter()
     name = entry["name"]
     options = _DEFAULTS[name] | {key: value for key, value in entry.items() if key != "name"}
+    library = None if name == "popular" else item_models.LIBRARIES.get(name, "implicit")
+    dim = {} if name in item_models.LIBRARIES else {"dim": config["model.dim"]}
     protocol = scoring.make_protocol(config)
     with locked(folder):
         ranking = fit(name, options, dataset.train, config["model.dim"], config["seed"])
@@ -133,12 +143,12 @@ def run_baseline(entry: dict[str, Any], config: Values, dataset: Dataset, data_s
             steps=steps,
             triplets_per_second=None,
             wall_seconds=time.perf_counter() - started,
-            more_versions={} if name == "popular" else {"implicit": metadata.version("implicit")},
+            more_versions={library: metadata.version(library)} if library else {},
             device="cpu",
         )
         values = run_config.to_json(config)
         values = {key: values[key] for key in ("seed", *_SECTIONS)}
-        values |= {"baseline": {"name": name, "dim": config["model.dim"], **options}, "data_sha256": data_sha256}
+        values |= {"baseline": {"name": name, **dim, **options}, "data_sha256": data_sha256}
         write_atomically(folder / "config.json", json.dumps(values, indent=2) + "\n")
         workdir = Workdir(folder, [], writes=True)
         workdir.write_per_user(final[summary.part])
@@ -149,7 +159,7 @@ def run_baseline(entry: dict[str, Any], config: Values, dataset: Dataset, data_s
 
 
 def run_all(config: Config, workdir: Path) -> None:
-    """Every entry of config.sweep.baselines, with every seed of the grid but for 'popular', which has none.
+    """Every entry of config.sweep.baselines, with every seed of the grid, or the first where nothing depends on it.
 
     Raises:
         UserError: an entry or the data cannot be used.
@@ -164,7 +174,7 @@ def run_all(config: Config, workdir: Path) -> None:
     del config["sweep"]
     setup = make_setup(to_values(config))
     for entry in entries:
-        for seed in seeds if entry["name"] != "popular" else seeds[:1]:
+        for seed in seeds[:1] if entry["name"] in _NO_SEED else seeds:
             folder = workdir / _label(entry, entries) / str(seed)
             run_baseline(entry, {**setup.config, "seed": seed}, setup.dataset, setup.data_sha256, folder)
 
@@ -185,6 +195,13 @@ def _check(entry: dict[str, Any]) -> None:
         if key not in _DEFAULTS[name]:
             known = ", ".join(_DEFAULTS[name]) or "none"
             raise ConfigError(f"config.sweep.baselines: '{key}' is not an option of '{name}', which has: {known}.")
+        if key in _CHOICES:
+            if value not in _CHOICES[key]:
+                raise ConfigError(
+                    f"config.sweep.baselines: {key} = {value!r} of '{name}' is unknown; choose one of "
+                    f"{', '.join(_CHOICES[key])}."
+                )
+            continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
             raise ConfigError(f"config.sweep.baselines: {key} = {value!r} of '{name}' must be a number above 0.")
 

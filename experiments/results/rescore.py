@@ -5,18 +5,21 @@ python -m experiments.results.rescore --config=experiments/configs/results/steam
 
 Published tables differ in what they leave out of a user's list when test is scored, and seldom say it. This reads the
 best parameters of every run below a folder from its checkpoint and writes valid_listed.json beside its summary.json.
-Of the config, which is that of the runs, the data set and the evaluation are used.
+Of the config, which is that of the runs, the data set and the evaluation are used. With eval.enough_held_out the file
+has a second set of means, without the users of fewer test items than the smallest cut-off.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
 import cml_jax
 from cml_jax.errors import DataError, UserError
-from cml_jax.evaluation import evaluate
+from cml_jax.evaluation import Evaluation, evaluate
 from cml_jax.runs.setup import make_setup
 from cml_jax.runs.workdir import read_json, write_atomically
 from experiments import cli
@@ -55,8 +58,19 @@ def rescore(workdir: Path, config: Config) -> None:
             memory_budget_mb=protocol.memory_budget_mb,
             enough_held_out=protocol.enough_held_out,
         )
-        write_atomically(folder / FILE, json.dumps({"step": model.step, "test": found.values}, indent=2) + "\n")
+        content: dict[str, Any] = {"step": model.step, "test": found.values}
+        if protocol.enough_held_out:
+            content["few_left_out"] = _few_left_out(found, dataset.test.degrees[found.users] >= min(protocol.ks))
+        write_atomically(folder / FILE, json.dumps(content, indent=2) + "\n")
         say(f"{folder}: written.")
+
+
+def _few_left_out(found: Evaluation, enough: np.ndarray) -> dict[str, float]:
+    """Means over the users alone who have enough test items, as LibCML takes those of MAP and MRR too."""
+    values = {name: array[enough] for name, array in found.per_user.items()}
+    return {
+        name: float(np.nanmean(array, dtype=np.float64)) for name, array in values.items() if not np.isnan(array).all()
+    }
 
 
 def main() -> None:

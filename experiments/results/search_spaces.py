@@ -13,7 +13,7 @@ from experiments.configs import _drawn
 from experiments.sweeps import grid
 
 RATES = {"optimizer.learning_rate": (1e-3, 3e-3)}
-_SPACES = {  # strategy -> two axes of two values each; a value of several keys stands for itself
+_SPACES = {  # strategy -> axes of four settings together; a value of several keys stands for itself
     "uniform": RATES | {"model.num_negatives": (1, 8)},
     "popularity": RATES | {"sampler.popularity_exponent": (0.5, 1.0)},
     "two_stage": RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
@@ -22,6 +22,9 @@ _SPACES = {  # strategy -> two axes of two values each; a value of several keys 
     # Of experiments/results/baselines.py.
     "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
     "implicit_bpr": {"learning_rate": (0.02, 0.1), "regularization": (0.003, 0.03)},
+    "item_knn": {"weighting": ("cosine", "bm25"), "num_neighbours": (50, 200)},
+    "ease": {"regularization": (30.0, 100.0, 300.0, 1000.0)},
+    "slim": {"alpha": (0.01, 0.1), "l1_ratio": (0.01, 0.1)},
 }
 _CONSTRAINTS = ("none", "ball", "sphere")
 _FIXED: dict[str, dict[str, Any]] = {
@@ -34,7 +37,7 @@ _FIXED: dict[str, dict[str, Any]] = {
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
 ROWS = tuple(_FIXED)
-LIBRARY_ROWS = ("als", "implicit_bpr")
+LIBRARY_ROWS = ("als", "implicit_bpr", "item_knn", "ease", "slim")
 SEEDS = (0, 1, 2, 3, 4)
 
 

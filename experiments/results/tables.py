@@ -5,7 +5,7 @@ the tables can be built again where the runs' workdirs are gone.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +16,10 @@ from cml_jax.runs.workdir import read_json, write_atomically
 from cml_jax.statistics import student_interval
 from experiments.reports import rows, style
 from experiments.reports.rows import Row
-from experiments.results import figures, rescore, search_spaces
+from experiments.results import rescore, search_spaces
+from experiments.results.markdown import between, line
 
-ROOT = Path(__file__).parent.parent.parent
+FEW_LEFT_OUT = ", few left out"  # after a metric's name in what is kept: without users of too few test items
 _WORDS = {
     "optimizer.learning_rate": "rate",
     "model.num_negatives": "N",
@@ -29,6 +30,9 @@ _WORDS = {
     "baseline.regularization": "regularization",
     "baseline.alpha": "alpha",
     "baseline.learning_rate": "rate",
+    "baseline.weighting": "weights",
+    "baseline.num_neighbours": "neighbours",
+    "baseline.l1_ratio": "share of L1",
 }
 
 
@@ -40,12 +44,14 @@ class Table(NamedTuple):
         metrics: name -> heading; the first one has intervals.
         percent: whether the metrics but for MMR are in percent.
         valid_listed: metrics that are shown by the protocol of experiments/results/rescore.py too.
+        few_left_out: those of them that are shown without users of few test items, too, where that was kept.
     """
 
     title: str
     metrics: dict[str, str]
     percent: bool = False
     valid_listed: tuple[str, ...] = ()
+    few_left_out: tuple[str, ...] = ()
 
 
 _BIAS = {"mmr@50": "MMR@50", "coverage@50": "coverage@50", "gini@50": "gini@50"}
@@ -63,6 +69,7 @@ TABLES = {  # by the name of the config
         {"ndcg@3": "NDCG@3", "precision@3": "P@3", "recall@3": "R@3", "map@5113": "MAP", "mrr@5113": "MRR"} | _BIAS,
         percent=True,
         valid_listed=("ndcg@3", "precision@3", "recall@3", "map@5113", "mrr@5113"),
+        few_left_out=("map@5113", "mrr@5113"),
     ),
     "gowalla": Table("Gowalla", _usual(20)),
 }
@@ -118,11 +125,18 @@ def _kept(row: Row, table: Table) -> dict[str, Any]:
             for seed, summary in zip(row.seeds, row.summaries, strict=True)
         ],
         "valid_listed": [
-            {name: read_json(folder / rescore.FILE)["test"][name] for name in table.valid_listed}
+            _rescored(read_json(folder / rescore.FILE), table)
             for folder in row.folders
             if table.valid_listed and (folder / rescore.FILE).exists()
         ],
     }
+
+
+def _rescored(scores: dict[str, Any], table: Table) -> dict[str, float]:
+    """Of a file of experiments/results/rescore.py, what is kept."""
+    found = {name: scores["test"][name] for name in table.valid_listed}
+    few_left_out = scores.get("few_left_out", {})
+    return found | {name + FEW_LEFT_OUT: few_left_out[name] for name in table.few_left_out if name in few_left_out}
 
 
 def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -154,10 +168,10 @@ def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:
     heads = ["strategy", "constraint", "setting", *table.metrics.values()]
     heads[4:4] = ["over seeds", "over users"]
     heads += ["steps", "seconds"]
-    lines = [_line(heads), "|" + "---|" * len(heads)]
+    lines = [line(heads), "|" + "---|" * len(heads)]
     means = {metric: [_mean(row, metric) for row in kept] for metric in table.metrics}
     best = {metric: max(values) for metric, values in means.items()}
-    lines += [_line(_cells(row, table, best)) for row in kept]
+    lines += [line(_cells(row, table, best)) for row in kept]
     shared = max((row["config"] for row in kept), key=len)
     runs = [run for row in kept for run in row["runs"]]
     versions = [run["versions"] for run in runs]
@@ -187,13 +201,17 @@ def _valid_listed(table: Table, kept: Sequence[dict[str, Any]]) -> list[str]:
     scored = [row for row in kept if row["valid_listed"]]
     if not scored:
         return []
-    heads = ["strategy", "constraint", *(table.metrics[name] for name in table.valid_listed)]
+    both_ways = [name + FEW_LEFT_OUT for name in table.few_left_out]
+    both_ways = [name for name in both_ways if any(name in found for row in scored for found in row["valid_listed"])]
+    shown = {name: table.metrics[name] for name in table.valid_listed}
+    shown |= {name: table.metrics[name.removesuffix(FEW_LEFT_OUT)] + FEW_LEFT_OUT for name in both_ways}
+    heads = ["strategy", "constraint", *shown.values()]
     lines = ["", "The same runs with validation items left in the lists (`experiments.results.rescore`):", ""]
-    lines += [_line(heads), "|" + "---|" * len(heads)]
+    lines += [line(heads), "|" + "---|" * len(heads)]
     for row in scored:
-        columns = [[found[name] for found in row["valid_listed"]] for name in table.valid_listed]
-        cells = [_mean_and_deviation(*each, table) for each in zip(columns, table.valid_listed, strict=True)]
-        lines.append(_line([*_strategy(row), *cells]))
+        columns = {name: [found[name] for found in row["valid_listed"] if name in found] for name in shown}
+        cells = [_mean_and_deviation(values, name, table) if values else "-" for name, values in columns.items()]
+        lines.append(line([*strategy(row), *cells]))
     return lines
 
 
@@ -202,8 +220,9 @@ def _passes(kept: Sequence[dict[str, Any]]) -> float:
 
 
 def _cells(row: dict[str, Any], table: Table, best: dict[str, float]) -> list[str]:
-    setting = [f"{word} {row['config'][key]:g}" for key, word in _WORDS.items() if key in _searched(row)]
-    cells = [*_strategy(row), ", ".join(setting) or "-"]
+    chosen = {word: row["config"][key] for key, word in _WORDS.items() if key in _searched(row)}
+    setting = [f"{word} {value if isinstance(value, str) else f'{value:g}'}" for word, value in chosen.items()]
+    cells = [*strategy(row), ", ".join(setting) or "-"]
     for number, metric in enumerate(table.metrics):
         values = [run["metrics"][metric] for run in row["runs"]]
         cell = _mean_and_deviation(values, metric, table)
@@ -217,7 +236,7 @@ def _cells(row: dict[str, Any], table: Table, best: dict[str, float]) -> list[st
     return [*cells, f"{row['runs'][0]['steps']:,}", f"{seconds:.0f}"]
 
 
-def _strategy(row: dict[str, Any]) -> list[str]:
+def strategy(row: Mapping[str, Any]) -> list[str]:
     """Strategy and constraint of a row, as the table writes them."""
     strategy, _, constraint = str(row["label"]).partition("-")
     return [style.method_name(strategy), constraint or "-"]
@@ -252,10 +271,6 @@ def _mean(row: dict[str, Any], metric: str) -> float:
     return float(np.mean([run["metrics"][metric] for run in row["runs"]]))
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def with_tables(text: str, kept: dict[str, list[dict[str, Any]]]) -> str:
     """A text in which each table stands between its two marks, `<!-- table NAME -->` and `<!-- end NAME -->`.
 
@@ -263,29 +278,5 @@ def with_tables(text: str, kept: dict[str, list[dict[str, Any]]]) -> str:
         UserError: a mark is missing.
     """
     for name, found in kept.items():
-        start, end = f"<!-- table {name} -->", f"<!-- end {name} -->"
-        before, opened, rest = text.partition(start)
-        _, closed, after = rest.partition(end)
-        if not opened or not closed:
-            raise UserError(f"RESULTS.md: has no '{start}' with '{end}' after it; put both where the table belongs.")
-        text = f"{before}{start}\n{as_markdown(name, found)}\n{end}{after}"
+        text = between(text, f"table {name}", name, as_markdown(name, found))
     return text
-
-
-def rebuild(workdir: Path | None, root: Path = ROOT) -> str:
-    """Builds the tables and figures of RESULTS.md again; returns a sentence about it.
-
-    Args:
-        workdir: folder with the folders of the tables' runs, whose results are kept first; none: those kept are used.
-        root: of the repository.
-
-    Raises:
-        UserError: runs, kept files or marks are missing or cannot be read.
-    """
-    folder = root / "experiments" / "results" / "kept"
-    names = keep(workdir, folder) if workdir is not None else []
-    kept = read(folder)
-    path = root / "RESULTS.md"
-    write_atomically(path, with_tables(path.read_text(), kept))
-    figures.draw({TABLES[name].title: found for name, found in kept.items()}, folder, root / "experiments" / "figures")
-    return f"RESULTS.md has {len(kept)} tables" + (f", those of {', '.join(names)} from new runs." if names else ".")

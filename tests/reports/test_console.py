@@ -7,7 +7,7 @@ from tests.reports.reported_runs import write_grid, write_run
 def test_table_is_aligned_and_says_what_the_report_says(tmp_path):
     write_grid(tmp_path)
     sections = make_sections(rows.collect(tmp_path), "uniform,batch_size=64")
-    text = console.as_text(sections, tmp_path)
+    text = console.as_text(sections, tmp_path, with_page=True)
     heading, head, *lines = text.splitlines()[:6]
     assert heading == "made, test; mean ± standard deviation over seeds, * best; p by Holm"
     assert " ".join(head.split()) == "run seeds NDCG@50 MAP@50 Recall@20 MMR@50 seconds vs baseline p"
@@ -19,7 +19,8 @@ def test_table_is_aligned_and_says_what_the_report_says(tmp_path):
     assert lines[0].split()[-2] == f"{comparison.differences[0].test.difference:+.4f}"
     ends = {line.index("±") for line in lines}
     assert len(ends) == 1 and sum("*" in line for line in lines) == 1
-    assert text.splitlines()[-1] == (f"Report: {tmp_path}/report.md, with results.csv and 4 figures as PNG and PDF.")
+    files = "report.html, results.csv and 4 figures as PNG and PDF"
+    assert text.splitlines()[-1] == f"Report: {tmp_path}/report.md, with {files}."
 
 
 def test_long_names_lose_their_middle_and_every_line_fits(tmp_path):

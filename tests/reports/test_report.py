@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import re
 import shutil
@@ -69,7 +70,10 @@ def test_real_runs_make_table_values_and_figures(workdir):
     assert done.returncode == 0, done.stderr
     text = (workdir / "report.md").read_text()
     assert "checkerboard, test; mean ± standard deviation over seeds, * best" in done.stdout
-    assert done.stdout.strip().endswith(f"Report: {workdir}/report.md, with results.csv and 3 figures as PNG and PDF.")
+    assert done.stdout.strip().endswith(
+        f"Report: {workdir}/report.md, with report.html, results.csv and 3 figures as PNG and PDF."
+    )
+    assert (workdir / "report.html").read_text().startswith("<!doctype html>")
     assert "### Against two_stage\n" in text
     assert "## checkerboard" in text and "50 users, 50 items, 1,150 / 50 / 50 pairs" in text
     drawn = re.findall(r"^!\[\w+\]\((.+)\)\n\n\S.+\. As \[PDF\]\(\w+\.pdf\)\.$", text, re.MULTILINE)
@@ -246,4 +250,18 @@ def test_nothing_is_written_where_the_report_refuses(tmp_path, monkeypatch):
     (tmp_path / "uniform,batch_size=64" / "1" / "metrics.jsonl").write_text("{\n")
     with pytest.raises(UserError, match=r"64/1/metrics\.jsonl, line 1: not a report"):
         run_main(tmp_path)
-    assert not (tmp_path / "report.md").exists() and not list(tmp_path.glob("*.png"))
+    assert (
+        not (tmp_path / "report.md").exists()
+        and not (tmp_path / "report.html").exists()
+        and not list(tmp_path.glob("*.png"))
+    )
+
+
+def test_without_plotly_the_page_is_left_out_in_one_line(tmp_path, monkeypatch):
+    write_run(tmp_path / "a", ndcg=0.2)
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "plotly" else find(name))
+    said = report.write_report(tmp_path).splitlines()
+    assert said[-2].endswith("report.md, with results.csv and 1 figures as PNG and PDF.")
+    assert said[-1] == "report.html is left out: it needs pip install 'cml_jax[explore]'."
+    assert (tmp_path / "report.md").exists() and not (tmp_path / "report.html").exists()

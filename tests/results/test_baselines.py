@@ -8,12 +8,14 @@ from cml_jax.data import datasets
 from cml_jax.data.interactions import from_pairs
 from cml_jax.errors import ConfigError, UserError
 from cml_jax.ranking import top_k
+from cml_jax.types import Factors
 from experiments import report, train
-from experiments.results import baselines
+from experiments.results import baselines, item_models
 from experiments.sweeps import grid
 from tests.tiny import tiny_config
 
 needs_implicit = pytest.mark.skipif(importlib.util.find_spec("implicit") is None, reason="implicit is not installed")
+needs_irspack = pytest.mark.skipif(importlib.util.find_spec("irspack") is None, reason="irspack is not installed")
 FITTED = [{"name": "als", "regularization": 0.1}, {"name": "implicit_bpr", "learning_rate": 0.1, "iterations": 60}]
 
 
@@ -57,6 +59,7 @@ def test_the_seed_reaches_the_library():
     train_part = datasets.load(**tiny_config().dataset).train
     for name in ("als", "implicit_bpr"):
         same, again, other = (baselines.fit(name, {"iterations": 2}, train_part, 4, seed) for seed in (3, 3, 4))
+        assert isinstance(same, Factors) and isinstance(again, Factors) and isinstance(other, Factors)
         np.testing.assert_array_equal(same.queries, again.queries)
         assert not np.array_equal(same.queries, other.queries)
 
@@ -74,9 +77,13 @@ def test_a_report_has_baselines_beside_trained_runs(tmp_path):
     ("entries", "sentence"),
     [
         ([], "baselines is empty"),
-        ([{"name": "als2"}], "'als2' is unknown; choose one of popular, als, implicit_bpr"),
+        ([{"name": "als2"}], "'als2' is unknown; choose one of popular, als, implicit_bpr, item_knn, ease, slim"),
         ([{"name": "als", "learning_rate": 0.1}], "'learning_rate' is not an option of 'als'"),
         ([{"name": "als", "alpha": "much"}], "alpha = 'much' of 'als' must be a number above 0"),
+        (
+            [{"name": "item_knn", "weighting": "idf"}],
+            "weighting = 'idf' of 'item_knn' is unknown; choose one of",
+        ),
         ([{"name": "popular", "alpha": 1.0}], "'alpha' is not an option of 'popular', which has: none"),
     ],
 )
@@ -91,8 +98,9 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch, tmp_pat
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(UserError, match=r"'als' needs pip install -e '\.\[baselines\]'"):
-        baselines.run_all(config_with({"name": "als"}), tmp_path)
+    for name in ("als", "ease"):
+        with pytest.raises(UserError, match=rf"'{name}' needs pip install -e '\.\[baselines\]'"):
+            baselines.run_all(config_with({"name": name}), tmp_path)
 
 
 @needs_implicit
@@ -101,3 +109,23 @@ def test_a_baseline_that_diverges_is_named_with_its_options(tmp_path):
     with pytest.raises(UserError, match=r"'implicit_bpr' with .*100000000.* has no finite factors"):
         baselines.run_all(config_with(entry), tmp_path)
     assert not list(tmp_path.rglob("summary.json"))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param({"name": "item_knn", "num_neighbours": 10}, marks=needs_implicit),
+        pytest.param({"name": "ease", "regularization": 10.0}, marks=needs_irspack),
+        pytest.param({"name": "slim", "alpha": 0.01}, marks=needs_irspack),
+    ],
+    ids=lambda entry: entry["name"],
+)
+def test_models_of_item_weights_learn_the_checkerboard_once_and_have_no_dimension(entry, tmp_path):
+    baselines.run_all(config_with(entry), tmp_path)
+    assert [path.name for path in (tmp_path / entry["name"]).iterdir()] == ["0"], "nothing depends on a seed"
+    folder = tmp_path / entry["name"] / "0"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["test"]["precision@1"] > 0.9, "chance is 0.02"
+    assert summary["versions"][item_models.LIBRARIES[entry["name"]]]
+    kept = json.loads((folder / "config.json").read_text())["baseline"]
+    assert kept == {**baselines._DEFAULTS[entry["name"]], **entry}

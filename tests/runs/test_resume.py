@@ -157,7 +157,8 @@ FREE = {
         "sharding.num_shards",
     ),
     *("dataset.item_features", "dataset.user_features"),
-    *("log.tensorboard", "log.wandb", "log.mlflow", "log.project"),
+    *("dataset.item_titles", "dataset.item_title_column", "dataset.item_title_id"),
+    *("log.tensorboard", "log.wandb", "log.mlflow", "log.explore", "log.project"),
 }
 
 

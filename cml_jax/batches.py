@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cml_jax import csr, draws, item_graph
+from cml_jax import csr, draws
 from cml_jax.candidate_mask import CandidateMask
 from cml_jax.data.interactions import Dataset, Interactions
 from cml_jax.models import Model
@@ -36,9 +36,6 @@ def to_device(train: Interactions, dislikes: Interactions | None, options: Optio
     """Copies to the default device what a step of these options reads of the training pairs and the dislikes."""
     by_item = options.make_model().reads_item_users
     data = train.to_device(draw_by_weight=options.batch.weight_use == "draw", by_item=by_item)
-    if options.batch.graph_neighbours:
-        graph = item_graph.of_train(train, options.batch.graph_neighbours)
-        data = dataclasses.replace(data, item_graph=graph)
     if dislikes is None or options.objective.num_dislikes == 0:
         return data
     as_csr = Dislikes(jnp.asarray(dislikes.indptr, jnp.int32), jnp.asarray(dislikes.items, jnp.int32))
@@ -88,28 +85,6 @@ def positives(key: Array, step: Array, data: DeviceInteractions, batch_size: int
         pair = holders(data.shares, pair, (start >> 1).astype(jnp.int32))
     weights = None if data.weights is None else data.weights[pair]
     return Positives(data.users[pair], data.items[pair], valid, weights)
-
-
-def swapped(key: Array, items: Array, data: DeviceInteractions, share: Array | float) -> Array:
-    """Positives of which a share is swapped for items that many of their users have, too.
-
-    On average over draws, a softmax loss then has a term that draws the nearest items of each of a user's positives to
-    it, as UltraGCN has (Mao et al. 2021, eq. 11), and the item-item graph is distilled into the points.
-
-    Args:
-        key: PRNG key, consumed.
-        items: Array[B] int32.
-        data: has the graph.
-        share: probability of each pair to be swapped.
-
-    Returns:
-        Array[B] int32; the items themselves where there is no graph.
-    """
-    if data.item_graph is None:
-        return items
-    which, neighbour = jax.random.split(key)
-    chosen = jax.random.uniform(which, items.shape) < share
-    return jnp.where(chosen, item_graph.neighbours_of(neighbour, data.item_graph, items), items)
 
 
 def holders(shares: Shares, slots: Array, start: Array) -> Array:

@@ -15,14 +15,12 @@ from cml_jax.options import (
     Effect,
     FromData,
     Option,
-    Range,
     StrategyOptions,
     declared,
     field_names,
     one_of,
     options,
     static,
-    traced,
 )
 from cml_jax.registry import Registry
 from cml_jax.samplers import SAMPLERS
@@ -45,15 +43,6 @@ class BatchOptions(StrategyOptions):
         "loss",
         "what weights of pairs do: loss (factors of their losses) | draw (how often a pass has them)",
         one_of(WEIGHT_USES),
-    )
-    graph_neighbours: int = static(
-        0, "K, items nearest to each by common users, for which positives are swapped now and then; 0: none", AT_LEAST_0
-    )
-    neighbour_share: float = traced(
-        0.2,
-        "share of the positives that are swapped for an item near to them",
-        Range(lambda v: 0 <= v <= 1, "must be from 0 to 1"),
-        Effect(lambda chosen: chosen.batch.graph_neighbours > 0, "train.graph_neighbours above 0", enforced=True),
     )
 
 

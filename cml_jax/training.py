@@ -137,16 +137,12 @@ def draw_batch(
         The batch, and the sampler's state after it.
     """
     users, positives, filled, weights = batches.positives(_stream(state.seed, 1), state.step, data, options.batch_size)
-    key = jax.random.fold_in(_stream(state.seed, 5), state.step)
-    of_pass, positives = positives, batches.swapped(key, positives, data, options.batch.neighbour_share)
     if options.loss_takes == "batch":
         others, valid = (jnp.zeros((options.batch_size, 0), kind) for kind in (jnp.int32, bool))
         trained, sampler_state = filled, state.sampler_state
     else:
         points = _points(options, model, state, snapshot)
-        # Candidates of the batch are those of the pass, whose probabilities are known.
-        shown = of_pass if options.loss_takes == "candidates" else positives
-        others, valid, sampler_state = _draw_others(options, sampler, data, state, points, (users, shown, filled))
+        others, valid, sampler_state = _draw_others(options, sampler, data, state, points, (users, positives, filled))
         trained = valid.of_pairs() if isinstance(valid, CandidateMask) else jnp.any(valid, axis=1)
     no_negative = jnp.sum(filled & ~trained, dtype=jnp.int32)
     batch = Batch(users, positives, others, trained, valid, no_negative, weights)
@@ -308,5 +304,5 @@ def run_steps(
 
 
 def _stream(seed: Array | int, number: int) -> Array:
-    """The key of a stream of draws: 0 initialisation, 1 pairs, 2 negatives, 3 dislikes, 4 the model's, 5 neighbours."""
+    """The key of a stream of draws: 0 initialisation, 1 order of the pairs, 2 negatives, 3 dislikes, 4 the model's."""
     return jax.random.fold_in(jax.random.key(seed), number)

@@ -78,19 +78,6 @@ class ItemUsers(NamedTuple):
     users: Array
 
 
-class ItemGraph(NamedTuple):
-    """The nearest items of each item, see `cml_jax.item_graph`.
-
-    Attributes:
-        ids: Array[I, K] int32.
-        ends: Array[I, K] float32; cumulative probabilities of the K to be drawn, the last being 1; all 0 where an item
-            has no neighbour, whose ids are then itself.
-    """
-
-    ids: Array
-    ends: Array
-
-
 @struct.dataclass
 class DeviceInteractions:
     """Training interactions on the device, as CSR; built by `Interactions.to_device`.
@@ -105,7 +92,6 @@ class DeviceInteractions:
       shares: of a pass, by weight; None where a pass has every pair once.
       dislikes: items that are negatives of their users besides those drawn; None for none.
       item_users: the users of each item, for models whose steps read them; None for the others.
-      item_graph: the nearest items of each item, where positives are swapped for them; None where they are not.
       features: 'item' or 'user' -> `data.features.DeviceFeatures`, those that there are, for models that read them.
     """
 
@@ -118,7 +104,6 @@ class DeviceInteractions:
     shares: Shares | None = None
     dislikes: Dislikes | None = None
     item_users: ItemUsers | None = None
-    item_graph: ItemGraph | None = None
     features: dict[str, PyTree] = struct.field(default_factory=dict)
 
     @property

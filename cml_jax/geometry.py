@@ -29,7 +29,9 @@ def pairwise_squared_distances(a: Array, b: Array) -> Array:
 def to_sphere(rows: Array) -> Array:
     """Rows Array[..., D] scaled to unit length (Tran et al. 2019, section 3); a zero row stays zero."""
     squared = jnp.vecdot(rows, rows, precision=jax.lax.Precision.HIGHEST)
-    return jnp.einsum("...d,...->...d", rows, jax.lax.rsqrt(jnp.maximum(squared, _TINY)), precision="highest")
+    inverse = jax.lax.rsqrt(jnp.maximum(squared, _TINY))
+    # Kept apart, since XLA's GPU compiler (0.11.2) fuses sum and product into a kernel that it then refuses.
+    return rows * jax.lax.optimization_barrier(inverse)[..., None]
 
 
 def to_ball(rows: Array) -> Array:

@@ -1,11 +1,11 @@
-"""The softmax's temperature and the exponent of its negative part on one data set, on validation: eight settings.
+"""The softmax's temperature and the exponent of its negative part on one data set, on validation.
 
 python -m experiments.sweep --config=experiments/configs/grids/temperature.py:lastfm --workdir=runs/temperature/lastfm \
     --config.dataset.path=FOLDER
 
+Eight settings, and the defaults, which follow from the density of the data; temperatures are multiples of that one's.
 The part names the data set: lastfm, steam-200k, ml-1m, gowalla or yelp2018. Everything else is at its default but for
-d = 64 and, on the larger ones, eight passes. Temperatures are multiples of what cml_jax.defaults says of the data set.
-RESULTS.md has the table.
+d = 64 and, on the larger ones, eight passes. RESULTS.md has the table.
 """
 
 from experiments.config import Config, default_config
@@ -34,4 +34,5 @@ def get_config(part: str = "lastfm") -> Config:
         }
         for factor, exponent in _SETTINGS
     ]
+    points.append({"name": "defaults"})
     return grid.make_grid(config, {"seed": (0,)}, points, baseline="1.0 T, exponent 1.0")

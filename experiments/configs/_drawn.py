@@ -9,7 +9,6 @@ def base_config() -> Config:
     config.model.dim = 64
     config.model.init_scale = 1.0
     config.model.loss = "triplet"
-    config.model.negative_exponent = 1.0  # of the softmax, where that is chosen
     config.sampler.name = "two_stage"
     config.sampler.num_candidates = 2000
     config.optimizer.rows = "lazy"

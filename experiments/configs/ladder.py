@@ -25,6 +25,7 @@ CHANGES = {
         "model.loss": "softmax",
         "model.decoupled": True,
         "model.temperature": 0.12,
+        "model.negative_exponent": 1.0,
         "model.gor_weight": 0.0,
         "sampler.popularity_exponent": 0.0,
     },

@@ -19,7 +19,6 @@ def get_config() -> Config:
     config.model.init_scale = 0.1
     config.model.loss = "softmax"
     config.model.decoupled = True
-    config.model.negative_exponent = None  # it and the temperature follow from the density of the data
     config.sampler.num_candidates = 1000
     config.sampler.popularity_exponent = 0.0
     config.optimizer.rows = "catch_up"

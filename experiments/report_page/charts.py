@@ -15,6 +15,7 @@ SYMBOLS = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross", "X": "x"},
     **{"<": "triangle-left", ">": "triangle-right", "p": "pentagon", "h": "hexagon", "H": "hexagon2", "8": "octagon"},
     **{"d": "diamond-tall", "*": "diamond-wide"},
+    **{(3, 0, 45): "triangle-nw", (3, 0, 225): "triangle-se", (3, 0, 315): "triangle-ne"},
     **{(3, 1, 0): "star-triangle-up", (3, 1, 180): "star-triangle-down", (4, 1, 0): "star-diamond"},
     **{
         (4, 1, 45): "star-square",

@@ -31,7 +31,12 @@ _SAMPLERS: dict[str, dict[str, Any]] = {
         "sampler.similarity_cutoff": 0.1,
         "model.num_negatives": 1,
     },
-    "soft": {"model.loss": "softmax", "model.decoupled": True, "sampler.name": "uniform"},
+    "soft": {
+        "model.loss": "softmax",
+        "model.decoupled": True,
+        "model.negative_exponent": 1.0,
+        "sampler.name": "uniform",
+    },
 }
 _SOFT = ("cml", "dpcml", "lrml")  # the models that offer cosines
 _TEMPERATURES = {"model.temperature": (0.08, 0.12)}  # which stand for the constraint, since cosines have none

@@ -33,7 +33,12 @@ _FIXED: dict[str, dict[str, Any]] = {
     for constraint in _CONSTRAINTS
 } | {
     # Cosines, so the sphere is in the loss; its candidates are uniform.
-    "softmax-sphere": {"model.loss": "softmax", "model.decoupled": True, "sampler.popularity_exponent": 0.0},
+    "softmax-sphere": {
+        "model.loss": "softmax",
+        "model.decoupled": True,
+        "model.negative_exponent": 1.0,
+        "sampler.popularity_exponent": 0.0,
+    },
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
 ROWS = tuple(_FIXED)

@@ -14,13 +14,17 @@ NAMES = ("hit_rate", "map", "mmr", "mrr", "ndcg", "precision", "recall", "covera
 
 
 def write_run(folder, ndcg, mmr=50.0, seed=0, part="test", data="made", records=(), per_user=None, **overrides):
-    """A run whose metrics at 50 are those given, MAP half of NDCG; at 20, 0.8 of them; overrides are 'section__key'."""
+    """A run whose metrics at 50 and other cut-offs are those given, MAP half of NDCG; at 20, 0.8 of them.
+
+    Overrides are 'section__key'.
+    """
     config = _drawn.base_config()
     config.update_from_flattened_dict(
         {key.replace("__", "."): value for key, value in overrides.items()} | {"seed": seed, "dataset.name": data}
     )
+    ks = sorted({20, 50, *(config.eval.ks or ())})
     values = {"ndcg": ndcg, "map": ndcg / 2, "recall": 1.2 * ndcg, "mmr": mmr, "coverage": 0.5}
-    values = {f"{name}@{k}": (0.8 if k == 20 else 1.0) * values.get(name, 0.1) for name in NAMES for k in (20, 50)}
+    values = {f"{name}@{k}": (0.8 if k == 20 else 1.0) * values.get(name, 0.1) for name in NAMES for k in ks}
     intervals = {name: [0.9 * value, 1.2 * value] for name, value in values.items() if name[:4] not in ("cove", "gini")}
     final = ("valid", "test") if part == "test" else ("valid",)
     summary = {

@@ -187,7 +187,13 @@ def test_ladder_changes_one_thing_a_rung():
     last = configs[-1]
     assert (last["sampler.name"], last["sampler.refresh_every"], last["model.gor_weight"]) == ("two_stage", 1, 1.0)
     assert {key for key in soft if soft[key] != last[key]} == {
-        *("model.loss", "model.temperature", "model.gor_weight", "sampler.popularity_exponent")
+        *(
+            "model.loss",
+            "model.temperature",
+            "model.negative_exponent",
+            "model.gor_weight",
+            "sampler.popularity_exponent",
+        )
     }
     assert (soft["model.loss"], soft["model.decoupled"], soft["sampler.popularity_exponent"]) == ("softmax", True, 0.0)
     with pytest.raises(ValueError, match="'8-moon' is not a rung; choose one of 1-uniform"):

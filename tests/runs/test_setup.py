@@ -202,7 +202,7 @@ def test_options_without_effect_are_named_in_one_line_a_strategy():
         "not used by loss 'triplet': num_candidates",
         "not used by sampler 'uniform': similarity_cutoff",
     )
-    softmax = {"model__loss": "softmax", "model__temperature": 0.1}
+    softmax = {"model__loss": "softmax", "model__temperature": 0.1, "model__negative_exponent": 1.0}
     assert notes(sampler__similarity_cutoff=0.2, sampler__refresh_every=3, model__margin=2.0, **softmax) == (
         "not used by loss 'softmax': margin, similarity_cutoff, refresh_every",
     )

@@ -12,6 +12,7 @@ from cml_jax.models.inner_product import INNER_PRODUCT
 from cml_jax.models.lrml import LRML
 from cml_jax.models.pmlam import PMLAM
 from cml_jax.models.sfcml import SFCML
+from cml_jax.models.simplex import SIMPLEX
 from cml_jax.models.sml import SML
 from cml_jax.models.transcf import TRANSCF
 from cml_jax.registry import Registry
@@ -32,6 +33,7 @@ MODELS = Registry(
     CRML,
     TRANSCF,
     HLR,
+    SIMPLEX,
 )
 
 __all__ = ["MODELS", "Model"]

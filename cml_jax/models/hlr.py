@@ -5,7 +5,6 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from cml_jax import csr
 from cml_jax.geometry import squared_distance
 from cml_jax.losses.base import Loss
 from cml_jax.models import neighbours
@@ -97,9 +96,7 @@ def make(options: HlrOptions, loss: Loss) -> Model:
     item_attention, count = options.item_attention, options.num_neighbours
 
     def draw(key, batch, data):
-        first, end = data.indptr[batch.users], data.indptr[batch.users + 1]
-        place = csr.bisect(first, end, data.max_degree, lambda j: data.items[j] < batch.positives)
-        return neighbours.draw(key, data.indptr, data.items, batch.users, count, without=place - first)
+        return neighbours.draw_without_positives(key, batch, data, count)
 
     def lookups(batch, data):
         del data

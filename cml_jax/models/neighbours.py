@@ -6,11 +6,12 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from cml_jax import csr
 from cml_jax.losses.base import Loss
 from cml_jax.models.base import is_of_more_than_negatives
 from cml_jax.models.points import PointOptions
 from cml_jax.options import AT_LEAST_1, options, static
-from cml_jax.types import Array
+from cml_jax.types import Array, Batch, DeviceInteractions
 
 _BLOCK = 2**15  # pairs whose points are in memory at once
 
@@ -92,6 +93,13 @@ def draw(
         without: as for `spread`.
     """
     return spread(indptr, members, rows, jax.random.uniform(key, (*rows.shape, count)), without)
+
+
+def draw_without_positives(key: Array, batch: Batch, data: DeviceInteractions, count: int) -> Neighbours:
+    """K items of the user of each pair of a batch, without the pair's positive; arguments as for `draw`."""
+    first, end = data.indptr[batch.users], data.indptr[batch.users + 1]
+    place = csr.bisect(first, end, data.max_degree, lambda j: data.items[j] < batch.positives)
+    return draw(key, data.indptr, data.items, batch.users, count, without=place - first)
 
 
 def mean_of(points: Array, found: Array) -> Array:

@@ -52,6 +52,15 @@ def transcf_scores(tables, dense, options):
     return np.array([[-((m - item) ** 2).sum() for m, item in zip(row, items, strict=True)] for row in moved])
 
 
+def simplex_scores(tables, dense, options):
+    (users, items), train = points(tables, options), options["train"]
+    means = np.array(
+        [items[train.row(u)].mean(axis=0) if len(train.row(u)) else 0 * items[0] for u in range(len(users))]
+    )
+    share = options["own_share"]
+    return to_sphere(share * users + (1 - share) * means @ dense["pooling"]) @ to_sphere(items).T
+
+
 def hyperbolic_distances(users, items):
     """Of points of the tangent space at the origin of the Poincaré ball, of curvature -1."""
 
@@ -161,6 +170,7 @@ MODEL_SCORES = {
     "crml": distance_scores,
     "hlr": hlr_scores,
     "cml_features": cml_features_scores,
+    "simplex": simplex_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml_features": [
@@ -223,6 +233,9 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
             "neighbourhood_weight": 0.2,
             "init_scale": 0.8,
         }
+    ],
+    "simplex": [
+        {"loss": "softmax", "decoupled": False, "constraint": "sphere", "num_neighbours": 3, "own_share": 0.3},
     ],
     "pmlam": [{"loss": "triplet", "constraint": "ball", "margin_quantile": 0.6}],
     "hlr": [

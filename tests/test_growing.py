@@ -51,6 +51,7 @@ CASES = [
     ("cpe", "triplet", {"constraint": "sphere"}),
     ("crml", "triplet", {"constraint": "ball"}),
     ("hlr", "triplet", {"constraint": "sphere", "num_memories": 4}),
+    ("simplex", "softmax", {"constraint": "sphere"}),
     ("cml_features", "triplet", {"constraint": "ball"}),  # of features see tests/models/test_cml_features.py
 ]
 STEPS = 5

@@ -22,6 +22,7 @@ SYMBOLS = {
         (5, 1, 0): "star",
         (5, 0, 180): "hourglass",
         (6, 1, 0): "hexagram",
+        (7, 0, 0): "octagon-open",
         (8, 1, 0): "bowtie",
     },
 }

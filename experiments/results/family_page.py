@@ -147,7 +147,13 @@ def _most_seeds(kept: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _written(model: str) -> str:
-    names = {"cml-warp": "CML with WARP weights", "hlr++": "HLR++", "hyperml": "HyperML", "transcf": "TransCF"}
+    names = {
+        "cml-warp": "CML with WARP weights",
+        "hlr++": "HLR++",
+        "hyperml": "HyperML",
+        "simplex": "SimpleX",
+        "transcf": "TransCF",
+    }
     return names.get(model, model.upper())
 
 

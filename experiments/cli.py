@@ -137,6 +137,9 @@ def _one_sentence(error: Exception) -> str:
     if "Traceback (most recent call last):" in str(error):
         return f"{lines[0].split(': Error whilst')[0]}: the config file raised {lines[-1]}"
     text = " ".join(lines)
+    missing = re.fullmatch(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.", text)
+    if missing:
+        return f"--{missing[1]} is needed; --help says what it is."
     return text if isinstance(error, flags.Error) else f"--config: {type(error).__name__}: {text}"
 
 

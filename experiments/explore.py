@@ -12,7 +12,6 @@ from pathlib import Path
 from absl import flags
 
 import cml_jax
-from cml_jax.errors import UserError
 from cml_jax.runs import compilation_cache
 from experiments import cli, id_files
 from experiments.log import say
@@ -31,7 +30,7 @@ _USERS = flags.DEFINE(
     flag_values=FLAGS,
     serializer=flags.CsvListSerializer(","),
 )
-_NUM_USERS = flags.DEFINE_integer("num_users", 500, "Users shown.", lower_bound=0, flag_values=FLAGS)
+_NUM_USERS = flags.DEFINE_integer("num_users", 500, "Users shown.", lower_bound=1, flag_values=FLAGS)
 _PAIR_USERS = flags.DEFINE_integer(
     "num_pair_users", 30, "Of these, users whose negatives are shown.", lower_bound=0, flag_values=FLAGS
 )
@@ -47,8 +46,7 @@ _CACHE = flags.DEFINE_string(
 def main() -> None:
     """Runs with the flags' values."""
     output = Path(_OUTPUT.value)
-    if output.suffix != ".html" or output.is_dir() or not output.parent.is_dir():
-        raise UserError(f"--output={output}: name a file of HTML, such as space.html, in a folder that is there.")
+    building.check_output(output)
     building.check_installed()
     maps.check(tuple(_MAPS.value))
     with compilation_cache.used(_CACHE.value, say, f"--{compilation_cache.KEY}"):

@@ -12,7 +12,9 @@ allow, as PNG and PDF, into DIR, and shows a table of the rows. With plotly (the
 too, a page with the same numbers that any browser opens without a network.
 """
 
-from collections.abc import Sequence
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -29,6 +31,7 @@ from experiments.reports import sections as sections_lib
 from experiments.reports.rows import Row, shown_metrics
 from experiments.reports.sections import Section, make_sections
 from experiments.results import page as results_page
+from experiments.table_files import errors_named
 
 
 def as_markdown(sections: Sequence[Section], failures: Sequence[tuple[str, str]] = (), note: str = "") -> str:
@@ -116,7 +119,7 @@ def write_report(workdir: Path, baseline: str | None = None) -> str:
         baseline: label of the row that others are compared with.
 
     Raises:
-        UserError: no run is finished, or a file of one cannot be read.
+        UserError: no run is finished, a file of one cannot be read, or the report cannot be written.
     """
     rows = rows_lib.collect(workdir)
     chosen = comparison.chosen_baseline(workdir, baseline, rows)
@@ -125,27 +128,52 @@ def write_report(workdir: Path, baseline: str | None = None) -> str:
     text = as_markdown(sections, failed, chosen.note)  # before anything is written: it may refuse
     with_page = building.is_installed()
     made = content.make(workdir, rows, sections, failed, chosen.note) if with_page else {}
-    (workdir / "report.md").write_text(text)
-    if with_page:
-        building.write(html.SOURCE, made, workdir / html.NAME)
-    as_frame(rows).write_csv(workdir / "results.csv")
-    for section in sections:
-        for name, drawing in section.drawings.items():
-            style.save(drawing.figure, workdir / name)
+    with errors_named(workdir), _moved_together(workdir) as beside:
+        (beside / "report.md").write_text(text)
+        if with_page:
+            (beside / html.NAME).write_text(building.as_html(html.SOURCE, made), encoding="utf-8", newline="")
+        as_frame(rows).write_csv(beside / "results.csv")
+        for section in sections:
+            for name, drawing in section.drawings.items():
+                style.save(drawing.figure, beside / name)
     return console.as_text(sections, workdir, failed, chosen.note, with_page)
+
+
+@contextlib.contextmanager
+def _moved_together(folder: Path) -> Iterator[Path]:
+    """A folder to write files to; they move into `folder` at the end, and none does where one cannot be written."""
+    with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as name:
+        beside = Path(name)
+        yield beside
+        paths = sorted(beside.iterdir())
+        for path in paths:
+            if (folder / path.name).is_dir():
+                raise OSError(f"{path.name} is a folder")
+        for path in paths:
+            path.replace(folder / path.name)
+
+
+def check_flags(boards: bool, results: bool, workdir: str | None, baseline: str | None) -> None:
+    """Raises UserError where a flag would have no effect."""
+    if boards and (results or workdir is not None or baseline is not None):
+        raise UserError("--boards shows the kept results; leave out --workdir, --results and --baseline.")
+    if results and baseline is not None:
+        raise UserError("--results builds tables that have no baseline; leave out --baseline.")
 
 
 def main() -> None:
     """Runs with the flags' values."""
-    workdir = Path(flags.FLAGS.workdir) if flags.FLAGS.workdir is not None else None
-    if flags.FLAGS.boards:
+    values = flags.FLAGS
+    check_flags(values.boards, values.results, values.workdir, values.baseline)
+    workdir = Path(values.workdir) if values.workdir is not None else None
+    if values.boards:
         print(results_page.leaderboard())
-    elif flags.FLAGS.results:
+    elif values.results:
         print(results_page.rebuild(workdir))
     elif workdir is None:
         raise UserError("--workdir is needed, the folder with the runs; or --results or --boards.")
     else:
-        print(write_report(workdir, flags.FLAGS.baseline))
+        print(write_report(workdir, values.baseline))
 
 
 if __name__ == "__main__":  # flags too, since a sweep imports this and has a --workdir of its own

@@ -31,7 +31,7 @@ def write_tables(tables: Iterable[pl.DataFrame], path: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    with _errors_named(path), replacing(path) as beside:
+    with errors_named(path), replacing(path) as beside:
         if path.suffix == ".parquet":
             _write_parquet(tables, beside)
             return
@@ -54,7 +54,8 @@ def _write_parquet(tables: Iterable[pl.DataFrame], path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _errors_named(path: Path) -> Iterator[None]:
+def errors_named(path: Path) -> Iterator[None]:
+    """Raises what the operating system or polars raises on writing as a UserError that names the path."""
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:

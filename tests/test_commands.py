@@ -182,6 +182,7 @@ def test_wrong_commands_are_found():
         (["experiments.main", [soft, "--config.model.dim=many"], True], "many"),
         (["experiments.main", [soft, "--config.model.dim=0"], True], "must be 1 or more"),
         (["experiments.main", ["--workdir=x"], True], "Flag --config must have a value"),
+        (["experiments.explore", ["--workdir=x", "--output=y.html", "--num_users=0"], True], "not a positive integer"),
         (["experiments.main", ["workdir"], False], "is not a flag"),
         (["experiments.sweep", [soft, "--axis=model.dims=3,4"], False], "model.dims"),
         (["experiments.sweep", [soft, "--axis=model.dim=3,0"], False], "must be 1 or more"),

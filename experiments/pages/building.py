@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import importlib.util
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cml_jax.errors import UserError
 from cml_jax.files import replacing
 from experiments.pages.packing import script_json
+from experiments.table_files import errors_named
 
 INSTALL = "pip install 'cml_jax[explore]'"
 _SHARED = Path(__file__).parent / "shared"
@@ -41,6 +43,14 @@ def check_installed() -> None:
         raise UserError(f"the page needs {INSTALL}; or leave it out.")
 
 
+def check_output(path: Path) -> None:
+    """Raises UserError where a page cannot be written there, which is known before it is made."""
+    if path.suffix != ".html" or path.is_dir() or not path.parent.is_dir():
+        raise UserError(f"--output={path}: name a file of HTML, such as space.html, in a folder that is there.")
+    with errors_named(path), tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
 def as_html(source: Source, content: dict[str, Any]) -> str:
     """The page of a content."""
     from plotly.offline import get_plotlyjs  # an extra
@@ -70,7 +80,11 @@ def _digest(text: str) -> str:
 
 
 def write(source: Source, content: dict[str, Any], path: Path) -> None:
-    """Writes the page; it is there when it is whole, and not before."""
+    """Writes the page; it is there when it is whole, and not before.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     text = as_html(source, content)
-    with replacing(path) as beside:
+    with errors_named(path), replacing(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="")

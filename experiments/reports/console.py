@@ -33,10 +33,12 @@ def as_text(
         lines += [_heading(section), *table(section.rows, section.comparison), *section.notes, ""]
     lines += [note, ""] if note else []
     if failed:
-        lines += [f"{len(failed)} runs failed, such as {failed[0][0]}: {failed[0][1]}", ""]
+        count = "1 run failed," if len(failed) == 1 else f"{len(failed)} runs failed, such as"
+        lines += [f"{count} {failed[0][0]}: {failed[0][1]}", ""]
     num_figures = sum(len(section.drawings) for section in sections)
+    figures = "1 figure" if num_figures == 1 else f"{num_figures} figures"
     beside = "report.html, results.csv" if with_page else "results.csv"
-    lines.append(f"Report: {workdir / 'report.md'}, with {beside} and {num_figures} figures as PNG and PDF.")
+    lines.append(f"Report: {workdir / 'report.md'}, with {beside} and {figures} as PNG and PDF.")
     if not with_page:
         lines.append(f"report.html is left out: it needs {building.INSTALL}.")
     return "\n".join(lines)

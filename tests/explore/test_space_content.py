@@ -61,6 +61,10 @@ def test_a_run_leaves_the_page_that_the_command_makes(workdir, tmp_path, monkeyp
     [
         ({"output": "space.pdf"}, "name a file of HTML"),
         ({"output": "none/space.html"}, "in a folder that is there"),
+        (
+            {"output": "/proc/space.html", "workdir": "none"},
+            r"/proc/space\.html: cannot be written \(",
+        ),  # before loading
         ({"maps": ["tsne"]}, "there is no map 'tsne'; choose of pca, umap"),
         ({"users": ["stranger"]}, "user 'stranger' is unknown"),
     ],

@@ -41,5 +41,5 @@ def test_failures_and_notes_are_said_once(tmp_path):
     write_run(tmp_path / "a", ndcg=0.2)
     sections = make_sections(rows.collect(tmp_path))
     text = console.as_text(sections, tmp_path, [("b/0", "The loss is not a number.")], "A note.")
-    assert text.count("A note.") == 1 and "1 runs failed, such as b/0: The loss is not a number." in text
+    assert text.count("A note.") == 1 and "1 run failed, b/0: The loss is not a number." in text
     assert "*" not in text.splitlines()[2] and "baseline" not in text.splitlines()[1]

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -257,11 +258,46 @@ def test_nothing_is_written_where_the_report_refuses(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("name", ["report.html", "results.csv", "report.png"])
+def test_a_report_is_written_whole_or_not(name, tmp_path):
+    write_run(tmp_path / "a", ndcg=0.2)
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=rf"{tmp_path.name}: cannot be written \({name} is a folder\)"):
+        run_main(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", name]
+
+
+def test_a_disk_that_is_full_costs_no_earlier_report(tmp_path, monkeypatch):
+    write_run(tmp_path / "a", ndcg=0.2)
+    run_main(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    write_run(tmp_path / "b", ndcg=0.4)
+    monkeypatch.setattr(report.style, "save", lambda *_: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
+        run_main(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert len(list(tmp_path.iterdir())) == len(before) + 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"boards": True, "workdir": "runs"}, "--boards shows the kept results"),
+        ({"boards": True, "baseline": "a"}, "--boards shows the kept results"),
+        ({"boards": True, "results": True}, "--boards shows the kept results"),
+        ({"results": True, "workdir": "runs", "baseline": "a"}, "--results builds tables that have no baseline"),
+    ],
+)
+def test_flags_without_effect_are_refused(flags, sentence):
+    with pytest.raises(UserError, match=sentence):
+        report.check_flags(**{"boards": False, "results": False, "workdir": None, "baseline": None} | flags)
+
+
 def test_without_plotly_the_page_is_left_out_in_one_line(tmp_path, monkeypatch):
     write_run(tmp_path / "a", ndcg=0.2)
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "plotly" else find(name))
     said = report.write_report(tmp_path).splitlines()
-    assert said[-2].endswith("report.md, with results.csv and 1 figures as PNG and PDF.")
+    assert said[-2].endswith("report.md, with results.csv and 1 figure as PNG and PDF.")
     assert said[-1] == "report.html is left out: it needs pip install 'cml_jax[explore]'."
     assert (tmp_path / "report.md").exists() and not (tmp_path / "report.html").exists()

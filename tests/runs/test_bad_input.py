@@ -206,11 +206,13 @@ BAD_COMMANDS = [
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory):
-    """What each of BAD_COMMANDS and a line without any flag came to."""
+    """What each of BAD_COMMANDS, a line without a config and one without any flag came to."""
     workdir = tmp_path_factory.mktemp("commands") / "run"
-    done = commands([*([*arguments, f"--workdir={workdir}"] for arguments, _ in BAD_COMMANDS), []])
+    done = commands(
+        [*([*arguments, f"--workdir={workdir}"] for arguments, _ in BAD_COMMANDS), [f"--workdir={workdir}"], []]
+    )
     assert not workdir.exists()
-    return dict(zip([" ".join(arguments) for arguments, _ in BAD_COMMANDS] + [""], done, strict=True))
+    return dict(zip([" ".join(arguments) for arguments, _ in BAD_COMMANDS] + ["--workdir", ""], done, strict=True))
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), BAD_COMMANDS, ids=[" ".join(a) for a, _ in BAD_COMMANDS])
@@ -222,6 +224,7 @@ def test_bad_command_line_prints_one_sentence_and_exits_with_1(arguments, senten
 
 def test_missing_config_is_named(refused):
     assert refused[""].returncode == 1 and refused[""].stderr.startswith("error: ") and "--config" in refused[""].stderr
+    assert refused["--workdir"].stderr == "error: --config is needed; --help says what it is.\n"
 
 
 def test_unwritable_workdir_is_named(tmp_path):

@@ -8,10 +8,11 @@ from tests.tiny import commands
 FLAGS = {
     "main": ["config", "workdir", "coordinator_address", "num_processes", "process_id", "[no]distributed"],
     "sweep": ["config", "workdir", "axis", "[no]dry_run"],
-    "report": ["workdir", "baseline", "[no]results"],
+    "report": ["workdir", "baseline", "[no]results", "[no]boards"],
     "recommend": ["workdir", "k", "output", "users", "history", "similar_items", "export", "unknown"],
     "bench": ["output", "[no]quick"],
     "inspect": ["config"],
+    "explore": ["workdir", "output", "users", "num_users", "maps"],
 }
 
 

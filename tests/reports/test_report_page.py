@@ -81,6 +81,15 @@ def test_rows_without_a_value_come_last_either_way(browser, tmp_path):
             assert texts(opened, "#section-0 .rows tbody th") == ["two", "one"]
 
 
+def test_a_single_run_has_all_its_columns_in_sight(browser, tmp_path):
+    write_run(tmp_path / "soft_stage", ndcg=0.2)
+    report.write_report(tmp_path)
+    with opened_page(browser, tmp_path / page.NAME, DESKTOP) as opened:
+        assert opened.text_content("#about") == "1 row of 1 run"
+        last = opened.locator("#section-0 .rows tbody td").last.bounding_box()
+        assert last["x"] + last["width"] <= DESKTOP["width"]
+
+
 def test_differences_are_drawn_on_one_scale(desktop, group):
     found = comparison.compare(group, BASELINE)
     tests = [difference.test for difference in found.differences]

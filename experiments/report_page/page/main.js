@@ -1,12 +1,16 @@
 // Head, links, runs that failed; and the start.
 
+function several(count, word) {
+  return `${counted.format(count)} ${word}${count === 1 ? "" : "s"}`;
+}
+
 function startHead() {
   const { name, sections, runs, failures } = content;
   document.title = `${clipped(name, 80)}: report`;
   byId("name").textContent = name;
   const rows = sections.reduce((sum, section) => sum + section.table.rows.length, 0);
   const failed = failures.length ? `, ${counted.format(failures.length)} failed` : "";
-  byId("about").textContent = `${counted.format(rows)} rows of ${counted.format(runs.length - failures.length)} runs${failed}`;
+  byId("about").textContent = `${several(rows, "row")} of ${several(runs.length - failures.length, "run")}${failed}`;
   const links = sections.map((section, i) => [`section-${i}`, section.title]);
   links.push(["configs", "Runs and their configs"]);
   if (failures.length) links.push(["failures", "Runs that failed"]);

@@ -31,7 +31,7 @@ _USERS = flags.DEFINE(
     flag_values=FLAGS,
     serializer=flags.CsvListSerializer(","),
 )
-_NUM_USERS = flags.DEFINE_integer("num_users", 500, "Users shown.", lower_bound=0, flag_values=FLAGS)
+_NUM_USERS = flags.DEFINE_integer("num_users", 500, "Users shown.", lower_bound=1, flag_values=FLAGS)
 _PAIR_USERS = flags.DEFINE_integer(
     "num_pair_users", 30, "Of these, users whose negatives are shown.", lower_bound=0, flag_values=FLAGS
 )

@@ -51,15 +51,19 @@ def with_titles(dataset: Dataset, options: TitleOptions, item_column: str | None
         raise DataError(f"{label}: column '{column}' holds {rows.schema[column]}, no text; name another column.")
     titles = rows[column].cast(pl.String)
     title_of: dict[str, str] = {}
+    several: set[str] = set()
     for name, title in zip(ids.cast(pl.String), titles, strict=True):
-        if name is not None and title:
-            title_of.setdefault(name, title)  # of several the first
+        if name is not None and title and title_of.setdefault(name, title) != title:  # of several the first
+            several.add(name)
     found = np.empty(len(dataset.item_ids), object)
     found[:] = [title_of.get(str(value), "") for value in dataset.item_ids.tolist()]
     count = int(np.count_nonzero(found))
     if count == 0:
         raise DataError(f"{label}: no row is of an item of the data; check the ids.")
     note = f"{label}: titles of {count:,} of {len(found):,} items by columns '{id_name}' and '{column}'."
+    if several:
+        ids_have = "id has" if len(several) == 1 else "ids have"
+        note += f" {len(several):,} {ids_have} several titles; the first is taken."
     return dataset._replace(item_titles=found, notes=(*dataset.notes, *source.notes, *notes, note))
 
 

@@ -63,17 +63,23 @@ def main() -> None:
     if browser is None:
         raise UserError(f"there is no {_BROWSER.value}; name another one with --browser.")
     print(
-        "| items | seconds to make | CPU seconds | MB | seconds to open | frames a second |\n|---|---|---|---|---|---|"
+        "| items | shown | seconds to make | CPU seconds | MB | seconds to open | frames a second |\n"
+        "|---|---|---|---|---|---|---|"
     )
     for num_items in map(int, _ITEMS.value):
         model = model_of(num_items)
         with tempfile.TemporaryDirectory() as folder:
             path, start, cpu = Path(folder) / "space.html", time.perf_counter(), time.process_time()
-            page.write(content.make(model, "generated", content.Wanted()), path)
+            made = content.make(model, "generated", content.Wanted())
+            page.write(made, path)
             seconds, size = time.perf_counter() - start, path.stat().st_size / 1e6
             cpu = time.process_time() - cpu
             opening, frames = opened(path, browser)
-        print(f"| {num_items:,} | {seconds:.0f} | {cpu:.0f} | {size:.1f} | {opening:.1f} | {frames:.0f} |", flush=True)
+        shown = len(made["items"]["id"])
+        print(
+            f"| {num_items:,} | {shown:,} | {seconds:.0f} | {cpu:.0f} | {size:.1f} | {opening:.1f} | {frames:.0f} |",
+            flush=True,
+        )
 
 
 def opened(path: Path, executable: str) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from experiments.table_files import errors_named
 
 INSTALL = "pip install 'cml_jax[explore]'"
 _SHARED = Path(__file__).parent / "shared"
-_SHARED_SCRIPTS = ("base", "theme", "tip", "plotly")
+_SHARED_SCRIPTS = ("base", "theme", "marks", "tip", "plotly")
 _MARKS = ("policy", "style", "content", "plotly", "script")
 
 

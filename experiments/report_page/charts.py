@@ -119,14 +119,16 @@ def _by_popularity(group: Sequence[Row]) -> dict[str, Any] | None:
     for row in ordered:
         values = [summary.by_popularity.get(row.part, {}).get(metric) for summary in row.summaries]
         if all(values):
-            found[names[row.label]] = (row, np.mean(np.array(values, float), axis=0))
+            found[names[row.label]] = np.mean(np.array(values, float), axis=0)
     if not found:
         return None
     shown = list(found)[: plots.drawing.MOST_LINES]
-    styles = _styles({name: style.method_of(row.config) for name, (row, _) in found.items()}, shown)
+    # In the order of the learning curves, so that a row looks the same in both.
+    methods = {names[row.label]: style.method_of(row.config) for row in group if names[row.label] in found}
+    styles = _styles(methods, shown)
     lines = [
         _line(name, styles[name], [np.arange(1, len(values) + 1)], [values], best=place == 0 and len(found) > 1)
-        for place, (name, (_, values)) in enumerate(found.items())
+        for place, (name, values) in enumerate(found.items())
     ]
     axis = {"label": "popularity decile of the items, rarest first", "log": False, "ticks": list(range(1, 11))}
     written = style.written(metric, group[0].num_items)

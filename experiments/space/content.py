@@ -58,7 +58,9 @@ def make(model: Recommender, name: str, wanted: Wanted) -> dict[str, Any]:
     stage1 = negatives.draw_stage1(model)
     listed = users.describe(model, users.choose(model, list(wanted.users), wanted.num_users), wanted.k)
     listed = _that_fit(listed, stage1.ids, wanted)
-    drawn = [negatives.describe(model, stage1, user) for user in listed[: wanted.num_pair_users]]
+    # A user that is asked for may have no training item, and then has no positive either.
+    of_pairs = [place for place, user in enumerate(listed) if len(user.history)][: wanted.num_pair_users]
+    drawn = {place: negatives.describe(model, stage1, listed[place]) for place in of_pairs}
     named = np.concatenate([stage1.ids, *(user.named for user in listed)])
     items = shown.choose(model.train.popularity, named, wanted.max_items)
     points = model.item_points[items.rows]
@@ -186,7 +188,7 @@ def _user(model: Recommender, items: Shown, user: users.Listed) -> dict[str, Any
     }
 
 
-def _negatives(items: Shown, stage1: negatives.Stage1, drawn: Sequence[negatives.Drawn]) -> dict[str, Any]:
+def _negatives(items: Shown, stage1: negatives.Stage1, drawn: dict[int, negatives.Drawn]) -> dict[str, Any]:
     options = stage1.options
     return {
         "candidates": items.places(stage1.ids),
@@ -198,7 +200,8 @@ def _negatives(items: Shown, stage1: negatives.Stage1, drawn: Sequence[negatives
         "temperature": stage1.temperature,
         "notes": list(stage1.notes),
         "users": [
-            {"cosine": of_user.cosine, "pairs": [_pair(items, pair) for pair in of_user.pairs]} for of_user in drawn
+            {"user": place, "cosine": found.cosine, "pairs": [_pair(items, pair) for pair in found.pairs]}
+            for place, found in drawn.items()
         ],
     }
 

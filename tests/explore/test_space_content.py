@@ -1,6 +1,7 @@
 """What a page holds, against the model and plain NumPy; how it is packed; who makes it."""
 
 import base64
+import dataclasses
 import importlib.util
 import json
 
@@ -210,6 +211,16 @@ def test_shares_are_those_of_the_equations(model, stage1):
     assert model.options.sampler.options.similarity_cutoff == pytest.approx(0.3)
     positives = [counts[of.positive] for of in drawn.pairs]
     assert len(positives) == 3 and positives[0] >= positives[1] >= positives[2]
+
+
+def test_a_user_without_training_items_is_shown_without_negatives(wide):
+    start, end = wide.train.indptr[:2]
+    rest = wide.train._replace(
+        indptr=np.maximum(wide.train.indptr - end, 0), items=np.delete(wide.train.items, np.s_[start:end])
+    )
+    found = content.make(dataclasses.replace(wide, train=rest), "x", WANTED._replace(users=(0,), num_users=4))
+    assert found["users"][0]["id"] == "0" and not len(found["users"][0]["history"])
+    assert [of["user"] for of in found["negatives"]["users"]] == [1, 2, 3]
 
 
 def test_candidates_are_distinct_trained_items_and_more_often_popular(wide):

@@ -204,9 +204,13 @@ def test_tabs_and_theme_by_keyboard(desktop):
     desktop.keyboard.press("ArrowLeft")
     assert desktop.locator("#panel-negatives").is_visible()
     ground = desktop.evaluate("getComputedStyle(document.body).backgroundColor")
+    desktop.select_option("#colour", "cluster")
     desktop.focus("#theme")
     desktop.keyboard.press("Enter")
     assert desktop.evaluate("getComputedStyle(document.body).backgroundColor") != ground
+    desktop.wait_for_function("document.querySelectorAll('#legend path[fill^=rgb]').length > 8")  # lightened
+    fills = desktop.eval_on_selector_all("#legend path[fill^=rgb]", "all => all.map(one => one.getAttribute('fill'))")
+    assert min(max(int(channel) for channel in fill[4:-1].split(",")) for fill in fills) > 110
     seen = []
     for _ in range(14):
         desktop.keyboard.press("Tab")
@@ -218,6 +222,13 @@ def test_tabs_and_theme_by_keyboard(desktop):
         !one.textContent.trim() && !one.getAttribute("aria-label") && !one.labels?.length).length"""
     )
     assert unlabelled == 0
+
+
+def test_a_page_without_negatives_says_so(browser, made, tmp_path):
+    page.write(made | {"negatives": made["negatives"] | {"users": []}}, tmp_path / "none.html")
+    with opened_page(browser, tmp_path / "none.html", DESKTOP) as opened:
+        opened.click("#tab-negatives")
+        assert opened.locator("#no-negatives").is_visible() and opened.locator("#of-negatives").is_hidden()
 
 
 @pytest.mark.parametrize("tab", ["items", "users", "negatives"])

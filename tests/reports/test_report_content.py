@@ -103,6 +103,17 @@ def test_axes_are_logarithmic_where_those_of_the_figure_are(tmp_path):
     assert not chart_of(section, "bias")["axes"][0]["log"]
 
 
+def test_rows_of_one_method_look_the_same_in_all_curves(tmp_path):
+    for name, ndcg in (("a", 0.1), ("b", 0.3)):  # the better one is not the first
+        write_run(tmp_path / name, ndcg=ndcg, records=[record(10, 0.1), record(20, ndcg)], model__dim=int(100 * ndcg))
+    (section,) = made(tmp_path)["sections"]
+    looks = [
+        {line["name"]: [line[key] for key in ("colour", "dash", "symbol")] for line in chart_of(section, name)["lines"]}
+        for name in ("learning", "by_popularity")
+    ]
+    assert looks[0] == looks[1] and len({*map(tuple, looks[0].values())}) == 2
+
+
 def test_of_many_rows_the_best_have_a_colour_and_the_style_of_the_figures(tmp_path):
     for dim in range(1, 16):
         write_run(tmp_path / str(dim + 100), ndcg=dim / 100, records=[record(10, 0.1), record(20, 0.2)], model__dim=dim)

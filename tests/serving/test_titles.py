@@ -41,6 +41,12 @@ def test_lists_show_them_beside_the_item(model):
             model.with_titles(other)
 
 
+def test_what_was_read_is_said(capsys):
+    cml_jax.fit(PAIRS, item_titles=TITLES, **QUICK | {"progress": True})
+    sentence = "titles of 2 of 3 items by columns 'item' and 'title'. 1 id has several titles; the first is taken."
+    assert sentence in "".join(capsys.readouterr())
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("t.csv", {}), ("t.parquet", {}), ("t.jsonl", {}), ("n.csv", {"item_title_id": "no", "item_title_column": "is"})],

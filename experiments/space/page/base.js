@@ -8,6 +8,11 @@ function titleOf(place) {
   return (items.title && items.title[place]) || "";
 }
 
+// The colour of a method, as in the report's figures.
+function colourOf(method) {
+  return onGround(content.colours[method]);
+}
+
 // An item's title and id, each kept from turning the direction of what stands around it.
 function nameNode(place, whole = false) {
   const title = titleOf(place);

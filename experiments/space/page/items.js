@@ -47,8 +47,8 @@ panels.items = {
   overlays() {
     if (state.item < 0) return [];
     return [
-      { name: "nearest", places: neighboursOf(state.item).map((near) => near.place), symbol: "circle", size: DOT + 6, colour: content.colours.softmax, open: true },
-      { name: "chosen", places: [state.item], symbol: "star", size: 16, colour: content.colours.softmax },
+      { name: "nearest", places: neighboursOf(state.item).map((near) => near.place), symbol: "circle", size: DOT + 6, colour: colourOf("softmax"), open: true },
+      { name: "chosen", places: [state.item], symbol: "star", size: 16, colour: colourOf("softmax") },
     ];
   },
   shown: drawItem,

@@ -1,9 +1,7 @@
 // The map: every item as a dot drawn by WebGL, and above them what a panel marks.
 
 const CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
-const GROUP_COLOURS = ["two_stage", "sml", "popularity", "softmax", "bpr", "uniform", "implicit_bpr", "lrml"].map(
-  (method) => content.colours[method],
-);
+const GROUP_METHODS = ["two_stage", "sml", "popularity", "softmax", "bpr", "uniform", "implicit_bpr", "lrml"]; // whose colours groups have
 const GROUP_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star"];
 const DOT = items.id.length > 20000 ? 3 : items.id.length > 5000 ? 4 : 6;
 let marked = []; // of each trace of the map the places of its points
@@ -32,10 +30,6 @@ function colouring() {
   return { codes: feature.codes, groups: feature.groups, others: true };
 }
 
-function groupColour(code, count) {
-  return code < count ? GROUP_COLOURS[code] : token("dim");
-}
-
 function dots(colours) {
   const map = content.maps[state.map];
   const x = new Float32Array(shown.length);
@@ -53,8 +47,8 @@ function dots(colours) {
     marker.colorscale = stops.map((colour, i) => [i / (stops.length - 1), colour]);
     if (values.some(Number.isNaN)) marker.size = values.map((value) => (Number.isNaN(value) ? 0 : DOT));
   } else {
-    const count = colours.groups.length;
-    marker.color = shown.map((place) => groupColour(colours.codes[place], count));
+    const [palette, none] = [colours.groups.map((_, i) => colourOf(GROUP_METHODS[i])), token("dim")];
+    marker.color = shown.map((place) => palette[colours.codes[place]] || none);
     marker.symbol = shown.map((place) => GROUP_SYMBOLS[colours.codes[place]] || "circle");
     marker.size = DOT + 1;
   }
@@ -122,15 +116,8 @@ const SHAPES = {
 };
 
 function symbolNode(symbol, colour, open = false) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  const path = document.createElementNS(space, "path");
-  for (const [name, value] of [["width", 14], ["height", 14], ["aria-hidden", "true"]]) svg.setAttribute(name, value);
-  path.setAttribute("d", SHAPES[symbol]);
-  path.setAttribute("fill", open ? "none" : colour);
-  path.setAttribute("stroke", colour);
-  svg.append(path);
-  return svg;
+  const path = svgNode("path", { d: SHAPES[symbol], fill: open ? "none" : colour, stroke: colour });
+  return svgNode("svg", { width: 14, height: 14, "aria-hidden": "true" }, path);
 }
 
 function key(node, text) {
@@ -138,7 +125,7 @@ function key(node, text) {
 }
 
 function drawLegend(colours, marks) {
-  const keys = marks.map((mark) => key(symbolNode(mark.symbol, mark.legend || mark.colour, mark.open), mark.name));
+  const keys = marks.map((mark) => key(symbolNode(mark.symbol, mark.colour, mark.open), mark.name));
   if (colours.numbers) {
     const bar = element("span", { class: "ramp", "aria-hidden": "true" });
     bar.style.background = `linear-gradient(90deg, ${ramp().join(",")})`;
@@ -146,7 +133,7 @@ function drawLegend(colours, marks) {
     const sign = (end) => (end < 0 ? "−" : "") + written(Math.abs(end));
     keys.push(element("span", { class: "key" }, element("bdi", {}, clipped(colours.name, 40)), sign(colours.ends[0]), bar, sign(colours.ends[1])));
   } else {
-    colours.groups.forEach((name, i) => keys.push(key(symbolNode(GROUP_SYMBOLS[i], GROUP_COLOURS[i]), name || "(empty)")));
+    colours.groups.forEach((name, i) => keys.push(key(symbolNode(GROUP_SYMBOLS[i], colourOf(GROUP_METHODS[i])), name || "(empty)")));
     if (colours.others) keys.push(key(symbolNode("circle", token("dim")), "others or none"));
   }
   fill(byId("legend"), ...keys);

@@ -1,7 +1,7 @@
 // Negatives of a user and a positive: what each sampler draws, and what the cut-off does.
 
 const drawn = content.negatives;
-const NAMES = { uniform: "Uniform", popularity: "Popularity", two_stage: "Two-stage, cut-off", no_cutoff: "Two-stage, none", softmax: "Softmax" };
+const NAMES = { uniform: "Uniform", popularity: "Popularity", two_stage: "Two-stage", no_cutoff: "Two-stage, no cut-off", softmax: "Softmax" };
 const LINES = {
   uniform: ["uniform", "solid"], popularity: ["popularity", "dash"], two_stage: ["two_stage", "dashdot"],
   no_cutoff: ["bpr", "dot"], softmax: ["softmax", "solid"],
@@ -43,15 +43,8 @@ function summaries() {
 
 function lineNode(method) {
   const [colour, dash] = LINES[method];
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  const line = document.createElementNS(space, "line");
-  const dashes = { solid: "", dash: "6 3", dashdot: "6 2 2 2", dot: "2 2" }[dash];
-  for (const [name, value] of [["width", 24], ["height", 10], ["aria-hidden", "true"]]) svg.setAttribute(name, value);
-  for (const [name, value] of [["x1", 0], ["x2", 24], ["y1", 5], ["y2", 5], ["stroke", content.colours[colour]], ["stroke-width", 3], ["stroke-dasharray", dashes]])
-    line.setAttribute(name, value);
-  svg.append(line);
-  return svg;
+  const box = { width: 24, height: 10, viewBox: "0 -5 24 10", "aria-hidden": "true" };
+  return svgNode("svg", box, linePath(colourOf(colour), dash, 3, 0, 24));
 }
 
 function drawTable(numbers) {
@@ -104,10 +97,13 @@ function story(numbers) {
     const many = of.effective < 1.5 ? "one item" : `${significant(of.effective)} items`;
     return `${name} the draws are as good as from ${many}, at a mean s of ${signed(of.similarity, 2)}; the most drawn has ${percent(of.top)}.`;
   };
-  const steep = (s) => (logWeight(s, 1, content.about.dim) / Math.LN10).toFixed(0);
+  const { dim } = content.about;
+  const steep = (s) => (logWeight(s, 1, dim) / Math.LN10).toFixed(0);
   const says =
-    `In ${content.about.dim} dimensions 1 / q(s) is 10${raised(steep(0.5))} times as large at s = 0.5 as at 0, and 10${raised(steep(0.9))} times at 0.9, ` +
-    "so that the candidates nearest to the positive, which the user would mostly like, take all the draws. ";
+    dim > 3
+      ? `In ${dim} dimensions 1 / q(s) is 10${raised(steep(0.5))} times as large at s = 0.5 as at 0, and 10${raised(steep(0.9))} times at 0.9, ` +
+        "so that the candidates nearest to the positive, which the user would mostly like, take all the draws. "
+      : `In ${dim} dimensions 1 / q(s) does not grow with s. `;
   const both = choice.cutoff >= 1 ? "" : ` ${part(`With the cut-off ${cutoffText()}`, now)}`;
   return says + part("Without a cut-off", none) + both + storyOfAll();
 }
@@ -164,18 +160,19 @@ panels.negatives = {
   overlays() {
     if (!drawn.users.length) return [];
     const pair = chosenPair();
-    const user = content.users[choice.user];
+    const at = drawn.users[choice.user].user; // among all that are shown
+    const user = content.users[at];
     const map = content.maps[state.map];
     const shares = sharesOf(choice.method);
-    const colour = content.colours[LINES[choice.method][0]];
+    const colour = colourOf(LINES[choice.method][0]);
     const marks = [
       { name: "candidates, by share", places: drawn.candidates, symbol: "circle", size: sizes(shares), colour },
       { name: "known positives", places: user.history, symbol: "square", size: DOT + 4, colour: token("text"), open: true },
-      { name: "held-out positives", places: user.heldOut, symbol: "diamond", size: DOT + 6, colour: content.colours.sml, open: true },
-      { name: "the positive", places: [pair.positive], symbol: "star", size: 18, colour: content.colours.sml },
+      { name: "held-out positives", places: user.heldOut, symbol: "diamond", size: DOT + 6, colour: colourOf("sml"), open: true },
+      { name: "the positive", places: [pair.positive], symbol: "star", size: 18, colour: colourOf("sml") },
     ];
     if (map.userX) {
-      const point = { x: map.userX[choice.user], y: map.userY[choice.user], text: `user ${user.id}` };
+      const point = { x: map.userX[at], y: map.userY[at], text: `user ${user.id}` };
       marks.push({ name: "the user", points: [point], symbol: "cross", size: 15, colour: token("text") });
     }
     return marks;
@@ -184,8 +181,10 @@ panels.negatives = {
 };
 
 function startNegatives() {
+  byId("of-negatives").hidden = !drawn.users.length;
+  byId("no-negatives").hidden = drawn.users.length > 0;
   if (!drawn.users.length) return;
-  fill(byId("negatives-user"), ...drawn.users.map((_, i) => element("option", { value: i }, clipped(content.users[i].id, 40))));
+  fill(byId("negatives-user"), ...drawn.users.map(({ user }, i) => element("option", { value: i }, clipped(content.users[user].id, 40))));
   fill(byId("negatives-notes"), ...notesOnNegatives().map((note) => element("li", {}, note)));
   drawPositives();
   byId("cutoff").value = choice.cutoff;

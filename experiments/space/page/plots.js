@@ -4,9 +4,10 @@ const FLAT = { displayModeBar: false, responsive: true, scrollZoom: false, stati
 
 // Ticks at whole powers of ten, about six of them.
 function powers(highest) {
-  const step = Math.max(1, Math.ceil(highest / 6 / 5) * (highest > 12 ? 5 : 1));
+  const unit = highest > 12 ? 5 : 1;
+  const step = unit * Math.max(1, Math.ceil(highest / 6 / unit));
   const values = [];
-  for (let power = 0; power <= highest; power += highest > 12 ? step : Math.max(1, Math.ceil(highest / 6))) values.push(power);
+  for (let power = 0; power <= highest; power += step) values.push(power);
   return { tickvals: values, ticktext: values.map((power) => (power ? `10<sup>${power}</sup>` : "1")) };
 }
 
@@ -23,7 +24,7 @@ function drawWeights() {
     mode: "lines",
     x: s,
     y: s.map((value) => height(value, cutoff)),
-    line: { color: content.colours[LINES[method][0]], dash: LINES[method][1], width: 2.5 },
+    line: { color: colourOf(LINES[method][0]), dash: LINES[method][1], width: 2.5 },
   });
   const marks = (values, symbol, colour, size, skip = () => false) => {
     const above = Array.from(values).filter((value, i) => value > 0 && value <= far + 1e-6 && !skip(i));
@@ -36,16 +37,16 @@ function drawWeights() {
     xaxis: axis("s, inner product of positive and candidate", { range: [0, far * 1.02] }),
     yaxis: axis("1 / q(s), 1 at s = 0", { range: [-0.04 * highest, highest * 1.06], ...powers(highest) }),
   };
-  const candidates = marks(pair.similarity, "line-ns", content.colours.two_stage, 7, (i) => pair.known[i]);
+  const candidates = marks(pair.similarity, "line-ns", colourOf("two_stage"), 7, (i) => pair.known[i]);
   const known = marks(pair.knownSimilarity, "square-open", token("quiet"), 7);
-  const heldOut = marks(pair.heldOutSimilarity, "diamond-open", content.colours.sml, 10);
+  const heldOut = marks(pair.heldOutSimilarity, "diamond-open", colourOf("sml"), 10);
   Plotly.react(byId("weights"), [curve("no_cutoff", 1), curve("two_stage", choice.cutoff), candidates, known, heldOut], layout, FLAT);
   fill(
     byId("weights-legend"),
     key(lineNode("no_cutoff"), "without a cut-off"),
-    key(lineNode("two_stage"), `with ${cutoffText()}, and the candidates`),
+    key(lineNode("two_stage"), `cut-off ${cutoffText()}, candidates`),
     key(symbolNode("square", token("quiet"), true), "known, never drawn"),
-    key(symbolNode("diamond", content.colours.sml, true), "held out"),
+    key(symbolNode("diamond", colourOf("sml"), true), "held out"),
   );
 }
 
@@ -58,7 +59,7 @@ function drawFalls() {
     mode: "lines",
     x: edges,
     y: [...bins[method], 0],
-    line: { color: content.colours[LINES[method][0]], dash: LINES[method][1], width: method === choice.method ? 3.5 : 2, shape: "hv" },
+    line: { color: colourOf(LINES[method][0]), dash: LINES[method][1], width: method === choice.method ? 3.5 : 2, shape: "hv" },
   }));
   const layout = {
     ...plotLayout({ l: 52, r: 10, t: 6, b: 40 }),

@@ -32,7 +32,7 @@ function drawUser(side) {
   const user = content.users[side.user];
   const parts = [];
   if (user) {
-    const key = symbolNode(side.symbol, content.colours[side.colour]);
+    const key = symbolNode(side.symbol, colourOf(side.colour));
     parts.push(element("h2", { class: "name" }, key, " ", element("bdi", { class: "user-id" }, clipped(user.id, 80))));
     parts.push(element("h3", {}, content.about.scoreIsSquaredDistance ? "Recommended, with distances" : "Recommended, with scores"));
     const listed = Array.from(user.items, (place, rank) =>
@@ -74,7 +74,7 @@ function marksOf(side) {
   const user = content.users[side.user];
   if (!user) return [];
   const map = content.maps[state.map];
-  const colour = content.colours[side.colour];
+  const colour = colourOf(side.colour);
   const which = side.name === "a" ? "first" : "second";
   const marks = [
     { name: `history of the ${which}`, places: user.history, symbol: side.symbol, size: DOT + 4, colour },

@@ -1,6 +1,7 @@
 """Titles of items: read, kept with a model, shown beside ids; nothing that is trained depends on them."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from experiments import recommend
 
 PAIRS = {"user": ["ann", "ann", "bob", "cid", "cid"], "item": ["a", "b", "b", "a", "c"]}
 TITLES = {"item": ["c", "b", "x", "b"], "title": ["Cid's <b>", "Bob's", "nobody's", "second"]}
-QUICK = {"valid_fraction": 0, "num_steps": 2, "progress": False}
+QUICK: dict[str, Any] = {"valid_fraction": 0, "num_steps": 2, "progress": False}
 
 
 @pytest.fixture(scope="module")

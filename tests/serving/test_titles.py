@@ -13,7 +13,7 @@ from experiments import recommend
 
 PAIRS = {"user": ["ann", "ann", "bob", "cid", "cid"], "item": ["a", "b", "b", "a", "c"]}
 TITLES = {"item": ["c", "b", "x", "b"], "title": ["Cid's <b>", "Bob's", "nobody's", "second"]}
-QUICK: dict[str, Any] = {"valid_fraction": 0, "num_steps": 2, "progress": False}
+QUICK = {"valid_fraction": 0, "num_steps": 2, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,8 @@ def test_lists_show_them_beside_the_item(model):
 
 
 def test_what_was_read_is_said(capsys):
-    cml_jax.fit(PAIRS, item_titles=TITLES, **QUICK | {"progress": True})
+    options: dict[str, Any] = {**QUICK, "progress": True}
+    cml_jax.fit(PAIRS, item_titles=TITLES, **options)
     sentence = "titles of 2 of 3 items by columns 'item' and 'title'. 1 id has several titles; the first is taken."
     assert sentence in "".join(capsys.readouterr())
 

@@ -29,6 +29,7 @@ _GIVEN = {  # where what follows from the type is not enough
     "eval.final_ks": (3,),
     "eval.compare": ("popular",),
     "model.margin_limit": 1.5,  # not below the margin
+    "model.own_share": 0.25,
     "sharding.num_shards": 2,  # divides the batch size
 }
 _NEEDED = {  # for the key to have an effect

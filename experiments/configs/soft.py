@@ -4,7 +4,7 @@ python -m experiments.main --config=experiments/configs/soft.py --workdir=runs/s
     --config.dataset.name=NAME --config.dataset.path=FILE_OR_FOLDER
 
 Without a path it runs on generated data. Temperature and exponent follow from the density of the data, by rules that
-were fitted to validation on five data sets; they are what to tune first. On Last.fm half a minute on two CPU cores,
+were fitted to validation on four data sets; they are what to tune first. On Last.fm half a minute on two CPU cores,
 test NDCG@50 0.335.
 """
 

@@ -96,7 +96,6 @@ def _kept(found: Sequence[Row], metrics: Mapping[str, str]) -> list[dict[str, An
             "seconds": [summary.wall_seconds for summary in row.summaries],
             "difference": tests.get(row.label),
             "commit": row.summaries[0].versions.get("commit", "unknown"),
-            "device": row.summaries[0].device,
         }
         for row in found
     ]
@@ -139,11 +138,8 @@ def as_markdown(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
         named = [_written(model), sampler] if model else ["most popular", "-"]
         lines.append(line([*named, setting or "-", *cells, f"{np.mean(row['seconds']):.0f}"]))
     commits = " and ".join(dict.fromkeys(row["commit"] for row in kept))
-    return "\n".join([*lines, "", f"Test, mean ± standard deviation over {_most_seeds(kept)} seeds. Commit {commits}."])
-
-
-def _most_seeds(kept: Sequence[Mapping[str, Any]]) -> int:
-    return max(len(row["seeds"]) for row in kept)
+    seeds = max(len(row["seeds"]) for row in kept)
+    return "\n".join([*lines, "", f"Test, mean ± standard deviation over {seeds} seeds. Commit {commits}."])
 
 
 def _written(model: str) -> str:

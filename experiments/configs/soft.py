@@ -5,7 +5,7 @@ python -m experiments.main --config=experiments/configs/soft.py --workdir=runs/s
 
 Without a path it runs on generated data. Temperature and exponent follow from the density of the data, by rules that
 were fitted to validation on four data sets; they are what to tune first. On Last.fm half a minute on two CPU cores,
-test NDCG@50 0.335.
+test NDCG@50 0.337 (seed 0).
 """
 
 from experiments.config import Config

@@ -168,7 +168,8 @@ def _side(difference: float, board: Board) -> str:
 
 def _notes(kept: Mapping[str, Rows]) -> list[str]:
     """Sentences below the table."""
-    scored = [one for row in kept.get("steam", ()) for one in row["valid_listed"]]
+    shown = _best_of_ours(BOARDS["steam"], kept.get("steam", ()))
+    scored = shown["valid_listed"] if shown else []
     if scored and all("map@5113" + tables.FEW_LEFT_OUT in one for one in scored):
         users = "MAP and MRR leave out users with fewer than three test items, as there."
     else:

@@ -9,6 +9,7 @@ Of the config, which is that of the runs, the data set and the evaluation are us
 has a second set of means, without the users of fewer test items than the smallest cut-off.
 """
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def rescore(workdir: Path, config: Config) -> None:
 
     Args:
         workdir: the folder.
-        config: data set and evaluation.
+        config: data set and evaluation; of a run or of the grid that it is of.
 
     Raises:
         UserError: there is no trained run, one is on other data, or a file cannot be read.
@@ -42,11 +43,13 @@ def rescore(workdir: Path, config: Config) -> None:
     folders = sorted(path.parent for path in workdir.rglob("summary.json") if (path.parent / "checkpoints").is_dir())
     if not folders:
         raise UserError(f"{workdir}: no finished run with checkpoints is there; train first.")
-    setup = make_setup(to_values(config))
+    own = copy.deepcopy(config).unlock()
+    if "sweep" in own:  # of a grid's config, which its runs do not have
+        del own["sweep"]
+    setup = make_setup(to_values(own))
     dataset, digest, protocol = setup.dataset, setup.data_sha256, setup.protocol
     for folder in folders:
-        own = read_json(folder / "config.json")
-        if own.get("data_sha256") != digest:
+        if read_json(folder / "config.json").get("data_sha256") != digest:
             raise DataError(f"{folder} holds a run on other data than config.dataset names; give its own.")
         model = cml_jax.load(folder)
         found = evaluate(

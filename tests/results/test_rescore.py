@@ -9,6 +9,7 @@ from cml_jax.errors import DataError, UserError
 from cml_jax.ranking import top_k
 from experiments import train
 from experiments.results import rescore
+from experiments.sweeps import grid
 from tests.oracles import lists as oracles
 from tests.oracles.geometry import to_ball, to_sphere
 from tests.tiny import tiny_config
@@ -43,7 +44,7 @@ def test_validation_items_stay_in_the_lists_and_those_of_training_do_not(constra
 def test_users_of_few_test_items_are_left_out_of_the_second_means(tmp_path):
     config = tiny_config(dataset__name="synthetic", eval__ks=(5,), eval__enough_held_out=True, train__num_steps=20)
     train.train_and_evaluate(config, tmp_path / "run")
-    rescore.rescore(tmp_path, config)
+    rescore.rescore(tmp_path, grid.make_grid(config, {"seed": (0, 1)}))  # what the command is given
     found = json.loads((tmp_path / "run" / rescore.FILE).read_text())
     dataset = datasets.load(**config.dataset)
     enough = dataset.test.degrees >= 5

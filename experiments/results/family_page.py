@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from cml_jax import statistics
 from cml_jax.errors import UserError
 from cml_jax.runs.workdir import write_atomically
 from experiments import cli
 from experiments.log import show
-from experiments.reports import comparison, rows
+from experiments.reports import comparison, rows, style
 from experiments.reports.rows import Row
-from experiments.results import family
+from experiments.results import family, tables
 from experiments.results.markdown import between, line
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,6 +40,7 @@ _WORDS = {
     "model.distortion_weight": "distortion",
     "model.user_balance": "user balance",
 }
+_VARIANTS = {"cml": "CML", "cml-warp": "CML with WARP weights", "hlr++": "HLR++"}  # what is no method of its own
 
 
 def choose(workdir: Path) -> dict[str, int]:
@@ -114,12 +116,8 @@ def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
     order, found = ["popular", *family.ROWS], {}
     for name in METRICS:
         path = folder / f"{name}.json"
-        if not path.exists():
-            continue
-        try:
-            found[name] = sorted(json.loads(path.read_text()), key=lambda row: order.index(row["label"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: cannot be read as kept results; write it again with --workdir.") from error
+        if path.exists():
+            found[name] = tables.read_rows(path, order, "--workdir=FOLDER_OF_THE_RUNS")
     return found
 
 
@@ -135,7 +133,7 @@ def as_markdown(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
         cells = [_spread(row["metrics"][first], first), *_difference(row["difference"])]
         cells += [_spread(row["metrics"][other], other) for other in rest]
         setting = ", ".join(f"{_WORDS[key]} {_plain(value)}".strip() for key, value in row["setting"].items())
-        named = [_written(model), sampler] if model else ["most popular", "-"]
+        named = [_written(model), sampler] if model else [style.method_name(sampler), "-"]
         lines.append(line([*named, setting or "-", *cells, f"{np.mean(row['seconds']):.0f}"]))
     commits = " and ".join(dict.fromkeys(row["commit"] for row in kept))
     seeds = max(len(row["seeds"]) for row in kept)
@@ -143,14 +141,7 @@ def as_markdown(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _written(model: str) -> str:
-    names = {
-        "cml-warp": "CML with WARP weights",
-        "hlr++": "HLR++",
-        "hyperml": "HyperML",
-        "simplex": "SimpleX",
-        "transcf": "TransCF",
-    }
-    return names.get(model, model.upper())
+    return _VARIANTS.get(model) or style.method_name(model)
 
 
 def _plain(value: Any) -> str:
@@ -166,8 +157,9 @@ def _spread(values: Sequence[float], metric: str) -> str:
 def _difference(test: Mapping[str, float] | None) -> list[str]:
     if test is None:
         return ["-", "-"]
-    interval = f"{test['difference']:+.4f} ({test['low']:+.4f} to {test['high']:+.4f})"
-    return [interval, comparison.written_p(test["corrected"])]
+    found = statistics.PairedTest(*(test[name] for name in statistics.PairedTest._fields))
+    difference, interval = comparison.written_difference(found)
+    return [f"{difference} ({interval})", comparison.written_p(test["corrected"])]
 
 
 def rebuild(workdir: Path | None, root: Path = ROOT) -> str:

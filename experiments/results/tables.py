@@ -149,17 +149,25 @@ def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
     names = [name for name in TABLES if (folder / f"{name}.json").exists()]
     if not names:
         raise UserError(f"{folder}: no kept results; write them with --results --workdir=FOLDER_OF_THE_RUNS.")
-    found = {}
-    for name in names:
-        path = folder / f"{name}.json"
-        try:
-            kept = json.loads(path.read_text())
-            found[name] = sorted(kept, key=lambda row: order.index(row["label"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}: cannot be read as kept results; write it again with --results --workdir=FOLDER_OF_THE_RUNS."
-            ) from error
-    return found
+    again = "--results --workdir=FOLDER_OF_THE_RUNS"
+    return {name: read_rows(folder / f"{name}.json", order, again) for name in names}
+
+
+def read_rows(path: Path, order: Sequence[str], again: str) -> list[dict[str, Any]]:
+    """The rows of a kept file, in the order of their labels.
+
+    Args:
+        path: of the file.
+        order: labels.
+        again: flags that write the file, for the message.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return sorted(json.loads(path.read_text()), key=lambda row: order.index(row["label"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read as kept results; write it again with {again}.") from error
 
 
 def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:

@@ -1,10 +1,10 @@
-"""A data set at a glance, as text: sizes, density, what test shares with training, and histograms of pairs."""
+"""A data set at a glance, as text: sizes, density, what test shares with training, whether it is random, histograms."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from cml_jax.data import overlap
+from cml_jax.data import overlap, randomness
 from cml_jax.data.interactions import Dataset, Interactions, union
 from cml_jax.data.tables import PARTS
 
@@ -12,7 +12,7 @@ _BAR = 40  # characters of the longest bar
 
 
 def describe(dataset: Dataset) -> str:
-    """Describes a data set: sizes, density, overlap of the parts, features and histograms; its notes say the rest.
+    """Describes a data set: sizes, density, overlap of the parts, whether test is random, histograms; its notes say the rest.
 
     Args:
         dataset: after filters and split.
@@ -38,6 +38,9 @@ def describe(dataset: Dataset) -> str:
             lines.append(f"  {kind}' {feature.name}: {feature.kind}{distinct}, {feature.missing.sum():,} missing")
     if dataset.overlap is not None:
         lines += ["", *overlap.report(dataset.overlap)]
+    sample = randomness.measure(dataset)
+    if sample is not None:
+        lines += ["", *randomness.report(sample)]
     lines += ["", "Pairs of a user:", *histogram(whole.degrees), "", "Pairs of an item:", *histogram(whole.popularity)]
     return "\n".join(lines)
 

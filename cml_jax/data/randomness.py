@@ -67,8 +67,8 @@ def report(sample: TestSpread) -> tuple[str, ...]:
     """Sentences about a test part."""
     shown = ", ".join(f"{share:.1%}" for share in sample.shares)
     spread = (
-        f"Numbers of test pairs of {sample.num_items:,} items differ from those of a random sample of each user's pairs "
-        f"by {sample.ratio:.2f} times its variance"
+        f"Numbers of test pairs of {sample.num_items:,} items differ from those of a random sample of each user's "
+        f"pairs by {sample.ratio:.2f} times its variance"
     )
     if sample.is_random:
         return (f"{spread}, as a random sample's would.",)

@@ -21,6 +21,7 @@ SYMBOLS = {
         (4, 1, 45): "star-square",
         (5, 1, 0): "star",
         (5, 0, 180): "hourglass",
+        (6, 0, 0): "hexagon-open",
         (6, 1, 0): "hexagram",
         (7, 0, 0): "octagon-open",
         (8, 1, 0): "bowtie",

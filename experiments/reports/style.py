@@ -67,6 +67,7 @@ METHODS = {  # Okabe and Ito's colours for those compared most, Tol's for the ot
     "popularity": Method("popularity", "#009E73", "--", "s"),
     "two_stage": Method("two-stage", "#0072B2", "-.", "^"),
     "softmax": Method("soft second stage", "#D55E00", "-", "D"),
+    "bilateral": Method("bilateral softmax", "#8C3B00", "--", (6, 0, 0)),
     "bpr": Method("BPR", "#CC79A7", (0, (5, 1, 1, 1, 1, 1)), "v"),
     "implicit_bpr": Method("BPR (implicit)", "#882255", ":", "<"),
     "als": Method("ALS (implicit)", "#000000", "--", "P"),

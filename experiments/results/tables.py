@@ -26,6 +26,7 @@ _WORDS = {
     "sampler.popularity_exponent": "exponent",
     "sampler.similarity_cutoff": "cut-off",
     "model.temperature": "temperature",
+    "model.negative_exponent": "exponent of negatives",
     "model.l2_weight": "L2",
     "baseline.regularization": "regularization",
     "baseline.alpha": "alpha",

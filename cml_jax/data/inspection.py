@@ -12,7 +12,7 @@ _BAR = 40  # characters of the longest bar
 
 
 def describe(dataset: Dataset) -> str:
-    """Describes a data set: sizes, density, overlap of the parts, randomness of test, histograms; its notes say the rest.
+    """Describes a data set: sizes, density, overlap of parts, randomness of test, histograms; its notes say the rest.
 
     Args:
         dataset: after filters and split.

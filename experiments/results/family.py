@@ -62,14 +62,18 @@ def settings(row: str) -> list[dict[str, Any]]:
     return search_spaces.every_setting(search_spaces.RATES | (_TEMPERATURES if sampler == "soft" else _OWN[model]))
 
 
-def base_config(base: Config) -> Config:
-    """What all rows on a data set share: its table's settings with d = 64.
+def base_config(base: Config, num_steps: int) -> Config:
+    """What all rows on a data set share: its table's settings with d = 64, evaluated four times in a run.
 
     Args:
         base: the grid of its table in RESULTS.md.
+        num_steps: of a run.
     """
     del base["sweep"]
     base.model.dim = 64
+    # One length of chunks, so that a program is compiled once; ranking by some of the models takes seconds.
+    base.eval.every_steps = base.train.report_every_steps = num_steps // 4
+    base.checkpoint.every_steps = num_steps
     return base
 
 

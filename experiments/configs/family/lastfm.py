@@ -16,5 +16,5 @@ CHOSEN = {"cml, uniform": 1}
 
 def get_config(part: str = "final") -> Config:
     """The grid of a part, 'final' or 'search'."""
-    base = family.base_config(lastfm.get_config(part))
+    base = family.base_config(lastfm.get_config(part), num_steps=4032)
     return family.final(base, CHOSEN) if part == "final" else family.search(base)

@@ -52,6 +52,7 @@ CASES = [
     ("crml", "triplet", {"constraint": "ball"}),
     ("hlr", "triplet", {"constraint": "sphere", "num_memories": 4}),
     ("simplex", "softmax", {"constraint": "sphere"}),
+    ("cml_bias", "softmax", {"constraint": "sphere"}),
     ("cml_features", "triplet", {"constraint": "ball"}),  # of features see tests/models/test_cml_features.py
 ]
 STEPS = 5

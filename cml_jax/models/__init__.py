@@ -2,6 +2,7 @@
 
 from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
+from cml_jax.models.cml_bias import CML_BIAS
 from cml_jax.models.cml_features import CML_FEATURES
 from cml_jax.models.cpe import CPE
 from cml_jax.models.crml import CRML
@@ -21,6 +22,7 @@ MODELS = Registry(
     "model",
     MAKE_ARGUMENTS,
     CML,
+    CML_BIAS,
     CML_FEATURES,
     INNER_PRODUCT,
     SML,

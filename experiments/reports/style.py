@@ -81,6 +81,7 @@ METHODS = {  # Okabe and Ito's colours for those compared most, Tol's for the ot
     "transcf": Method("TransCF", "#117733", ":", (4, 1, 0)),
     "hlr": Method("HLR", "#CC6677", "-", (6, 1, 0)),
     "simplex": Method("SimpleX", "#B03060", "--", (7, 0, 0)),
+    "cml_bias": Method("CML with item biases", "#3B5B00", "-", (8, 0, 0)),
     "cpe": Method("CPE", "#7A9A1F", "--", (8, 1, 0)),
     "crml": Method("CRML", "#5D4037", "-.", (3, 1, 0)),
     "hyperml": Method("HyperML", "#EE3377", ":", (5, 0, 180)),

@@ -40,7 +40,12 @@ _WORDS = {
     "model.distortion_weight": "distortion",
     "model.user_balance": "user balance",
 }
-_VARIANTS = {"cml": "CML", "cml-warp": "CML with WARP weights", "hlr++": "HLR++"}  # what is no method of its own
+_VARIANTS = {  # what is no method of its own
+    "cml": "CML",
+    "cml-bias": "CML with item biases",
+    "cml-warp": "CML with WARP weights",
+    "hlr++": "HLR++",
+}
 
 
 def choose(workdir: Path) -> dict[str, int]:

@@ -61,6 +61,11 @@ def simplex_scores(tables, dense, options):
     return to_sphere(share * users + (1 - share) * means @ dense["pooling"]) @ to_sphere(items).T
 
 
+def cml_bias_scores(tables, dense, options):
+    cosines = to_sphere(tables["users"]) @ to_sphere(tables["items"]).T
+    return cosines + options["bias_scale"] * tables["item_biases"][None, :]
+
+
 def hyperbolic_distances(users, items):
     """Of points of the tangent space at the origin of the Poincaré ball, of curvature -1."""
 
@@ -171,6 +176,7 @@ MODEL_SCORES = {
     "hlr": hlr_scores,
     "cml_features": cml_features_scores,
     "simplex": simplex_scores,
+    "cml_bias": cml_bias_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml_features": [
@@ -236,6 +242,10 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
     ],
     "simplex": [
         {"loss": "softmax", "decoupled": False, "constraint": "sphere", "num_neighbours": 3, "own_share": 0.3},
+    ],
+    "cml_bias": [
+        {"loss": "softmax", "decoupled": False, "constraint": "sphere", "bias_scale": 0.7},
+        {"loss": "ccl", "constraint": "none", "bias_scale": 0.4},
     ],
     "pmlam": [{"loss": "triplet", "constraint": "ball", "margin_quantile": 0.6}],
     "hlr": [

@@ -1,0 +1,63 @@
+"""CML with item biases: the loss of a pair, and what the biases come to."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cml_jax import batches, make_options, training
+from cml_jax.data.interactions import from_pairs
+from tests.oracles.geometry import to_sphere
+
+SHARED = {"model": "cml_bias", "loss": "softmax", "sampler": "uniform", "temperature": 0.4}
+
+
+def test_loss_equals_numpy(ragged):
+    options = make_options(
+        **SHARED, num_candidates=6, dim=4, batch_size=8, negative_exponent=1.3, bias_scale=0.6, constraint="none"
+    )
+    data, model = batches.to_device(ragged, None, options), options.make_model()
+    state = training.init_state(options, data, 0)
+    biases = np.random.default_rng(0).normal(size=ragged.num_items)
+    state.params.tables["item_biases"] = jnp.float32(biases)
+    batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
+    users, items = (to_sphere(np.asarray(state.params.tables[name], np.float64)) for name in ("users", "items"))
+    points = {role: state.params.tables[of.table][of.ids] for role, of in model.lookups(batch, data).items()}
+    total = 0.0
+    for pair in np.flatnonzero(batch.trained):
+        user, positive = int(batch.users[pair]), int(batch.positives[pair])
+        others = [int(item) for item in batch.others if int(item) not in ragged.row(user)]
+        own, *away = (items[[positive, *others]] @ users[user] + 0.6 * biases[[positive, *others]]) / 0.4
+        total += 1.3 * np.log(np.exp(away).sum()) - own
+    found = jax.jit(model.loss)(points, {}, batch._replace(weights=None))
+    np.testing.assert_allclose(found, total, rtol=1e-5)
+
+
+def test_biases_come_to_the_logarithm_of_popularity_where_points_say_nothing():
+    """With a coupled softmax over all items, T (log p_i - log p_j) is the difference of two items' scores."""
+    users, popularity = 400, np.array([200, 100, 50, 25, 12, 6])
+    items = np.repeat(np.arange(6), popularity)
+    train = from_pairs(np.arange(len(items)) % users, items, users, 6)
+    options = make_options(
+        **SHARED,
+        decoupled=False,
+        dim=2,
+        batch_size=train.num_pairs,
+        num_candidates=0,
+        negative_exponent=1.0,
+        bias_scale=1.0,
+        learning_rate=0.02,
+    ).as_arrays()
+    data = batches.to_device(train, None, options)
+    state = training.init_state(options, data, 0)
+    # Users in one place, so that cosines differ by item alone.
+    tables = state.params.tables | {"users": jnp.ones((users, 2)) / 2**0.5, "items": jnp.ones((6, 2)) / 2**0.5}
+    state = dataclasses.replace(state, params=state.params._replace(tables=tables))
+    for _ in range(10):
+        state, _ = training.run_steps(state, data, options, num_steps=50)
+    ranking = options.make_model().ranking(state.params, data)
+    scores = np.asarray(ranking.queries @ ranking.keys.T).mean(axis=0)
+    expected = 0.4 * np.log(popularity / popularity[0])
+    np.testing.assert_allclose(scores - scores[0], expected, atol=0.12)
+    assert np.all(np.diff(scores) < 0)

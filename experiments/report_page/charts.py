@@ -24,7 +24,6 @@ SYMBOLS = {
         (6, 0, 0): "hexagon-open",
         (6, 1, 0): "hexagram",
         (7, 0, 0): "octagon-open",
-        (8, 0, 0): "octagon-dot",
         (8, 1, 0): "bowtie",
     },
 }

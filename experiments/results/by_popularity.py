@@ -13,7 +13,7 @@ SHOWN = {  # label -> method
     "popularity-sphere": "popularity",
     "two_stage-sphere": "two_stage",
     "softmax-sphere": "softmax",
-    "bilateral-sphere": "bilateral",
+    "bias-sphere": "cml_bias",
     "bpr-none": "bpr",
     "als": "als",
     "popular": "popular",

@@ -18,7 +18,7 @@ _SPACES = {  # strategy -> axes of four settings together; a value of several ke
     "popularity": RATES | {"sampler.popularity_exponent": (0.5, 1.0)},
     "two_stage": RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
     "softmax": RATES | {"model.temperature": (0.08, 0.12)},
-    "bilateral": RATES | {("model.temperature", "model.negative_exponent"): ((0.08, 1.22), (0.12, 1.1))},
+    "bias": RATES | {"model.temperature": (0.08, 0.12)},
     "bpr": RATES | {"model.l2_weight": (0.01, 0.05)},
     # Of experiments/results/baselines.py.
     "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
@@ -28,15 +28,20 @@ _SPACES = {  # strategy -> axes of four settings together; a value of several ke
     "slim": {"alpha": (0.01, 0.1), "l1_ratio": (0.01, 0.1)},
 }
 _CONSTRAINTS = ("none", "ball", "sphere")
-_SOFTMAX = {"model.loss": "softmax", "model.decoupled": True, "sampler.popularity_exponent": 0.0}
+_SOFTMAX = {
+    "model.loss": "softmax",
+    "model.decoupled": True,
+    "model.negative_exponent": 1.0,
+    "sampler.popularity_exponent": 0.0,
+}
 _FIXED: dict[str, dict[str, Any]] = {
     f"{sampler}-{constraint}": {"sampler.name": sampler, "model.constraint": constraint}
     for sampler in ("uniform", "popularity", "two_stage")
     for constraint in _CONSTRAINTS
 } | {
     # Cosines, so the sphere is in the loss; its candidates are uniform.
-    "softmax-sphere": _SOFTMAX | {"model.negative_exponent": 1.0},
-    "bilateral-sphere": _SOFTMAX,
+    "softmax-sphere": _SOFTMAX,
+    "bias-sphere": _SOFTMAX | {"model.name": "cml_bias"},
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
 ROWS = tuple(_FIXED)

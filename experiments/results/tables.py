@@ -26,7 +26,6 @@ _WORDS = {
     "sampler.popularity_exponent": "exponent",
     "sampler.similarity_cutoff": "cut-off",
     "model.temperature": "temperature",
-    "model.negative_exponent": "exponent of negatives",
     "model.l2_weight": "L2",
     "baseline.regularization": "regularization",
     "baseline.alpha": "alpha",
@@ -35,6 +34,7 @@ _WORDS = {
     "baseline.num_neighbours": "neighbours",
     "baseline.l1_ratio": "share of L1",
 }
+_METHODS = {"bias": "cml_bias"}  # strategy -> method, where the names differ
 
 
 class Table(NamedTuple):
@@ -248,7 +248,7 @@ def _cells(row: dict[str, Any], table: Table, best: dict[str, float]) -> list[st
 def strategy(row: Mapping[str, Any]) -> list[str]:
     """Strategy and constraint of a row, as the table writes them."""
     strategy, _, constraint = str(row["label"]).partition("-")
-    return [style.method_name(strategy), constraint or "-"]
+    return [style.method_name(_METHODS.get(strategy, strategy)), constraint or "-"]
 
 
 def _mean_and_deviation(values: Sequence[float], metric: str, table: Table) -> str:

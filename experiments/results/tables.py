@@ -5,6 +5,7 @@ the tables can be built again where the runs' workdirs are gone.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from experiments.reports.rows import Row
 from experiments.results import rescore, search_spaces
 from experiments.results.markdown import between, line
 
+_AGAIN = "--results --workdir=FOLDER_OF_THE_RUNS"
 FEW_LEFT_OUT = ", few left out"  # after a metric's name in what is kept: without users of too few test items
 _WORDS = {
     "optimizer.learning_rate": "rate",
@@ -27,6 +29,8 @@ _WORDS = {
     "sampler.similarity_cutoff": "cut-off",
     "model.temperature": "temperature",
     "model.l2_weight": "L2",
+    "train.batch_size": "B",
+    "train.num_passes": "passes",
     "baseline.regularization": "regularization",
     "baseline.alpha": "alpha",
     "baseline.learning_rate": "rate",
@@ -34,6 +38,7 @@ _WORDS = {
     "baseline.num_neighbours": "neighbours",
     "baseline.l1_ratio": "share of L1",
 }
+_OF_ALL = ("train.batch_size", "train.num_passes")  # that a setting names where they are not those of most rows
 _METHODS = {"bias": "cml_bias"}  # strategy -> method, where the names differ
 
 
@@ -79,6 +84,8 @@ TABLES = {  # by the name of the config
 def keep(workdir: Path, folder: Path) -> list[str]:
     """Writes NAME.json into a folder for each folder NAME of a workdir; returns the names.
 
+    Rows that the file has and the workdir has not, those of an earlier workdir, stay.
+
     Raises:
         UserError: there is none, or runs are not finished, cannot be read, or lack a metric of their table.
     """
@@ -90,10 +97,22 @@ def keep(workdir: Path, folder: Path) -> list[str]:
     found = {}
     for name in names:
         _check_finished(workdir / name)
-        found[name] = [_kept(row, TABLES[name]) for row in rows.collect(workdir / name)]
+        path = folder / f"{name}.json"
+        earlier = (
+            {row["label"]: row for row in read_rows(path, _order(), f"{_AGAIN} after deleting it")}
+            if path.exists()
+            else {}
+        )
+        new = {row.label: _kept(row, TABLES[name]) for row in rows.collect(workdir / name)}
+        found[name] = list((earlier | new).values())
     for name, kept in found.items():
         write_atomically(folder / f"{name}.json", json.dumps(kept, indent=1) + "\n")
     return names
+
+
+def _order() -> list[str]:
+    """Labels in the order of the tables."""
+    return ["popular", *search_spaces.LIBRARY_ROWS, "bpr-none", *search_spaces.ROWS]
 
 
 def _check_finished(folder: Path) -> None:
@@ -146,12 +165,10 @@ def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
     Raises:
         UserError: there is no file, or one is damaged.
     """
-    order = ["popular", *search_spaces.LIBRARY_ROWS, "bpr-none", *search_spaces.ROWS]
     names = [name for name in TABLES if (folder / f"{name}.json").exists()]
     if not names:
         raise UserError(f"{folder}: no kept results; write them with --results --workdir=FOLDER_OF_THE_RUNS.")
-    again = "--results --workdir=FOLDER_OF_THE_RUNS"
-    return {name: read_rows(folder / f"{name}.json", order, again) for name in names}
+    return {name: read_rows(folder / f"{name}.json", _order(), _AGAIN) for name in names}
 
 
 def read_rows(path: Path, order: Sequence[str], again: str) -> list[dict[str, Any]]:
@@ -180,8 +197,8 @@ def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:
     lines = [line(heads), "|" + "---|" * len(heads)]
     means = {metric: [_mean(row, metric) for row in kept] for metric in table.metrics}
     best = {metric: max(values) for metric, values in means.items()}
-    lines += [line(_cells(row, table, best)) for row in kept]
-    shared = max((row["config"] for row in kept), key=len)
+    shared = _shared(kept)
+    lines += [line(_cells(row, table, best, shared)) for row in kept]
     runs = [run for row in kept for run in row["runs"]]
     versions = [run["versions"] for run in runs]
     commits = " and ".join(dict.fromkeys(found.get("commit", "unknown") for found in versions))
@@ -190,7 +207,8 @@ def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:
         "",
         f"{sizes['users']:,} users, {sizes['items']:,} items, {sizes['train']:,} / {sizes['valid']:,} / "
         f"{sizes['test']:,} pairs. d = {shared['model.dim']}, B = {shared['train.batch_size']:,}, C = "
-        f"{shared['sampler.num_candidates']:,}, at most {_passes(kept):g} passes; mean ± standard deviation over "
+        f"{shared['sampler.num_candidates']:,}, at most {shared['train.num_passes']:g} passes unless a setting "
+        f"says otherwise; mean ± standard deviation over "
         f"{max(len(row['runs']) for row in kept)} seeds, the best in bold but for MMR and gini. Intervals are of 95 %: "
         f"Student's over seeds, the mean bootstrap interval over users. Seconds are those of one run with its "
         f"evaluations. Commit {commits}, {libraries}, Python {runs[0]['versions']['python']}.",
@@ -224,12 +242,18 @@ def _valid_listed(table: Table, kept: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _passes(kept: Sequence[dict[str, Any]]) -> float:
-    return max(row["config"].get("train.num_passes", 0.0) for row in kept)
+def _shared(kept: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Values of keys that most rows have."""
+    counts: dict[str, Counter[Any]] = {}
+    for row in kept:
+        for key, value in row["config"].items():
+            counts.setdefault(key, Counter())[json.dumps(value)] += 1
+    return {key: json.loads(count.most_common(1)[0][0]) for key, count in counts.items()}
 
 
-def _cells(row: dict[str, Any], table: Table, best: dict[str, float]) -> list[str]:
-    chosen = {word: row["config"][key] for key, word in _WORDS.items() if key in _searched(row)}
+def _cells(row: dict[str, Any], table: Table, best: dict[str, float], shared: Mapping[str, Any]) -> list[str]:
+    searched = _searched(row) | {key for key in _OF_ALL if row["config"].get(key, shared.get(key)) != shared.get(key)}
+    chosen = {word: row["config"][key] for key, word in _WORDS.items() if key in searched}
     setting = [f"{word} {value if isinstance(value, str) else f'{value:g}'}" for word, value in chosen.items()]
     cells = [*strategy(row), ", ".join(setting) or "-"]
     for number, metric in enumerate(table.metrics):

@@ -100,6 +100,37 @@ def test_rebuilding_from_the_kept_files_alone_changes_nothing_outside_the_marks_
     assert (root / "experiments/figures/by_popularity.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_rows_of_an_earlier_workdir_stay_and_those_of_the_new_one_replace_theirs(kept, tmp_path_factory):
+    folder, later = kept / "root/experiments/results/kept", tmp_path_factory.mktemp("later")
+    for seed in (0, 1):
+        own = {"sampler__name": "two_stage", "train__num_passes": 40.0, "train__batch_size": 512}
+        write_run(later / f"lastfm/two_stage-sphere/{seed}", 0.4, seed=seed, data="lastfm", **own)
+        own |= {
+            "model__loss": "softmax",
+            "model__temperature": 0.12,
+            "train__num_passes": 16.0,
+            "train__batch_size": 256,
+        }
+        write_run(later / f"lastfm/softmax-sphere/{seed}", 0.5, seed=seed, data="lastfm", **own)
+    before = (folder / "steam.json").read_bytes()
+    assert tables.keep(later, folder) == ["lastfm"]
+    assert (folder / "steam.json").read_bytes() == before
+    found = tables.read(folder)["lastfm"]
+    assert [(row["label"], len(row["runs"])) for row in found] == [
+        ("uniform-none", 3),
+        ("two_stage-sphere", 2),
+        ("softmax-sphere", 2),
+    ]
+    text = tables.as_markdown("lastfm", found)
+    assert (
+        "cut-off 0.1, B 512, passes 40 | **" not in text and "cut-off 0.1, B 512, passes 40 | 0.4000 ± 0.0000 |" in text
+    )
+    assert "B = 256, C = " in text and "at most 16 passes unless a setting says otherwise" in text
+    (folder / "lastfm.json").write_text("[{")
+    with pytest.raises(UserError, match=r"lastfm\.json: cannot be read .* --workdir=FOLDER_OF_THE_RUNS after deleting"):
+        tables.keep(later, folder)
+
+
 def test_missing_marks_files_runs_and_metrics_are_named(kept):
     root = kept / "root"
     (root / "RESULTS.md").write_text(MARKS.replace("<!-- end steam -->", ""))

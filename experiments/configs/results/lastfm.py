@@ -4,13 +4,24 @@ python -m experiments.sweep --config=experiments/configs/results/lastfm.py --wor
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
 and then the same with experiments.results.baselines. --config=experiments/configs/results/lastfm.py:search is the
-search on validation that chose the settings: four for each row, listed in experiments/results/search_spaces.py; CHOSEN
-has their numbers. RESULTS.md has the table.
+search on validation that chose the settings: four for each row, listed in experiments/results/search_spaces.py, and
+for item biases two more, with batches of 64; CHOSEN has their numbers. RESULTS.md has the table.
 """
 
 from experiments.config import Config
 from experiments.results import search_spaces
 
+_MORE = {
+    "bias-sphere": [
+        {
+            "optimizer.learning_rate": 1e-3,
+            "model.temperature": temperature,
+            "train.batch_size": 64,
+            "eval.every_steps": 2010,
+        }
+        for temperature in (0.12, 0.14)
+    ],
+}
 CHOSEN = {
     "uniform-none": 2,
     "uniform-ball": 4,
@@ -35,4 +46,6 @@ def get_config(part: str = "final") -> Config:
         raise ValueError(f"'{part}' is not a part; choose 'final' or 'search'.")
     base = search_spaces.base_config()
     base.dataset.name = "lastfm"
-    return search_spaces.final(base, CHOSEN) if part == "final" else search_spaces.search(base)
+    if part == "search":
+        return search_spaces.search(base, more=_MORE)
+    return search_spaces.final(base, CHOSEN, _MORE)

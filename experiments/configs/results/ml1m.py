@@ -30,7 +30,7 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
         {"model.num_negatives": 8, "sampler.popularity_exponent": 0.0, "sampler.similarity_cutoff": 0.2}
     ),
     "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.18}),
-    "bias-sphere": search_spaces.at_both_rates({"model.temperature": 0.18}),
+    "bias-sphere": search_spaces.at_both_rates({"model.temperature": 0.15}),
     "bpr-none": search_spaces.at_both_rates({"model.l2_weight": 0.002}),
     "als": [{"regularization": 10.0, "alpha": 40.0}, {"regularization": 100.0, "alpha": 10.0}],
     "implicit_bpr": [

@@ -33,7 +33,7 @@ CHOSEN = {
     "two_stage-ball": 3,
     "two_stage-sphere": 1,
     "softmax-sphere": 2,
-    "bias-sphere": 4,
+    "bias-sphere": 6,
     "bpr-none": 3,
     "als": 3,
     "implicit_bpr": 2,

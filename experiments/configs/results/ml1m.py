@@ -45,6 +45,7 @@ CHOSEN = {
     "popularity-sphere": 1,
     "two_stage-sphere": 1,
     "softmax-sphere": 2,
+    "bias-sphere": 6,
     "bpr-none": 3,
     "als": 6,
     "implicit_bpr": 6,

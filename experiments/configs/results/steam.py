@@ -22,6 +22,7 @@ CHOSEN = {
     "two_stage-ball": 3,
     "two_stage-sphere": 1,
     "softmax-sphere": 2,
+    "bias-sphere": 2,
     "bpr-none": 3,
     "als": 3,
     "implicit_bpr": 4,

@@ -9,10 +9,10 @@ from cml_jax.data.interactions import Dataset, union
 
 _ENOUGH = 5.0  # test pairs that an item would have by chance, below which a ratio to its variance says little
 _GROUPS = 10
-_BY_CHANCE = 4.0  # standard errors of the ratio, which random splits exceed once in 30,000
+_BY_CHANCE = 4.0  # standard errors of the ratio, past which a normal law is once in 16,000
 
 
-class TestSpread(NamedTuple):
+class Spread(NamedTuple):
     """How the test pairs are spread over the items, beside a random sample of each user's pairs.
 
     Attributes:
@@ -37,7 +37,7 @@ class TestSpread(NamedTuple):
         return abs(self.ratio - 1.0) <= _BY_CHANCE * self.error
 
 
-def measure(dataset: Dataset) -> TestSpread | None:
+def measure(dataset: Dataset) -> Spread | None:
     """Compares the test part with samples of each user's pairs of as many; None where there are too few pairs.
 
     Args:
@@ -60,10 +60,10 @@ def measure(dataset: Dataset) -> TestSpread | None:
     group = np.minimum((ends - 1) * _GROUPS // ends[-1], _GROUPS - 1)
     sizes = np.maximum(np.bincount(group, counts[by_popularity], _GROUPS), 1)
     shares, by_chance = (np.bincount(group, of[by_popularity], _GROUPS) / sizes for of in (of_test, expected))
-    return TestSpread(shares, by_chance, ratio, float(np.sqrt(2.0 / np.sum(enough))), int(np.sum(enough)))
+    return Spread(shares, by_chance, ratio, float(np.sqrt(2.0 / np.sum(enough))), int(np.sum(enough)))
 
 
-def report(sample: TestSpread) -> tuple[str, ...]:
+def report(sample: Spread) -> tuple[str, ...]:
     """Sentences about a test part."""
     shown = ", ".join(f"{share:.1%}" for share in sample.shares)
     spread = (

@@ -8,6 +8,7 @@ import numpy as np
 
 from cml_jax import batches, make_options, training
 from cml_jax.data.interactions import from_pairs
+from cml_jax.types import Factors
 from tests.oracles.geometry import to_sphere
 
 SHARED = {"model": "cml_bias", "loss": "softmax", "sampler": "uniform", "temperature": 0.4}
@@ -57,6 +58,7 @@ def test_biases_come_to_the_logarithm_of_popularity_where_points_say_nothing():
     for _ in range(10):
         state, _ = training.run_steps(state, data, options, num_steps=50)
     ranking = options.make_model().ranking(state.params, data)
+    assert isinstance(ranking, Factors)
     scores = np.asarray(ranking.queries @ ranking.keys.T).mean(axis=0)
     expected = 0.4 * np.log(popularity / popularity[0])
     np.testing.assert_allclose(scores - scores[0], expected, atol=0.12)

@@ -38,7 +38,7 @@ def describe(dataset: Dataset) -> str:
             lines.append(f"  {kind}' {feature.name}: {feature.kind}{distinct}, {feature.missing.sum():,} missing")
     if dataset.overlap is not None:
         lines += ["", *overlap.report(dataset.overlap)]
-    sample = randomness.measure(dataset)
+    sample = randomness.measure(whole, dataset.test)
     if sample is not None:
         lines += ["", *randomness.report(sample)]
     lines += ["", "Pairs of a user:", *histogram(whole.degrees), "", "Pairs of an item:", *histogram(whole.popularity)]

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cml_jax.data.counting import count_rows
-from cml_jax.data.interactions import Dataset, union
+from cml_jax.data.interactions import Interactions
 
 _ENOUGH = 5.0  # test pairs that an item would have by chance, below which a ratio to its variance says little
 _GROUPS = 10
@@ -37,20 +36,18 @@ class Spread(NamedTuple):
         return abs(self.ratio - 1.0) <= _BY_CHANCE * self.error
 
 
-def measure(dataset: Dataset) -> Spread | None:
-    """Compares the test part with samples of each user's pairs of as many; None where there are too few pairs.
+def measure(whole: Interactions, test: Interactions) -> Spread | None:
+    """Compares a test part with samples of each user's pairs of as many; None where there are too few pairs.
 
     Args:
-        dataset: training and validation pairs count as one part.
+        whole: all pairs, those of test among them.
+        test: of the same users and items.
     """
-    rest, test = union(dataset.train, dataset.valid), dataset.test
-    whole = rest.degrees + test.degrees
-    chance = test.degrees / np.maximum(whole, 1)
-    users, items = np.concatenate([rest.users, test.users]), np.concatenate([rest.items, test.items])
-    counts, of_test = count_rows(items, test.num_items), test.popularity
-    expected = np.bincount(items, chance[users], test.num_items)
+    chance = (test.degrees / np.maximum(whole.degrees, 1))[whole.users]
+    counts, of_test = whole.popularity, test.popularity
+    expected = np.bincount(whole.items, chance, test.num_items)
     # A user has an item once, so an item's pairs are drawn independently and their variances add up.
-    variance = np.bincount(items, (chance * (1.0 - chance))[users], test.num_items)
+    variance = np.bincount(whole.items, chance * (1.0 - chance), test.num_items)
     enough = (expected >= _ENOUGH) & (variance > 0)
     if np.sum(enough) < 2:
         return None

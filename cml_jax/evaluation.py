@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cml_jax import csr, metrics
+from cml_jax.data.counting import NUM_DECILES, popularity_deciles
 from cml_jax.data.interactions import Interactions
 from cml_jax.ranking import ranked_chunks
 from cml_jax.types import Array, DeviceInteractions, Ranking
@@ -29,21 +30,6 @@ class Evaluation(NamedTuple):
     users: np.ndarray
     per_user: dict[str, np.ndarray]
     by_popularity: dict[str, list[float | None]]
-
-
-NUM_DECILES = 10
-
-
-def popularity_deciles(popularity: np.ndarray) -> np.ndarray:
-    """Items in ten groups of ascending popularity, each with about a tenth of the training pairs.
-
-    ndarray[I] -> ndarray[I] int32 in [0, 10). Groups of equally many items would put nearly all pairs into the last.
-    """
-    order = np.argsort(popularity, kind="stable")
-    before = np.cumsum(popularity[order]) - popularity[order]
-    deciles = np.empty(len(popularity), np.int32)
-    deciles[order] = np.minimum(NUM_DECILES * before // max(popularity.sum(), 1), NUM_DECILES - 1)
-    return deciles
 
 
 def evaluate(

@@ -1,4 +1,4 @@
-"""Counts and repeats of row numbers and keys, a block at a time where NumPy would hold another copy of all of them."""
+"""Counts, repeats and popularity, in blocks where NumPy would hold another copy of all rows or keys."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,6 +8,7 @@ from cml_jax.errors import DataError
 
 LARGEST = 2**31 - 1  # row number or place that the device's 32-bit integers hold
 _BLOCK = 2**22
+NUM_DECILES = 10  # groups of items by popularity
 
 
 def refuse_beyond_32_bits(counts: dict[str, int]) -> None:
@@ -52,3 +53,15 @@ def repeated(make_keys: Callable[[], np.ndarray]) -> np.ndarray:
         near = several[np.searchsorted(several, keys[block]).clip(max=len(several) - 1)]
         found.append(block.start + np.flatnonzero(near == keys[block]))
     return np.concatenate(found)
+
+
+def popularity_deciles(popularity: np.ndarray) -> np.ndarray:
+    """Items in ten groups of ascending popularity, each with about a tenth of the pairs.
+
+    ndarray[I] -> ndarray[I] int32 in [0, 10). Groups of equally many items would put nearly all pairs into the last.
+    """
+    order = np.argsort(popularity, kind="stable")
+    before = np.cumsum(popularity[order]) - popularity[order]
+    deciles = np.empty(len(popularity), np.int32)
+    deciles[order] = np.minimum(NUM_DECILES * before // max(popularity.sum(), 1), NUM_DECILES - 1)
+    return deciles

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cml_jax.data.counting import NUM_DECILES, popularity_deciles
 from cml_jax.data.interactions import Interactions
 
 _ENOUGH = 5.0  # test pairs that an item would have by chance, below which a ratio to its variance says little
-_GROUPS = 10
 _BY_CHANCE = 4.0  # standard errors of the ratio, past which a normal law is once in 16,000
 
 
@@ -52,11 +52,9 @@ def measure(whole: Interactions, test: Interactions) -> Spread | None:
     if np.sum(enough) < 2:
         return None
     ratio = float(np.mean((of_test - expected)[enough] ** 2 / variance[enough]))
-    by_popularity = np.argsort(counts, kind="stable")
-    ends = np.cumsum(counts[by_popularity])
-    group = np.minimum((ends - 1) * _GROUPS // ends[-1], _GROUPS - 1)
-    sizes = np.maximum(np.bincount(group, counts[by_popularity], _GROUPS), 1)
-    shares, by_chance = (np.bincount(group, of[by_popularity], _GROUPS) / sizes for of in (of_test, expected))
+    deciles = popularity_deciles(counts)
+    sizes = np.maximum(np.bincount(deciles, counts, NUM_DECILES), 1)
+    shares, by_chance = (np.bincount(deciles, of, NUM_DECILES) / sizes for of in (of_test, expected))
     return Spread(shares, by_chance, ratio, float(np.sqrt(2.0 / np.sum(enough))), int(np.sum(enough)))
 
 

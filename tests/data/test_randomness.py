@@ -55,8 +55,8 @@ def oracle(users, items, in_test):
             ratios.append((found - sum(own)) ** 2 / sum(p * (1 - p) for p in own))
     shares, seen = [[] for _ in range(10)], 0
     for item in np.argsort(counts, kind="stable"):
+        shares[int(seen * 10 / len(items))] += in_test[items == item].tolist()
         seen += counts[item]
-        shares[min(int((seen - 1) * 10 / len(items)), 9)] += in_test[items == item].tolist()
     return np.mean(ratios), len(ratios), [np.mean(share) for share in shares]
 
 

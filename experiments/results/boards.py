@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cml_jax.errors import UserError
-from experiments.results import search_spaces, tables
+from experiments.results import keeping, search_spaces, tables
 from experiments.results.markdown import between, line
 
 PUBLISHED = Path(__file__).parent / "published.json"
@@ -73,7 +73,7 @@ def cells(kept: Mapping[str, Rows], found: Mapping[str, Rows]) -> list[list[str]
     """A line a board and metric, the heads first.
 
     Args:
-        kept: as `tables.read` returns it.
+        kept: as `keeping.read` returns it.
         found: as `published` returns it.
     """
     heads = ["board", "metric", "best published", "with two vectors", "ours", "where we stand", "seconds"]
@@ -138,7 +138,7 @@ def _values(row: Mapping[str, Any], board: Board, metric: str) -> list[float]:
     """One a seed; of the users whom LibCML counts, where that was kept."""
     if not board.valid_listed:
         return [run["metrics"][metric] for run in row["runs"]]
-    return [scored.get(metric + tables.FEW_LEFT_OUT, scored[metric]) for scored in row["valid_listed"]]
+    return [scored.get(metric + keeping.FEW_LEFT_OUT, scored[metric]) for scored in row["valid_listed"]]
 
 
 def _best(rows: Rows, metric: str) -> Mapping[str, Any] | None:
@@ -170,7 +170,7 @@ def _notes(kept: Mapping[str, Rows]) -> list[str]:
     """Sentences below the table."""
     shown = _best_of_ours(BOARDS["steam"], kept.get("steam", ()))
     scored = shown["valid_listed"] if shown else []
-    if scored and all("map@5113" + tables.FEW_LEFT_OUT in one for one in scored):
+    if scored and all("map@5113" + keeping.FEW_LEFT_OUT in one for one in scored):
         users = "MAP and MRR leave out users with fewer than three test items, as there."
     else:
         users = "MAP and MRR are of all users here, and there of those with three test items or more."

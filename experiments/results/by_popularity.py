@@ -27,7 +27,7 @@ def by_popularity(kept: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
     The best method of a data set, by the table's first metric, is named in the panel's title and has a thicker line.
 
     Args:
-        kept: title -> rows, as `tables.read` returns them.
+        kept: title -> rows, as `keeping.read` returns them.
     """
     figure = style.new_figure(style.PAGE, 2.1 * -(-len(kept) // 2) + 0.4)
     panels = figure.subplots(-(-len(kept) // 2), 2, squeeze=False).ravel()

@@ -22,7 +22,7 @@ from experiments import cli
 from experiments.log import show
 from experiments.reports import comparison, rows, style
 from experiments.reports.rows import Row
-from experiments.results import family, tables
+from experiments.results import family, keeping
 from experiments.results.markdown import between, line
 
 ROOT = Path(__file__).parent.parent.parent
@@ -122,7 +122,7 @@ def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
     for name in METRICS:
         path = folder / f"{name}.json"
         if path.exists():
-            found[name] = tables.read_rows(path, order, "--workdir=FOLDER_OF_THE_RUNS")
+            found[name] = keeping.read_rows(path, order, "--workdir=FOLDER_OF_THE_RUNS")
     return found
 
 

@@ -34,7 +34,7 @@ def draw(tables: Mapping[str, Sequence[dict[str, Any]]], kept: Path, folder: Pat
     """Draws every figure of RESULTS.md but for the quickstart's, which is a run's own.
 
     Args:
-        tables: title -> rows, as `tables.read` returns them.
+        tables: title -> rows, as `keeping.read` returns them.
         kept: folder with figures.json; without it there is only the figure by popularity.
         folder: where the figures are written.
 

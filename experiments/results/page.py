@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cml_jax.runs.workdir import write_atomically
-from experiments.results import boards, figures, tables
+from experiments.results import boards, figures, keeping, tables
 
 ROOT = Path(__file__).parent.parent.parent
 _KEPT = Path("experiments", "results", "kept")
@@ -30,11 +30,11 @@ def rebuild(workdir: Path | None, root: Path = ROOT) -> str:
         UserError: runs, kept files or marks are missing or cannot be read.
     """
     folder = root / _KEPT
-    names = tables.keep(workdir, folder) if workdir is not None else []
-    kept = tables.read(folder)
+    names = keeping.keep(workdir, folder) if workdir is not None else []
+    kept = keeping.read(folder)
     path = root / "RESULTS.md"
     write_atomically(path, rebuilt(path.read_text(), kept))
-    titled = {tables.TABLES[name].title: found for name, found in kept.items()}
+    titled = {keeping.TABLES[name].title: found for name, found in kept.items()}
     figures.draw(titled, folder, root / "experiments" / "figures")
     return f"RESULTS.md has {len(kept)} tables" + (f", those of {', '.join(names)} from new runs." if names else ".")
 
@@ -45,4 +45,4 @@ def leaderboard(root: Path = ROOT) -> str:
     Raises:
         UserError: kept or published rows are missing or cannot be read.
     """
-    return boards.as_text(tables.read(root / _KEPT), boards.published())
+    return boards.as_text(keeping.read(root / _KEPT), boards.published())

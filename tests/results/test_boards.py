@@ -1,7 +1,7 @@
 import pytest
 
 from cml_jax.errors import UserError
-from experiments.results import boards, page, tables
+from experiments.results import boards, keeping, page
 from tests.tiny import ROOT
 
 
@@ -85,7 +85,7 @@ def test_steam_is_compared_by_what_libcml_does(few_left_out, shown, note):
     metrics = boards.BOARDS["steam"].metrics
     scored = dict.fromkeys(metrics, 0.2)
     if few_left_out is not None:
-        scored |= {name + tables.FEW_LEFT_OUT: few_left_out for name in ("map@5113", "mrr@5113")}
+        scored |= {name + keeping.FEW_LEFT_OUT: few_left_out for name in ("map@5113", "mrr@5113")}
     own = dict.fromkeys(metrics, 0.9)
     kept = {
         "steam": [row("softmax-sphere", [scored], 10.0, **{name.replace("@", "_at_"): [x] for name, x in own.items()})]
@@ -122,6 +122,6 @@ def test_the_terminal_shows_what_the_page_has_with_columns_aligned():
     heads, *lines = shown.partition("\n\n")[0].splitlines()
     place = heads.index("ours")
     assert all(line[place - 2 : place] == "  " and line[place] != " " for line in lines)
-    for cells in boards.cells(tables.read(ROOT / "experiments/results/kept"), boards.published()):
+    for cells in boards.cells(keeping.read(ROOT / "experiments/results/kept"), boards.published()):
         assert "| " + " | ".join(cells) + " |" in page_text
     assert len(lines) == sum(len(board.metrics) for board in boards.BOARDS.values())

@@ -7,7 +7,7 @@ import pytest
 from cml_jax.errors import UserError
 from experiments.configs import ladder
 from experiments.reports import style
-from experiments.results import figures, tables
+from experiments.results import figures, keeping
 from experiments.results.by_popularity import SHOWN, by_popularity
 from tests.reports.reported_runs import axes_of
 from tests.tiny import ROOT
@@ -60,7 +60,7 @@ def test_batch_sizes_have_a_line_a_sampler(content):
 
 
 def test_popularity_figure_names_the_best_and_writes_whole_lists():
-    kept = {tables.TABLES[name].title: found for name, found in tables.read(KEPT).items()}
+    kept = {keeping.TABLES[name].title: found for name, found in keeping.read(KEPT).items()}
     axes = axes_of(by_popularity(kept))
     assert [panel.get_title() for panel in axes] == [
         "Last.fm, best overall: soft second stage, item biases",
@@ -74,7 +74,7 @@ def test_popularity_figure_names_the_best_and_writes_whole_lists():
 
 
 def test_all_are_drawn_as_png_and_pdf_and_damage_is_named(tmp_path, content):
-    kept = {tables.TABLES["lastfm"].title: tables.read(KEPT)["lastfm"]}
+    kept = {keeping.TABLES["lastfm"].title: keeping.read(KEPT)["lastfm"]}
     names = ("batch_size_passes", "batch_size_steps", "by_popularity", "cutoff", "ladder")
     shutil.copy(KEPT / figures.KEPT, tmp_path)
     drawn = figures.draw(kept, tmp_path, tmp_path)

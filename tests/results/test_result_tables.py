@@ -12,14 +12,14 @@ from cml_jax.statistics import student_interval
 from experiments.config import to_values
 from experiments.configs.family import lastfm as family_lastfm
 from experiments.configs.results import gowalla, ml1m
-from experiments.results import boards, family, page, rescore, search_spaces, tables
+from experiments.results import boards, family, keeping, page, rescore, search_spaces, tables
 from tests.reports.reported_runs import write_run
 from tests.tiny import ROOT
 
 _OTHER_MARKS = ("boards", *(f"published {name}" for name in boards.published()))
 MARKS = (
     "before\n"
-    + "".join(f"<!-- table {name} -->STALE<!-- end {name} -->\n" for name in tables.TABLES)
+    + "".join(f"<!-- table {name} -->STALE<!-- end {name} -->\n" for name in keeping.TABLES)
     + "".join(f"<!-- {name} -->STALE<!-- end {name} -->\n" for name in _OTHER_MARKS)
     + "after"
 )
@@ -28,7 +28,7 @@ MARKS = (
 @pytest.fixture
 def kept(tmp_path):
     """Kept results of two strategies and three seeds under the name of each table."""
-    for name, table in tables.TABLES.items():
+    for name, table in keeping.TABLES.items():
         for label, scores in (("two_stage-sphere", (0.31, 0.3, 0.32)), ("uniform-none", (0.2, 0.22, 0.21))):
             for seed, score in enumerate(scores):
                 folder = write_run(
@@ -48,12 +48,12 @@ def kept(tmp_path):
     folder.mkdir(parents=True)
     (tmp_path / "root" / "experiments" / "figures").mkdir()
     (tmp_path / "root" / "RESULTS.md").write_text(MARKS)
-    tables.keep(tmp_path / "runs", folder)
+    keeping.keep(tmp_path / "runs", folder)
     return tmp_path
 
 
 def test_table_has_means_deviations_and_intervals(kept):
-    text = tables.as_markdown("lastfm", tables.read(kept / "root/experiments/results/kept")["lastfm"])
+    text = tables.as_markdown("lastfm", keeping.read(kept / "root/experiments/results/kept")["lastfm"])
     lines = [line for line in text.splitlines() if line.startswith("| two-stage") or line.startswith("| uniform")]
     assert [line.split(" | ")[0] for line in lines] == ["| uniform", "| two-stage"]
     cells = lines[1].strip("| ").split(" | ")
@@ -68,20 +68,20 @@ def test_table_has_means_deviations_and_intervals(kept):
 
 
 def test_steam_is_in_percent_but_for_mmr(kept):
-    text = tables.as_markdown("steam", tables.read(kept / "root/experiments/results/kept")["steam"])
+    text = tables.as_markdown("steam", keeping.read(kept / "root/experiments/results/kept")["steam"])
     assert "**31.00 ± 1.00**" in text and " | 50.0 ± 0.0 | " in text
 
 
 def test_means_without_users_of_few_test_items_stand_beside_the_others(kept):
     for number, path in enumerate(sorted((kept / "runs/steam/two_stage-sphere").glob("[0-9]"))):
-        test = dict.fromkeys(tables.TABLES["steam"].valid_listed, 0.2)
+        test = dict.fromkeys(keeping.TABLES["steam"].valid_listed, 0.2)
         few_left_out = {"map@5113": 0.3 + 0.01 * number, "mrr@5113": 0.4, "ndcg@3": 0.2}
         (path / rescore.FILE).write_text(json.dumps({"test": test, "few_left_out": few_left_out}))
     for path in (kept / "runs/steam/uniform-none").glob("[0-9]"):  # scored before those means were written
-        (path / rescore.FILE).write_text(json.dumps({"test": dict.fromkeys(tables.TABLES["steam"].valid_listed, 0.1)}))
+        (path / rescore.FILE).write_text(json.dumps({"test": dict.fromkeys(keeping.TABLES["steam"].valid_listed, 0.1)}))
     folder = kept / "root/experiments/results/kept"
-    tables.keep(kept / "runs", folder)
-    *_, heads, _, uniform, two_stage = tables.as_markdown("steam", tables.read(folder)["steam"]).splitlines()
+    keeping.keep(kept / "runs", folder)
+    *_, heads, _, uniform, two_stage = tables.as_markdown("steam", keeping.read(folder)["steam"]).splitlines()
     assert heads.endswith("| MAP | MRR | MAP, few left out | MRR, few left out |")
     assert two_stage.endswith("| 20.00 ± 0.00 | 20.00 ± 0.00 | 31.00 ± 1.00 | 40.00 ± 0.00 |")
     assert uniform.endswith("| 10.00 ± 0.00 | - | - |")
@@ -113,9 +113,9 @@ def test_rows_of_an_earlier_workdir_stay_and_those_of_the_new_one_replace_theirs
         }
         write_run(later / f"lastfm/softmax-sphere/{seed}", 0.5, seed=seed, data="lastfm", **own)
     before = (folder / "steam.json").read_bytes()
-    assert tables.keep(later, folder) == ["lastfm"]
+    assert keeping.keep(later, folder) == ["lastfm"]
     assert (folder / "steam.json").read_bytes() == before
-    found = tables.read(folder)["lastfm"]
+    found = keeping.read(folder)["lastfm"]
     assert [(row["label"], len(row["runs"])) for row in found] == [
         ("uniform-none", 3),
         ("two_stage-sphere", 2),
@@ -128,7 +128,7 @@ def test_rows_of_an_earlier_workdir_stay_and_those_of_the_new_one_replace_theirs
     assert "B = 256, C = " in text and "at most 16 passes unless a setting says otherwise" in text
     (folder / "lastfm.json").write_text("[{")
     with pytest.raises(UserError, match=r"lastfm\.json: cannot be read .* --workdir=FOLDER_OF_THE_RUNS after deleting"):
-        tables.keep(later, folder)
+        keeping.keep(later, folder)
 
 
 def test_missing_marks_files_runs_and_metrics_are_named(kept):
@@ -137,19 +137,19 @@ def test_missing_marks_files_runs_and_metrics_are_named(kept):
     with pytest.raises(UserError, match="has no '<!-- table steam -->' with '<!-- end steam -->' after it"):
         page.rebuild(None, root)
     with pytest.raises(UserError, match="no folder of runs with a name of lastfm"):
-        tables.keep(kept / "runs" / "lastfm", root)
+        keeping.keep(kept / "runs" / "lastfm", root)
     (kept / "runs/steam/sweep.json").write_text('{"runs": ["uniform-none/0", "uniform-none/3"]}')
     with pytest.raises(UserError, match="runs/steam: 1 of 2 runs are not finished; start its sweep again"):
-        tables.keep(kept / "runs", root)
+        keeping.keep(kept / "runs", root)
     (kept / "runs/steam/sweep.json").unlink()
     path = next((kept / "runs/gowalla").rglob("summary.json"))
     summary = json.loads(path.read_text())
     del summary["test"]["ndcg@20"], summary["intervals"]["test"]["ndcg@20"]
     path.write_text(json.dumps(summary))
     with pytest.raises(UserError, match="has no ndcg@20, which the table of Gowalla shows"):
-        tables.keep(kept / "runs", root)
+        keeping.keep(kept / "runs", root)
     with pytest.raises(UserError, match="figures: no kept results; write them with --results"):
-        tables.read(root / "experiments/figures")
+        keeping.read(root / "experiments/figures")
     (root / "experiments/results/kept/ml1m.json").write_text("[{")
     with pytest.raises(UserError, match=r"ml1m\.json: cannot be read as kept results"):
         page.rebuild(None, root)
@@ -157,7 +157,7 @@ def test_missing_marks_files_runs_and_metrics_are_named(kept):
 
 def test_the_tables_in_the_repository_are_those_of_its_files():
     text = (ROOT / "RESULTS.md").read_text()
-    assert page.rebuilt(text, tables.read(ROOT / "experiments" / "results" / "kept")) == text
+    assert page.rebuilt(text, keeping.read(ROOT / "experiments" / "results" / "kept")) == text
 
 
 def test_every_row_has_the_same_number_of_settings_all_different():

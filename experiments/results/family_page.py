@@ -1,4 +1,4 @@
-"""The families' tables in docs/family.md, from files of finished runs that are kept with the code.
+"""The families' tables and figure in docs/family.md, from files of finished runs that are kept with the code.
 
 python -m experiments.results.family_page [--workdir=runs/family]
 
@@ -22,12 +22,13 @@ from experiments import cli
 from experiments.log import show
 from experiments.reports import comparison, rows, style
 from experiments.reports.rows import Row
-from experiments.results import family, keeping
+from experiments.results import family, family_figure, keeping
 from experiments.results.markdown import between, line
 
 ROOT = Path(__file__).parent.parent.parent
 KEPT = Path("experiments", "results", "kept", "family")
 PAGE = Path("docs", "family.md")
+FIGURE = Path("experiments", "figures", "family.png")
 METRICS = {  # name of the config -> metric -> heading; the first is compared
     "lastfm": {"ndcg@50": "NDCG@50", "recall@20": "Recall@20", "mmr@50": "MMR@50"},
     "steam": {"ndcg@3": "NDCG@3", "precision@3": "P@3", "recall@3": "R@3", "mmr@50": "MMR@50"},
@@ -168,7 +169,7 @@ def _difference(test: Mapping[str, float] | None) -> list[str]:
 
 
 def rebuild(workdir: Path | None, root: Path = ROOT) -> str:
-    """Writes the tables of docs/family.md again; returns a sentence about it.
+    """Writes the tables of docs/family.md and its figure again; returns a sentence about it.
 
     Args:
         workdir: folder with the folders of the grids' runs, whose results are kept first; none: those kept are used.
@@ -183,6 +184,12 @@ def rebuild(workdir: Path | None, root: Path = ROOT) -> str:
     for name, found in kept.items():
         text = between(text, f"family {name}", f"family {name}", as_markdown(name, found))
     write_atomically(root / PAGE, text)
+    if kept:
+        titled = {keeping.TABLES[name].title: found for name, found in kept.items()}
+        models = {row["label"].rpartition(", ")[0] for found in kept.values() for row in found}
+        figure = family_figure.family_figure(titled, {model: _written(model) for model in models})
+        (root / FIGURE).parent.mkdir(parents=True, exist_ok=True)
+        style.save(figure, root / FIGURE)
     return f"{PAGE} has {len(kept)} tables" + (f", those of {', '.join(names)} from new runs." if names else ".")
 
 

@@ -55,6 +55,7 @@ TABLES = {  # by the name of the config
         few_left_out=("map@5113", "mrr@5113"),
     ),
     "gowalla": Table("Gowalla", _usual(20)),
+    "yelp2018": Table("Yelp2018", _usual(20)),
 }
 
 

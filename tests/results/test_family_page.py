@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cml_jax.errors import UserError
-from experiments.results import family, family_page
+from experiments.reports import style
+from experiments.results import family, family_figure, family_page
 from tests.reports.reported_runs import write_run
 
 USERS = np.random.default_rng(0).uniform(0, 0.2, 40)
@@ -46,8 +47,32 @@ def test_tables_have_settings_means_and_differences_from_cml_with_the_same_sampl
     assert two_stage[2].endswith("ball") and two_stage[4] == "-"  # the baseline of its sampler
     assert popular[2:6] == ["-", "0.1000", "-", "-"] and sml[7:] == ["70.0 ± 0.0", "11"]
     assert "over 3 seeds. Commit 0123abc." in text
+    figure = (root / family_page.FIGURE).read_bytes()
     family_page.rebuild(None, root)  # from what was kept
+    assert (root / family_page.FIGURE).read_bytes() == figure
     assert (root / "docs" / "family.md").read_text() == text
+
+
+def test_figure_has_a_point_a_row_by_popularity_and_score(root):
+    family_page.keep(root / "runs", root / family_page.KEPT)
+    rows = family_page.read(root / family_page.KEPT)["lastfm"]
+    names = {"cml": "CML", "sml": "SML"}
+    (axes,) = family_figure.family_figure({"Last.fm": rows}, names).axes[:1]
+    points = {
+        (line.get_marker(), line.get_color()): line.get_xydata()[0].tolist()
+        for line in axes.lines
+        if line.get_marker() not in ("", "None")
+    }
+    uniform, two_stage = (style.METHODS[name].colour for name in ("uniform", "two_stage"))
+    sml = family_figure.marker("sml")
+    scores = {("o", uniform): 0.31, (sml, uniform): 0.33, ("o", two_stage): 0.2}
+    assert points == {key: pytest.approx([70.0, score]) for key, score in scores.items()}
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["uniform", "two-stage", "CML", "SML"]
+
+
+def test_markers_tell_the_models_of_the_grids_apart():
+    found = [family_figure.marker(label.rpartition(", ")[0]) for label in family.ROWS]
+    assert len(set(found)) == len({label.rpartition(", ")[0] for label in family.ROWS})
 
 
 def test_a_damaged_file_and_missing_runs_are_named(root):

@@ -1,0 +1,43 @@
+"""The table of Yelp2018, LightGCN's split: strategies x constraints, d = 64, B = 1,024, all of train, five seeds.
+
+python -m experiments.sweep --config=experiments/configs/results/yelp2018.py --workdir=runs/results/yelp2018 \
+    --config.dataset.path=FOLDER_WITH_TRAIN_TEST
+
+and then the same with experiments.results.baselines. --config=experiments/configs/results/yelp2018.py:search is the
+search on validation, a tenth of train set aside, 12 passes: for each row four settings, listed in
+experiments/results/search_spaces.py, and two more of the softmax; CHOSEN has the number of the best. RESULTS.md has the
+table.
+"""
+
+from experiments.config import Config
+from experiments.results import search_spaces
+
+_SEARCHED = ("two_stage-sphere", "softmax-sphere", "bias-sphere", "bpr-none")
+_LIBRARY = ("als",)
+_MORE = {  # between the temperatures of the four settings, and an exponent
+    "softmax-sphere": [
+        {"optimizer.learning_rate": 1e-3, "model.temperature": 0.1},
+        {"optimizer.learning_rate": 1e-3, "model.temperature": 0.1, "model.negative_exponent": 1.1},
+    ],
+    "bias-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),
+}
+CHOSEN = {"softmax-sphere": 1, "bias-sphere": 1}
+
+
+def get_config(part: str = "final") -> Config:
+    """The grid of a part, 'final' or 'search'."""
+    if part not in ("final", "search"):
+        raise ValueError(f"'{part}' is not a part; choose 'final' or 'search'.")
+    base = search_spaces.base_config()
+    base.dataset.name = "yelp2018"
+    base.model.dim = 64
+    base.train.batch_size = 1024
+    base.train.num_passes = 12
+    base.eval.ks = (20, 50)
+    base.eval.select = "ndcg@20"
+    base.eval.every_steps = 3 * 1088
+    base.checkpoint.every_steps = 10_000
+    if part == "search":
+        return search_spaces.search(base, _SEARCHED, _MORE, _LIBRARY)
+    base.dataset.valid_fraction = 0.0
+    return search_spaces.final(base, CHOSEN, _MORE)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from cml_jax import csr, draws
 from cml_jax.candidate_mask import CandidateMask
 from cml_jax.data.interactions import Dataset, Interactions
+from cml_jax.data.nearest import nearest_items
 from cml_jax.models import Model
 from cml_jax.strategies import Options
 from cml_jax.types import Array, DeviceInteractions, Dislikes, Shares
@@ -34,8 +35,9 @@ class Positives(NamedTuple):
 
 def to_device(train: Interactions, dislikes: Interactions | None, options: Options) -> DeviceInteractions:
     """Copies to the default device what a step of these options reads of the training pairs and the dislikes."""
-    by_item = options.make_model().reads_item_users
-    data = train.to_device(draw_by_weight=options.batch.weight_use == "draw", by_item=by_item)
+    model = options.make_model()
+    data = train.to_device(draw_by_weight=options.batch.weight_use == "draw", by_item=model.reads_item_users)
+    data = with_nearest_items(data, model, train)
     if dislikes is None or options.objective.num_dislikes == 0:
         return data
     as_csr = Dislikes(jnp.asarray(dislikes.indptr, jnp.int32), jnp.asarray(dislikes.items, jnp.int32))
@@ -45,6 +47,18 @@ def to_device(train: Interactions, dislikes: Interactions | None, options: Optio
 def of_dataset(dataset: Dataset, options: Options) -> DeviceInteractions:
     """The same of a data set, with the features that the model reads."""
     return with_features(to_device(dataset.train, dataset.dislikes, options), options.make_model(), dataset)
+
+
+def for_ranking(model: Model, known: Any) -> DeviceInteractions:
+    """Copies to the default device what ranking reads of the training pairs and features of a trained model."""
+    return with_features(with_nearest_items(known.train.to_device(), model, known.train), model, known)
+
+
+def with_nearest_items(data: DeviceInteractions, model: Model, train: Interactions) -> DeviceInteractions:
+    """Training interactions with the nearest items of each item, where the model reads them."""
+    if model.num_nearest_items == 0:
+        return data
+    return dataclasses.replace(data, nearest_items=jnp.asarray(nearest_items(train, model.num_nearest_items)))
 
 
 def with_features(data: DeviceInteractions, model: Model, known: Any) -> DeviceInteractions:

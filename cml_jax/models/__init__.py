@@ -4,6 +4,7 @@ from cml_jax.models.base import MAKE_ARGUMENTS, Model
 from cml_jax.models.cml import CML
 from cml_jax.models.cml_bias import CML_BIAS
 from cml_jax.models.cml_features import CML_FEATURES
+from cml_jax.models.cml_graph import CML_GRAPH
 from cml_jax.models.cpe import CPE
 from cml_jax.models.crml import CRML
 from cml_jax.models.dpcml import DPCML
@@ -24,6 +25,7 @@ MODELS = Registry(
     CML,
     CML_BIAS,
     CML_FEATURES,
+    CML_GRAPH,
     INNER_PRODUCT,
     SML,
     DPCML,

@@ -65,7 +65,7 @@ class TrainedModel:
     @functools.cached_property
     def data(self) -> DeviceInteractions:
         """The training interactions on the device, and the features that the model reads."""
-        return batches.with_features(self.train.to_device(), self.model, self)
+        return batches.for_ranking(self.model, self)
 
     @functools.cached_property
     def ranking(self) -> Ranking:

@@ -66,6 +66,31 @@ def cml_bias_scores(tables, dense, options):
     return cosines + options["bias_scale"] * tables["item_biases"][None, :]
 
 
+def nearest_items(train, count):
+    """The nearest items of each item by the users they share, itself where there are no more."""
+    held = np.array([[item in train.row(user) for item in range(train.num_items)] for user in range(train.num_users)])
+    of_user, of_item = (np.maximum(held.sum(axis=axis), 1) for axis in (1, 0))
+    found = np.empty((train.num_items, count), int)
+    for i in range(train.num_items):
+        nearness = {}
+        for j in range(train.num_items):
+            shared = (held[:, i] & held[:, j]) @ (1 / of_user)
+            if j != i and shared > 0:
+                nearness[j] = np.float32(shared / np.sqrt(of_item[i] * of_item[j]))
+        best = sorted(nearness, key=lambda j: (-nearness[j], j))[:count]
+        found[i] = [*best, *[i] * (count - len(best))]
+    return found
+
+
+def cml_graph_scores(tables, dense, options):
+    users, items = to_sphere(tables["users"]), to_sphere(tables["items"])
+    near = nearest_items(options["train"], options["num_nearest_items"])
+    moved = np.array(
+        [row + options["nearest_weight"] * items[of].mean(axis=0) for row, of in zip(items, near, strict=True)]
+    )
+    return users @ to_sphere(moved).T + options["bias_scale"] * tables["item_biases"][None, :]
+
+
 def hyperbolic_distances(users, items):
     """Of points of the tangent space at the origin of the Poincaré ball, of curvature -1."""
 
@@ -177,6 +202,7 @@ MODEL_SCORES = {
     "cml_features": cml_features_scores,
     "simplex": simplex_scores,
     "cml_bias": cml_bias_scores,
+    "cml_graph": cml_graph_scores,
 }
 MODEL_CASES = {  # name -> options to try it with; of the first alone also what costs a program more
     "cml_features": [
@@ -246,6 +272,17 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
     "cml_bias": [
         {"loss": "softmax", "decoupled": False, "constraint": "sphere", "bias_scale": 0.7},
         {"loss": "ccl", "constraint": "none", "bias_scale": 0.4},
+    ],
+    "cml_graph": [
+        {
+            "loss": "softmax",
+            "decoupled": False,
+            "constraint": "sphere",
+            "bias_scale": 0.7,
+            "num_nearest_items": 3,
+            "nearest_weight": 0.8,
+        },
+        {"loss": "ccl", "constraint": "none", "num_nearest_items": 2, "nearest_weight": 0.3},
     ],
     "pmlam": [{"loss": "triplet", "constraint": "ball", "margin_quantile": 0.6}],
     "hlr": [

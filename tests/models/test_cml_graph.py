@@ -1,0 +1,85 @@
+"""CML on the item graph: the loss of a pair, and what the graph is for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cml_jax
+from cml_jax import batches, make_options, training
+from cml_jax.data.interactions import from_pairs
+from cml_jax.errors import DataError
+from tests.oracles import models as oracle
+from tests.oracles.geometry import to_sphere
+
+SHARED = {"model": "cml_graph", "loss": "softmax", "sampler": "uniform", "temperature": 0.4}
+
+
+def test_loss_equals_numpy(ragged):
+    options = make_options(
+        **SHARED,
+        num_candidates=6,
+        dim=4,
+        batch_size=8,
+        negative_exponent=1.3,
+        bias_scale=0.6,
+        constraint="none",
+        num_nearest_items=3,
+        nearest_weight=0.7,
+    )
+    data, model = batches.to_device(ragged, None, options), options.make_model()
+    state = training.init_state(options, data, 0)
+    biases = np.random.default_rng(0).normal(size=ragged.num_items)
+    state.params.tables["item_biases"] = jnp.float32(biases)
+    batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
+    users, items = (to_sphere(np.asarray(state.params.tables[name], np.float64)) for name in ("users", "items"))
+    near = oracle.nearest_items(ragged, 3)
+    items = to_sphere(items + 0.7 * items[near].mean(axis=1))
+    points = {role: state.params.tables[of.table][of.ids] for role, of in model.lookups(batch, data).items()}
+    total = 0.0
+    for pair in np.flatnonzero(batch.trained):
+        user, positive = int(batch.users[pair]), int(batch.positives[pair])
+        others = [int(item) for item in batch.others if int(item) not in ragged.row(user)]
+        own, *away = (items[[positive, *others]] @ users[user] + 0.6 * biases[[positive, *others]]) / 0.4
+        total += 1.3 * np.log(np.exp(away).sum()) - own
+    found = jax.jit(model.loss)(points, {}, batch._replace(weights=None))
+    np.testing.assert_allclose(found, total, rtol=1e-5)
+
+
+def test_pairs_of_an_item_train_the_items_near_to_it():
+    """A step of one pair moves the rows of the positive's nearest items, and of those that it is compared with."""
+    train = from_pairs(np.array([0, 0, 1, 1, 2]), np.array([0, 1, 2, 3, 4]), 3, 5)
+    options = make_options(
+        **SHARED, dim=3, batch_size=5, num_candidates=1, num_nearest_items=1, nearest_weight=1.0, rows="lazy"
+    )
+    data, model = batches.to_device(train, None, options), options.make_model()
+    state = training.init_state(options, data, 0)
+    batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
+    lookups = model.lookups(batch, data)
+    for role in ("positive", "others"):
+        ids, near = np.asarray(lookups[role].ids), np.asarray(lookups[f"near_{role}"].ids)
+        partner = np.array([1, 0, 3, 2, 4])
+        np.testing.assert_array_equal(near[..., 0], partner[ids])
+        np.testing.assert_array_equal(lookups[f"near_{role}"].counted[..., 0], lookups[role].counted)
+
+
+def test_lists_are_those_of_moved_items_and_new_items_are_refused(tmp_path):
+    rng = np.random.default_rng(1)
+    pairs = {"user": rng.integers(0, 30, 300), "item": rng.integers(0, 20, 300)}
+    options = {"dim": 4, "num_steps": 40, "batch_size": 32, "num_nearest_items": 3, "nearest_weight": 0.6}
+    model = cml_jax.fit(pairs, **SHARED, **options, valid_fraction=0, progress=False, workdir=tmp_path / "run")
+    tables = {name: np.asarray(table, np.float64) for name, table in model.params.tables.items()}
+    scores = oracle.cml_graph_scores(tables, {}, options | {"train": model.train, "bias_scale": 0.1})
+    user, rows = 7, model.recommend(7, k=5)
+    scores[user, model.train.row(user)] = -np.inf
+    assert rows["item"].to_list() == model.item_ids.values[np.argsort(-scores[user])[:5]].tolist()
+    np.testing.assert_allclose(rows["score"], np.sort(scores[user])[::-1][:5], rtol=1e-5)
+    assert cml_jax.load(tmp_path / "run").recommend(7, k=5).equals(rows)
+    for placed in (lambda: model.with_items({99: [0, 1]}), lambda: model.fold_in_item([0, 1])):
+        with pytest.raises(
+            DataError, match="'cml_graph' reads the items nearest to an item, which are not known of new"
+        ):
+            placed()
+    more = {name: np.append(values, extra) for (name, values), extra in zip(pairs.items(), (0, 99), strict=True)}
+    again = cml_jax.fit(more, **SHARED, **options, valid_fraction=0, progress=False, init=model)
+    assert 99 in again.recommend(1, k=21 - len(again.train.row(1)))["item"]

@@ -14,6 +14,7 @@ SHOWN = {  # label -> method
     "two_stage-sphere": "two_stage",
     "softmax-sphere": "softmax",
     "bias-sphere": "cml_bias",
+    "graph-sphere": "cml_graph",
     "bpr-none": "bpr",
     "als": "als",
     "popular": "popular",

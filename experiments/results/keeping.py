@@ -90,7 +90,7 @@ def keep(workdir: Path, folder: Path) -> list[str]:
 
 def _order() -> list[str]:
     """Labels in the order of the tables."""
-    return ["popular", *search_spaces.LIBRARY_ROWS, "bpr-none", *search_spaces.ROWS]
+    return ["popular", *search_spaces.LIBRARY_ROWS, "bpr-none", *search_spaces.EVERY_ROW]
 
 
 def _check_finished(folder: Path) -> None:

@@ -19,6 +19,12 @@ _SPACES = {  # strategy -> axes of four settings together; a value of several ke
     "two_stage": RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
     "softmax": RATES | {"model.temperature": (0.08, 0.12)},
     "bias": RATES | {"model.temperature": (0.08, 0.12)},
+    # At the rate and about the temperature that are best for biases.
+    "graph": {
+        "optimizer.learning_rate": (1e-3,),
+        "model.temperature": (0.08, 0.095),
+        "model.nearest_weight": (0.4, 0.8),
+    },
     "bpr": RATES | {"model.l2_weight": (0.01, 0.05)},
     # Of experiments/results/baselines.py.
     "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
@@ -42,9 +48,11 @@ _FIXED: dict[str, dict[str, Any]] = {
     # Cosines, so the sphere is in the loss; its candidates are uniform.
     "softmax-sphere": _SOFTMAX,
     "bias-sphere": _SOFTMAX | {"model.name": "cml_bias"},
+    "graph-sphere": _SOFTMAX | {"model.name": "cml_graph"},
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
-ROWS = tuple(_FIXED)
+EVERY_ROW = tuple(_FIXED)
+ROWS = tuple(row for row in EVERY_ROW if row != "graph-sphere")  # which is for sparse data
 LIBRARY_ROWS = ("als", "implicit_bpr", "item_knn", "ease", "slim")
 SEEDS = (0, 1, 2, 3, 4)
 

@@ -19,6 +19,7 @@ _WORDS = {
     "sampler.popularity_exponent": "exponent",
     "sampler.similarity_cutoff": "cut-off",
     "model.temperature": "temperature",
+    "model.nearest_weight": "weight of the nearest",
     "model.l2_weight": "L2",
     "train.batch_size": "B",
     "train.num_passes": "passes",
@@ -30,7 +31,7 @@ _WORDS = {
     "baseline.l1_ratio": "share of L1",
 }
 _OF_ALL = ("train.batch_size", "train.num_passes")  # that a setting names where they are not those of most rows
-_METHODS = {"bias": "cml_bias"}  # strategy -> method, where the names differ
+_METHODS = {"bias": "cml_bias", "graph": "cml_graph"}  # strategy -> method, where the names differ
 
 
 def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:

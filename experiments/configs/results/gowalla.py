@@ -19,6 +19,7 @@ _SEARCHED = (
     "two_stage-sphere",
     "softmax-sphere",
     "bias-sphere",
+    "graph-sphere",
     "bpr-none",
 )
 _MORE = {  # two for every row, past the edge of the four on which the best of them lay
@@ -38,6 +39,15 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
         }
         for temperature in (0.08, 0.095)
     ],
+    "graph-sphere": [
+        {
+            "optimizer.learning_rate": 1e-3,
+            "model.temperature": temperature,
+            "model.nearest_weight": 0.4,
+            "model.num_nearest_items": 10,
+        }
+        for temperature in (0.08, 0.095)
+    ],
     "bpr-none": search_spaces.at_both_rates({"model.l2_weight": 0.002}),
     "als": [{"regularization": 0.1, "alpha": 40.0}, {"regularization": 10.0, "alpha": 40.0}],
     "implicit_bpr": [
@@ -52,6 +62,7 @@ CHOSEN = {
     "two_stage-sphere": 6,
     "softmax-sphere": 3,
     "bias-sphere": 1,
+    "graph-sphere": 1,
     "bpr-none": 5,
     "als": 5,
     "implicit_bpr": 5,

@@ -23,6 +23,7 @@ _MODELS: dict[str, dict[str, Any]] = {name: {"model.name": name} for name in _OW
     "hlr++": {"model.name": "hlr", "model.item_attention": True},
     "sfcml": {"model.name": "sfcml", "model.loss": "squared", "sampler.num_candidates": 0},
     "cml-bias": {"model.name": "cml_bias"},
+    "cml-graph": {"model.name": "cml_graph"},
     "simplex": {"model.name": "simplex", "model.num_neighbours": 20},
 }
 _SAMPLERS: dict[str, dict[str, Any]] = {
@@ -40,7 +41,7 @@ _SAMPLERS: dict[str, dict[str, Any]] = {
         "sampler.name": "uniform",
     },
 }
-_SOFT = ("cml", "cml-bias", "dpcml", "lrml", "simplex")  # the models that offer cosines
+_SOFT = ("cml", "cml-bias", "cml-graph", "dpcml", "lrml", "simplex")  # the models that offer cosines
 _TEMPERATURES = {"model.temperature": (0.08, 0.12)}  # which stand for the constraint, since cosines have none
 ROWS = (
     *(f"{model}, uniform" for model in _OWN if model != "sfcml"),

@@ -11,7 +11,12 @@ from experiments.reports import style
 
 _BIAS = "mmr@50"
 _SAMPLERS = {"uniform": "uniform", "two-stage": "two_stage", "soft": "softmax", "all pairs": "sfcml"}
-_MARKERS = {"cml": "o", "cml-warp": "*", "hlr++": (6, 2, 0), "cml-bias": style.METHODS["cml_bias"].marker}
+_MARKERS = {
+    "cml": "o",
+    "cml-warp": "*",
+    "hlr++": (6, 2, 0),
+    **{f"cml-{name}": style.METHODS[f"cml_{name}"].marker for name in ("bias", "graph")},
+}
 
 
 @style.styled

@@ -44,6 +44,7 @@ _WORDS = {
 _VARIANTS = {  # what is no method of its own
     "cml": "CML",
     "cml-bias": "CML with item biases",
+    "cml-graph": "CML on the item graph",
     "cml-warp": "CML with WARP weights",
     "hlr++": "HLR++",
 }

@@ -9,6 +9,7 @@ import numpy as np
 from cml_jax import batches, make_options, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.types import Factors
+from tests.models.biased_softmax import total_loss
 from tests.oracles.geometry import to_sphere
 
 SHARED = {"model": "cml_bias", "loss": "softmax", "sampler": "uniform", "temperature": 0.4}
@@ -25,12 +26,7 @@ def test_loss_equals_numpy(ragged):
     batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
     users, items = (to_sphere(np.asarray(state.params.tables[name], np.float64)) for name in ("users", "items"))
     points = {role: state.params.tables[of.table][of.ids] for role, of in model.lookups(batch, data).items()}
-    total = 0.0
-    for pair in np.flatnonzero(batch.trained):
-        user, positive = int(batch.users[pair]), int(batch.positives[pair])
-        others = [int(item) for item in batch.others if int(item) not in ragged.row(user)]
-        own, *away = (items[[positive, *others]] @ users[user] + 0.6 * biases[[positive, *others]]) / 0.4
-        total += 1.3 * np.log(np.exp(away).sum()) - own
+    total = total_loss(batch, ragged, users, items, 0.6 * biases, temperature=0.4, exponent=1.3)
     found = jax.jit(model.loss)(points, {}, batch._replace(weights=None))
     np.testing.assert_allclose(found, total, rtol=1e-5)
 

@@ -10,6 +10,7 @@ from cml_jax import batches, make_options, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.errors import DataError
 from tests.oracles import models as oracle
+from tests.models.biased_softmax import total_loss
 from tests.oracles.geometry import to_sphere
 
 SHARED = {"model": "cml_graph", "loss": "softmax", "sampler": "uniform", "temperature": 0.4}
@@ -36,12 +37,7 @@ def test_loss_equals_numpy(ragged):
     near = oracle.nearest_items(ragged, 3)
     items = to_sphere(items + 0.7 * items[near].mean(axis=1))
     points = {role: state.params.tables[of.table][of.ids] for role, of in model.lookups(batch, data).items()}
-    total = 0.0
-    for pair in np.flatnonzero(batch.trained):
-        user, positive = int(batch.users[pair]), int(batch.positives[pair])
-        others = [int(item) for item in batch.others if int(item) not in ragged.row(user)]
-        own, *away = (items[[positive, *others]] @ users[user] + 0.6 * biases[[positive, *others]]) / 0.4
-        total += 1.3 * np.log(np.exp(away).sum()) - own
+    total = total_loss(batch, ragged, users, items, 0.6 * biases, temperature=0.4, exponent=1.3)
     found = jax.jit(model.loss)(points, {}, batch._replace(weights=None))
     np.testing.assert_allclose(found, total, rtol=1e-5)
 

@@ -9,8 +9,8 @@ import cml_jax
 from cml_jax import batches, make_options, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.errors import DataError
-from tests.oracles import models as oracle
 from tests.models.biased_softmax import total_loss
+from tests.oracles import models as oracle
 from tests.oracles.geometry import to_sphere
 
 SHARED = {"model": "cml_graph", "loss": "softmax", "sampler": "uniform", "temperature": 0.4}

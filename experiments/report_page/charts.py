@@ -18,9 +18,9 @@ SYMBOLS = {
     **{(3, 0, 45): "triangle-nw", (3, 0, 225): "triangle-se", (3, 0, 315): "triangle-ne"},
     **{(3, 1, 0): "star-triangle-up", (3, 1, 180): "star-triangle-down", (4, 1, 0): "star-diamond"},
     **{
-        (3, 2, 0): "y-up-open",
         (4, 1, 45): "star-square",
         (5, 1, 0): "star",
+        (5, 1, 180): "star-open",
         (5, 0, 180): "hourglass",
         (6, 0, 0): "hexagon-open",
         (6, 1, 0): "hexagram",

@@ -81,7 +81,7 @@ METHODS = {  # Okabe and Ito's colours for those compared most, Tol's for the ot
     "hlr": Method("HLR", "#CC6677", "-", (6, 1, 0)),
     "simplex": Method("SimpleX", "#B03060", "--", (7, 0, 0)),
     "cml_bias": Method("soft second stage, item biases", "#8C3B00", "--", (6, 0, 0)),
-    "cml_graph": Method("soft second stage, item graph", "#D4A017", "-.", (3, 2, 0)),
+    "cml_graph": Method("soft second stage, item graph", "#D4A017", "-.", (5, 1, 180)),
     "cpe": Method("CPE", "#7A9A1F", "--", (8, 1, 0)),
     "crml": Method("CRML", "#5D4037", "-.", (3, 1, 0)),
     "hyperml": Method("HyperML", "#EE3377", ":", (5, 0, 180)),

@@ -52,7 +52,8 @@ def by_popularity(kept: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
         axes.set_ylim(bottom=0)
     for axes in panels[len(kept) :]:
         axes.set_visible(False)
-    style.place_legend(figure, panels[0], columns=4)
+    fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+    style.place_legend(figure, fullest, columns=3)
     return figure
 
 

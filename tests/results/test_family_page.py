@@ -59,7 +59,7 @@ def test_figure_has_a_point_a_row_by_popularity_and_score(root):
     names = {"cml": "CML", "sml": "SML"}
     (axes,) = family_figure.family_figure({"Last.fm": rows}, names).axes[:1]
     points = {
-        (line.get_marker(), line.get_color()): line.get_xydata()[0].tolist()
+        (line.get_marker(), line.get_color()): np.asarray(line.get_xydata())[0].tolist()
         for line in axes.lines
         if line.get_marker() not in ("", "None")
     }

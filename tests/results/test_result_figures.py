@@ -66,11 +66,12 @@ def test_popularity_figure_names_the_best_and_writes_whole_lists():
         "Last.fm, best overall: soft second stage, item biases",
         "MovieLens-1M, best overall: ALS (implicit)",
         "Steam-200k, best overall: soft second stage, item biases",
-        "Gowalla, best overall: soft second stage, item biases",
+        "Gowalla, best overall: soft second stage, item graph",
     ]
     assert [panel.get_ylabel() for panel in axes] == ["NDCG@50", "NDCG@50", "NDCG, whole list", "NDCG@50"]
-    colours = {line.get_label(): line.get_color() for line in axes[0].lines}
+    colours = {line.get_label(): line.get_color() for line in axes[3].lines}
     assert colours == {style.method_name(name): style.METHODS[name].colour for name in SHOWN.values()}
+    assert {text.get_text() for text in axes[0].figure.legends[0].get_texts()} == set(colours), "of the fullest panel"
 
 
 def test_all_are_drawn_as_png_and_pdf_and_damage_is_named(tmp_path, content):

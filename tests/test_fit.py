@@ -179,6 +179,7 @@ def test_evaluate_on_pairs_with_unknown_ids_and_known_pairs(fitted, capsys):
         ({"dim": 0}, "dim = 0 must be 1 or more and below"),
         ({"loss": "bbp"}, "loss = 'bbp' is unknown; choose one of bpr"),
         ({"num_candidates": 500}, "num_candidates = 500 is above the number of items, 30"),
+        ({"model": "cml_graph", "num_nearest_items": 31}, "num_nearest_items = 31 is above the number of items, 30"),
         ({"user": "whom"}, "whom"),
         ({"ks": (3, 99)}, "ks has 99, which is above the number of items, 30"),
         ({"rows": "catch_up", "optimizer": "sgd"}, "rows = 'catch_up' is for optimizer = 'adam'"),

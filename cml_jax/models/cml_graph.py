@@ -1,7 +1,11 @@
 """CML on the item graph: an item is its own row and the mean of the items nearest to it."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
+from cml_jax.data.interactions import Interactions
+from cml_jax.errors import ConfigError
 from cml_jax.geometry import to_sphere
 from cml_jax.losses.base import Loss
 from cml_jax.models import cml_bias
@@ -17,6 +21,14 @@ class CmlGraphOptions(cml_bias.CmlBiasOptions):
 
     num_nearest_items: int = static(5, "K of cml_graph: nearest items, whose mean is added to an item", AT_LEAST_1)
     nearest_weight: float = traced(0.5, "a of cml_graph: weight of the mean of the nearest items", FINITE_AT_LEAST_0)
+
+    def check_data(self, chosen: Any, train: Interactions) -> None:
+        """Raises ConfigError where more nearest items are asked for than there are items."""
+        if self.num_nearest_items > train.num_items:
+            raise ConfigError(
+                f"model.num_nearest_items = {self.num_nearest_items} is above the number of items, {train.num_items}; "
+                f"lower it."
+            )
 
 
 def make(options: CmlGraphOptions, loss: Loss) -> Model:

@@ -1,24 +1,49 @@
 """The decoupled softmax of models with item biases, pair by pair in NumPy."""
 
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from cml_jax import batches, make_options, training
+from cml_jax.data.interactions import Interactions
+from tests.oracles.geometry import to_sphere
 
-def total_loss(batch, train, users, items, biases, temperature, exponent):
-    """The sum over the trained pairs of a batch.
+
+def check_loss(
+    train: Interactions, *, moved: Callable[[np.ndarray], np.ndarray] = lambda items: items, **values: Any
+) -> None:
+    """Compares the loss of a batch with a sum over its pairs.
 
     Args:
-        batch: of a step.
         train: training interactions; a user's known positives are no candidates.
-        users: ndarray[U, D] of unit vectors.
-        items: ndarray[I, D] of unit vectors.
-        biases: ndarray[I], in cosines.
-        temperature: T.
-        exponent: of the negative part.
+        moved: unit vectors of the items' rows -> those that are compared with users.
+        **values: options of the model, besides those that are the same for all.
     """
-    total = 0.0
+    options = make_options(
+        **values,
+        num_candidates=6,
+        dim=4,
+        batch_size=8,
+        temperature=0.4,
+        negative_exponent=1.3,
+        bias_scale=0.6,
+        constraint="none",
+    )
+    data, model = batches.to_device(train, None, options), options.make_model()
+    state = training.init_state(options, data, 0)
+    biases = np.random.default_rng(0).normal(size=train.num_items)
+    state.params.tables["item_biases"] = jnp.float32(biases)
+    batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
+    users, items = (to_sphere(np.asarray(state.params.tables[name], np.float64)) for name in ("users", "items"))
+    items, total = moved(items), 0.0
     for pair in np.flatnonzero(batch.trained):
         user, positive = int(batch.users[pair]), int(batch.positives[pair])
         others = [int(item) for item in batch.others if int(item) not in train.row(user)]
-        own, *away = (items[[positive, *others]] @ users[user] + biases[[positive, *others]]) / temperature
-        total += exponent * np.log(np.exp(away).sum()) - own
-    return total
+        own, *away = (items[[positive, *others]] @ users[user] + 0.6 * biases[[positive, *others]]) / 0.4
+        total += 1.3 * np.log(np.exp(away).sum()) - own
+    points = {role: state.params.tables[of.table][of.ids] for role, of in model.lookups(batch, data).items()}
+    found = jax.jit(model.loss)(points, {}, batch._replace(weights=None))
+    np.testing.assert_allclose(found, total, rtol=1e-5)

@@ -1,7 +1,7 @@
 """CML on the item graph: the loss of a pair, and what the graph is for."""
 
-import jax
-import jax.numpy as jnp
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,37 +9,20 @@ import cml_jax
 from cml_jax import batches, make_options, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.errors import DataError
-from tests.models.biased_softmax import total_loss
+from tests.models.biased_softmax import check_loss
 from tests.oracles import models as oracle
 from tests.oracles.geometry import to_sphere
 
-SHARED = {"model": "cml_graph", "loss": "softmax", "sampler": "uniform", "temperature": 0.4}
+SHARED: dict[str, Any] = {"model": "cml_graph", "loss": "softmax", "sampler": "uniform"}
 
 
 def test_loss_equals_numpy(ragged):
-    options = make_options(
-        **SHARED,
-        num_candidates=6,
-        dim=4,
-        batch_size=8,
-        negative_exponent=1.3,
-        bias_scale=0.6,
-        constraint="none",
-        num_nearest_items=3,
-        nearest_weight=0.7,
-    )
-    data, model = batches.to_device(ragged, None, options), options.make_model()
-    state = training.init_state(options, data, 0)
-    biases = np.random.default_rng(0).normal(size=ragged.num_items)
-    state.params.tables["item_biases"] = jnp.float32(biases)
-    batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
-    users, items = (to_sphere(np.asarray(state.params.tables[name], np.float64)) for name in ("users", "items"))
     near = oracle.nearest_items(ragged, 3)
-    items = to_sphere(items + 0.7 * items[near].mean(axis=1))
-    points = {role: state.params.tables[of.table][of.ids] for role, of in model.lookups(batch, data).items()}
-    total = total_loss(batch, ragged, users, items, 0.6 * biases, temperature=0.4, exponent=1.3)
-    found = jax.jit(model.loss)(points, {}, batch._replace(weights=None))
-    np.testing.assert_allclose(found, total, rtol=1e-5)
+
+    def moved(items):
+        return to_sphere(items + 0.7 * items[near].mean(axis=1))
+
+    check_loss(ragged, moved=moved, **SHARED, num_nearest_items=3, nearest_weight=0.7)
 
 
 def test_pairs_of_an_item_train_the_items_near_to_it():

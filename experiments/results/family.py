@@ -21,12 +21,7 @@ _OWN: dict[str, dict[str, Any]] = {  # model -> the number that is searched besi
 _MODELS: dict[str, dict[str, Any]] = {name: {"model.name": name} for name in _OWN} | {
     "cml-warp": {"model.name": "cml", "model.warp": True},
     "hlr++": {"model.name": "hlr", "model.item_attention": True},
-    "sfcml": {  # on the sphere, as in the authors' code
-        "model.name": "sfcml",
-        "model.loss": "squared",
-        "model.constraint": "sphere",
-        "sampler.num_candidates": 0,
-    },
+    "sfcml": {"model.name": "sfcml", "model.loss": "squared", "sampler.num_candidates": 0},
     "cml-bias": {"model.name": "cml_bias"},
     "cml-graph": {"model.name": "cml_graph"},
     "simplex": {"model.name": "simplex", "model.num_neighbours": 20},

@@ -4,7 +4,7 @@ python -m experiments.sweep --config=experiments/configs/family/steam.py --workd
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
 --config=experiments/configs/family/steam.py:search is the search on validation that chose the settings: four for each
-row, listed in experiments/results/family.py; CHOSEN has the numbers of the rows that were searched to the end.
+row, listed in experiments/results/family.py; CHOSEN has their numbers.
 docs/family.md has what they scored.
 """
 
@@ -38,6 +38,11 @@ CHOSEN = {
     "hyperml, two-stage": 4,
     "cml, soft": 4,
     "cml-bias, soft": 4,
+    "cml-graph, soft": 4,
+    "dpcml, soft": 4,
+    "lrml, soft": 2,
+    "simplex, soft": 2,
+    "sfcml, all pairs": 3,
 }
 
 

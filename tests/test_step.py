@@ -47,7 +47,7 @@ def step_cases():
                 yield name, case, {"constraint": "sphere", "sampler": "uniform"} | terms | more
 
 
-def objective(tables, batch, name, case, rest):
+def objective(tables, batch, name, case, rest, train):
     """The loss of the batch, its GOR and its covariance term in NumPy."""
     users, items = (EMBED[rest["constraint"]](table) for table in tables)
     if name in oracles.BATCH_LOSSES:
@@ -62,7 +62,10 @@ def objective(tables, batch, name, case, rest):
         if batch.trained[b]:
             if case.get("positives") == "batch_mean":
                 positive = items[batch.positives[batch.trained & (batch.users == batch.users[b])]]
-            total += oracles.LOSSES[name](user, positive, others, batch.valid[b], **case)
+            more = {}
+            if "temperature_degree_exponent" in case:
+                more["relative_degree"] = train.degrees[batch.users[b]] / train.degrees.mean()
+            total += oracles.LOSSES[name](user, positive, others, batch.valid[b], **case, **more)
             counted += [user, positive, *others[batch.valid[b]]]
     total /= 1 if rest.get("loss_reduction") == "sum" else len(batch.users)
     if "gor_weight" not in rest:
@@ -130,7 +133,7 @@ def test_step_equals_numpy(ragged, name, case, rest):
     assert metrics.no_negative == 6 - batch.trained.sum() and batch.trained.sum() >= 4
 
     def value(tables):
-        return objective(tables, batch, name, case, rest)
+        return objective(tables, batch, name, case, rest, ragged)
 
     np.testing.assert_allclose(metrics.loss, value(tables), rtol=2e-5)
     slopes = gradient(value, tables)

@@ -47,6 +47,8 @@ class Loss(NamedTuple):
             this device, `apart` says which two are of different pairs that count, `total` sums over the batch.
         pool: (own[B], together[b, B]) -> own[b]; what takes the place of each pair's own similarity, of those of all
             pairs of the batch, of which `together` says that they have the same user. None: it stays.
+        user_factor: number of a user's training pairs, by the mean of all users' -> what the user's similarities are
+            multiplied by, elementwise; as 1 / t does, for temperatures that differ by user. None for 1.
         scale: unit of squared distance that the loss works in, such as its margin; it sets fold-in's temperature.
     """
 
@@ -60,6 +62,7 @@ class Loss(NamedTuple):
     moments: Callable[[Array, Array, Array], Array] | None = None
     of_batch: Callable[[Array, Array, Array, Callable[[Array], Array]], Array] | None = None
     pool: Callable[[Array, Array], Array] | None = None
+    user_factor: Callable[[Array], Array] | None = None
 
 
 def takes_negatives(chosen: Any) -> bool:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from cml_jax import defaults
 from cml_jax.errors import ConfigError
 from cml_jax.losses.base import Loss, Pooled, log_sum_of_valid
-from cml_jax.options import POSITIVE, Effect, StrategyOptions, one_of, options, static, traced
+from cml_jax.options import POSITIVE, Effect, Range, StrategyOptions, one_of, options, static, traced
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
 
@@ -42,6 +42,11 @@ class SoftmaxOptions(TemperatureOptions):
         POSITIVE,
         rule=defaults.negative_exponent,
     )
+    temperature_degree_exponent: float = traced(
+        0.0,
+        "g of the softmax loss: the temperature of a user with d training pairs is t (d / mean of d)^g",
+        Range(lambda v: -1 <= v <= 1, "must be from -1 to 1"),
+    )
     positives: str = static(
         "one",
         "what is drawn to the user of a pair: one | batch_mean; the latter is all of its positives in the batch",
@@ -50,11 +55,16 @@ class SoftmaxOptions(TemperatureOptions):
     )
 
     def check(self, chosen: Any) -> None:
-        """Raises ConfigError where positives are to be pooled and the model does not read those of the batch."""
+        """Raises ConfigError where positives are to be pooled and the model or the temperatures do not allow it."""
         if self.positives != "one" and "batch" not in chosen.model.options.takes:
             raise ConfigError(
                 f"model.positives = '{self.positives}' does not go with model.name = '{chosen.model.name}'; use "
                 f"model.name = 'cml'."
+            )
+        if self.positives != "one" and self.temperature_degree_exponent:
+            raise ConfigError(
+                f"model.positives = '{self.positives}' takes one temperature for all users; set "
+                f"model.temperature_degree_exponent = 0."
             )
 
 
@@ -120,7 +130,10 @@ def mean_of_positives(own: Array, together: Array, temperature: Array | float) -
 
 
 def make(options: SoftmaxOptions) -> Loss:
-    """The sampled softmax with its numbers."""
+    """The sampled softmax with its numbers.
+
+    A user of more pairs likes more of the candidates than is known, so that with g > 0 it leans less on the nearest.
+    """
     numbers = options.temperature, options.decoupled, options.negative_exponent
 
     def example(own, others, valid):
@@ -133,7 +146,11 @@ def make(options: SoftmaxOptions) -> Loss:
     if options.positives == "batch_mean":
         pool = functools.partial(mean_of_positives, temperature=options.temperature)
     pooled = Pooled(1.0 / options.temperature, combine)
-    return Loss(example, similarity="cosine", takes="candidates", pooled=pooled, pool=pool)
+
+    def user_factor(relative_degree):
+        return relative_degree**-options.temperature_degree_exponent
+
+    return Loss(example, similarity="cosine", takes="candidates", pooled=pooled, pool=pool, user_factor=user_factor)
 
 
 SOFTMAX = Strategy("softmax", SoftmaxOptions, make)

@@ -188,6 +188,16 @@ def pooled_similarities(loss: Loss, points: dict[str, Array], batch: Batch) -> A
     return loss.pool(jax.vmap(compare)(*(transform(points[name]) for name in _WHOLE.values())), batch.drawn)
 
 
+def user_factors(loss: Loss, batch: Batch) -> Array:
+    """What a loss multiplies the similarities of each pair's user by, Array[b], see `Loss.user_factor`."""
+    if loss.user_factor is None:
+        return jnp.ones_like(batch.users, jnp.float32)
+    assert batch.shared, "losses of drawn negatives have no temperature"
+    data, users = batch.valid.data, batch.valid.users
+    degrees = jnp.maximum(data.indptr[users + 1] - data.indptr[users], 1)  # places that are not filled hold any user
+    return loss.user_factor(degrees * (data.num_users / data.num_pairs))
+
+
 def loss_of_points(
     loss: Loss, users: Array, positives: Array, others: Array, batch: Batch, own: Array | None = None
 ) -> Array:
@@ -204,6 +214,8 @@ def loss_of_points(
     transform, compare, all_pairs = SIMILARITY_FUNCTIONS[loss.similarity]
     if batch.shared and loss.penalty is None:
         users, positives, others = transform(users), transform(positives), transform(others)
+        if loss.user_factor is not None:
+            users *= user_factors(loss, batch)[:, None]
         own = jax.vmap(compare)(users, positives) if own is None else own
         pairs = blocks.Pairs(users, own, batch.factors)
         return blocks.total_loss(loss, all_pairs, pairs, others, batch.valid)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from cml_jax.losses.base import Loss
 from cml_jax.losses.blocks import corrected
-from cml_jax.models.base import SIMILARITY_FUNCTIONS, Model
+from cml_jax.models.base import SIMILARITY_FUNCTIONS, Model, user_factors
 from cml_jax.models.points import PointOptions, make_point_model
 from cml_jax.options import FINITE_AT_LEAST_0, Range, options, static, traced
 from cml_jax.registry import Strategy
@@ -66,10 +66,10 @@ def make(options: DpcmlOptions, loss: Loss) -> Model:
         del dense
         users, positives, others = (points[role] for role in ("user", "positive", "others"))
 
-        def example(vectors, positive, others, valid):
+        def example(vectors, positive, others, valid, factor):
             v, p, n = transform(vectors), transform(positive), transform(others)
-            own = jnp.max(jax.vmap(compare, in_axes=(0, None))(v, p))
-            away = jnp.max(jax.vmap(compare, in_axes=(0, None))(v, n), axis=0)
+            own = factor * jnp.max(jax.vmap(compare, in_axes=(0, None))(v, p))
+            away = factor * jnp.max(jax.vmap(compare, in_axes=(0, None))(v, n), axis=0)
             value = loss.example(own, corrected(loss, away, batch.correction), valid)
             spread = diversity(vectors)
             outside = jnp.maximum(0.0, options.min_diversity - spread) + jnp.maximum(
@@ -77,8 +77,8 @@ def make(options: DpcmlOptions, loss: Loss) -> Model:
             )
             return value + options.diversity_weight * outside
 
-        return jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0))(
-            users, positives, others, batch.dense_valid()
+        return jax.vmap(example, in_axes=(0, 0, None if others.ndim == 2 else 0, 0, 0))(
+            users, positives, others, batch.dense_valid(), user_factors(loss, batch)
         )
 
     def ranking(params, data):

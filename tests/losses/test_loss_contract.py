@@ -23,6 +23,7 @@ RNG = np.random.default_rng(1)
 USER, POSITIVE = RNG.normal(size=5), RNG.normal(size=5) * 0.5
 OTHERS = RNG.normal(size=(4, 5)) * 0.7
 VALID = np.array([True, False, True, True])
+TRAIN = from_pairs(np.array([0, 0, 0, 1]), np.array([4, 5, 6, 0]), 2, 7)  # user 0, that of the pair, has other items
 CASES = [(name, case) for name in oracles.LOSSES for case in oracles.LOSS_CASES[name]]
 
 
@@ -37,8 +38,7 @@ def loss_of_one(loss, user, positive, others, valid=VALID):
     if loss.takes == "negatives":
         batch = Batch(none, none, none[None], one, jnp.asarray(valid)[None], none[0])
         return loss_of_points(loss, user[None], positive[None], others[None], batch)[0]
-    of_another = from_pairs(np.array([1]), np.array([0]), 2, len(others)).to_device()
-    mask = CandidateMask(of_another, jnp.arange(len(others)), jnp.asarray(valid), None, none, one, none)
+    mask = CandidateMask(TRAIN.to_device(), jnp.arange(len(others)), jnp.asarray(valid), None, none, one, none)
     return loss_of_points(loss, user[None], positive[None], others, Batch(none, none, mask.ids, one, mask, none[0]))
 
 
@@ -62,7 +62,8 @@ def test_has_an_oracle_and_cases_of_every_option(name):
 
 @pytest.mark.parametrize(("name", "case"), CASES, ids=str)
 def test_value_equals_oracle(name, case):
-    expected = oracles.LOSSES[name](USER, POSITIVE, OTHERS, VALID, **case)
+    more = {"relative_degree": 3 / 2} if "temperature_degree_exponent" in case else {}
+    expected = oracles.LOSSES[name](USER, POSITIVE, OTHERS, VALID, **case, **more)
     assert expected > 0.1, "a loss of 0 would show nothing"
     found = jax.jit(functools.partial(loss_of_one, make_loss(name, case)))(*map(jnp.float32, (USER, POSITIVE, OTHERS)))
     np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -38,8 +38,20 @@ def cosines(user, positive, others, valid):
     return cosine(user, positive), np.array([cosine(user, c) for c, ok in zip(others, valid, strict=True) if ok])
 
 
-def softmax_loss(user, positive, others, valid, temperature, decoupled=False, negative_exponent=1.0, positives="one"):
+def softmax_loss(
+    user,
+    positive,
+    others,
+    valid,
+    temperature,
+    decoupled=False,
+    negative_exponent=1.0,
+    positives="one",
+    temperature_degree_exponent=0.0,
+    relative_degree=1.0,
+):
     """With positives = 'batch_mean' `positive` has a row for each of the user's in the batch, or is that of one."""
+    temperature = temperature * relative_degree**temperature_degree_exponent
     own = np.mean([np.exp(cosine(user, p) / temperature) for p in np.atleast_2d(positive)])
     assert positives == "batch_mean" or np.ndim(positive) == 1
     rest = sum(np.exp(cosine(user, c) / temperature) for c, ok in zip(others, valid, strict=True) if ok)
@@ -108,6 +120,7 @@ LOSS_CASES = {  # name -> options to try it with; in one of them each option has
         {"temperature": 0.3, "decoupled": True, "negative_exponent": 1.3},
         {"temperature": 0.3, "decoupled": False, "negative_exponent": 1.3},
         {"temperature": 0.3, "decoupled": True, "positives": "batch_mean"},
+        {"temperature": 0.3, "decoupled": True, "negative_exponent": 1.3, "temperature_degree_exponent": 0.6},
     ],
     "bpr": [{"l2_weight": 0.7}, {"hardest": True}],
     "ccl": [{"cosine_margin": 0.1, "negative_weight": 7.0}],

@@ -19,6 +19,7 @@ _WORDS = {
     "sampler.popularity_exponent": "exponent",
     "sampler.similarity_cutoff": "cut-off",
     "model.temperature": "temperature",
+    "model.temperature_degree_exponent": "times the relative degree to the",
     "model.nearest_weight": "weight of the nearest",
     "model.l2_weight": "L2",
     "train.batch_size": "B",
@@ -31,6 +32,7 @@ _WORDS = {
     "baseline.l1_ratio": "share of L1",
 }
 _OF_ALL = ("train.batch_size", "train.num_passes")  # that a setting names where they are not those of most rows
+_OF_CONFIGS = {"model.num_negatives": 1, "model.temperature_degree_exponent": 0.0}  # own settings -> what others have
 _METHODS = {"bias": "cml_bias", "graph": "cml_graph"}  # strategy -> method, where the names differ
 
 
@@ -131,8 +133,7 @@ def _searched(row: dict[str, Any]) -> set[str]:
     if row["label"] == "popular":
         return set()
     keys = set(search_spaces.settings(row["label"])[0])
-    if row["config"].get("model.num_negatives", 1) > 1:  # of a config's own settings
-        keys.add("model.num_negatives")
+    keys |= {key for key, default in _OF_CONFIGS.items() if row["config"].get(key, default) != default}
     return {f"baseline.{key}" for key in keys} if row["label"] in search_spaces.LIBRARY_ROWS else keys
 
 

@@ -270,7 +270,13 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
         {"loss": "softmax", "decoupled": False, "constraint": "sphere", "num_neighbours": 3, "own_share": 0.3},
     ],
     "cml_bias": [
-        {"loss": "softmax", "decoupled": False, "constraint": "sphere", "bias_scale": 0.7},
+        {
+            "loss": "softmax",
+            "decoupled": False,
+            "constraint": "sphere",
+            "bias_scale": 0.7,
+            "temperature_degree_exponent": 0.4,
+        },
         {"loss": "ccl", "constraint": "none", "bias_scale": 0.4},
     ],
     "cml_graph": [

@@ -4,8 +4,8 @@ python -m experiments.sweep --config=experiments/configs/results/ml1m.py --workd
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
 and then the same with experiments.results.baselines. --config=experiments/configs/results/ml1m.py:search is the search
-on validation that chose the settings: for each row four, listed in experiments/results/search_spaces.py, and two more;
-CHOSEN has the numbers of the best. RESULTS.md has the table.
+on validation that chose the settings: for each row four, listed in experiments/results/search_spaces.py, and two more,
+four for item biases; CHOSEN has the numbers of the best. RESULTS.md has the table.
 """
 
 from experiments.config import Config
@@ -30,9 +30,18 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
         {"model.num_negatives": 8, "sampler.popularity_exponent": 0.0, "sampler.similarity_cutoff": 0.2}
     ),
     "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.18}),
-    "bias-sphere": search_spaces.at_both_rates({"model.temperature": 0.15}),
+    "bias-sphere": [
+        *search_spaces.at_both_rates({"model.temperature": 0.15}),
+        *(
+            {"optimizer.learning_rate": 3e-3, "model.temperature": 0.15, "model.temperature_degree_exponent": exponent}
+            for exponent in (0.1, 0.2)
+        ),
+    ],
     "bpr-none": search_spaces.at_both_rates({"model.l2_weight": 0.002}),
     "als": [{"regularization": 10.0, "alpha": 40.0}, {"regularization": 100.0, "alpha": 10.0}],
+    "item_knn": [{"weighting": "bm25", "num_neighbours": neighbours} for neighbours in (20, 500)],
+    "ease": [{"regularization": 3000.0}, {"regularization": 10000.0}],
+    "slim": [{"alpha": 0.003, "l1_ratio": 0.01}, {"alpha": 0.003, "l1_ratio": 0.1}],
     "implicit_bpr": [
         {"learning_rate": 0.02, "regularization": 0.1},
         {"learning_rate": 0.005, "regularization": 0.03},

@@ -35,7 +35,7 @@ from cml_jax.types import Factors, Ranking
 from experiments import cli
 from experiments.config import Config, to_values
 from experiments.log import say
-from experiments.results import item_models
+from experiments.results import item_models, rescore
 
 _SECTIONS = ("dataset", "eval")
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -152,6 +152,8 @@ def run_baseline(entry: dict[str, Any], config: Values, dataset: Dataset, data_s
         write_atomically(folder / "config.json", json.dumps(values, indent=2) + "\n")
         workdir = Workdir(folder, [], writes=True)
         workdir.write_per_user(final[summary.part])
+        if protocol.enough_held_out and summary.part == "test":
+            rescore.write_scores(folder, ranking, steps, dataset, protocol)
         workdir.write_summary(summary.to_json())
     value = summary.metrics[protocol.metric]
     say(f"{folder}: {summary.part} {protocol.metric} {value:.4f}, {summary.wall_seconds:.0f} s")

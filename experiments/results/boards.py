@@ -1,9 +1,10 @@
-"""The boards: the best that is published on a data set, the best that is kept here, and where that stands.
+"""The boards: the best of others on a data set, the best that is kept here, and where that stands.
 
 python -m experiments.report --boards
 
-Published rows are in published.json, each with its source; ours are those of kept/NAME.json. On MovieLens-1M and
-Last.fm nothing is published on the same split, and ALS in the same harness stands in the place of it.
+Others are the published rows of published.json, each with its source, and the libraries' baselines of kept/NAME.json,
+fitted in the same harness; ours are the other rows there. On MovieLens-1M and Last.fm nothing is published on the same
+split.
 """
 
 import itertools
@@ -21,6 +22,10 @@ from experiments.results.markdown import between, line
 PUBLISHED = Path(__file__).parent / "published.json"
 _TWO_VECTORS = "two vectors"
 _NOT_OURS = {"popular", *search_spaces.LIBRARY_ROWS}
+_MEASURED = {  # what a library's baseline scores by
+    **dict.fromkeys(("als", "implicit_bpr"), _TWO_VECTORS),
+    **dict.fromkeys(("item_knn", "ease", "slim"), "item weights"),
+}
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -76,7 +81,7 @@ def cells(kept: Mapping[str, Rows], found: Mapping[str, Rows]) -> list[list[str]
         kept: as `keeping.read` returns it.
         found: as `published` returns it.
     """
-    heads = ["board", "metric", "best published", "with two vectors", "ours", "where we stand", "seconds"]
+    heads = ["board", "metric", "best other", "with two vectors", "ours", "where we stand", "seconds"]
     lines = [_cells(board, kept.get(name, ()), _rivals(name, kept, found)) for name, board in BOARDS.items()]
     return [heads, *itertools.chain.from_iterable(lines)]
 
@@ -96,18 +101,23 @@ def as_text(kept: Mapping[str, Rows], found: Mapping[str, Rows]) -> str:
 
 
 def _rivals(name: str, kept: Mapping[str, Rows], found: Mapping[str, Rows]) -> Rows:
-    """Published rows; where there are none, ALS as it is kept."""
-    if name in found:
-        return found[name]
-    als = [row for row in kept.get(name, ()) if row["label"] == "als"]
-    return [
+    """Published rows, and the libraries' baselines as they are kept."""
+    board = BOARDS[name]
+    measured = [
         {
-            "name": "ALS, measured here",
-            "inference": _TWO_VECTORS,
-            "metrics": {metric: _mean(_values(row, BOARDS[name], metric)) for metric in BOARDS[name].metrics},
+            "name": f"{tables.strategy(row)[0]}, measured here",
+            "inference": _MEASURED[row["label"]],
+            "metrics": {metric: _mean(_values(row, board, metric)) for metric in board.metrics},
         }
-        for row in als
+        for row in kept.get(name, ())
+        if row["label"] in _MEASURED and _is_comparable(row, board)
     ]
+    return [*found.get(name, ()), *measured]
+
+
+def _is_comparable(row: Mapping[str, Any], board: Board) -> bool:
+    """Whether a kept row has the scores that a board shows."""
+    return bool(row["valid_listed"]) or not board.valid_listed
 
 
 def _cells(board: Board, kept: Rows, rivals: Rows) -> list[list[str]]:
@@ -130,7 +140,7 @@ def _cells(board: Board, kept: Rows, rivals: Rows) -> list[list[str]]:
 
 def _best_of_ours(board: Board, kept: Rows) -> Mapping[str, Any] | None:
     first = next(iter(board.metrics))
-    ours = [row for row in kept if row["label"] not in _NOT_OURS and (row["valid_listed"] or not board.valid_listed)]
+    ours = [row for row in kept if row["label"] not in _NOT_OURS and _is_comparable(row, board)]
     return max(ours, key=lambda row: _mean(_values(row, board, first)), default=None)
 
 
@@ -176,9 +186,9 @@ def _notes(kept: Mapping[str, Rows]) -> list[str]:
         users = "MAP and MRR are of all users here, and there of those with three test items or more."
     return [
         "Test, mean ± standard deviation over the seeds of the best row that is kept here; its settings were chosen on "
-        "validation. Many published rows were chosen on test, as their tables below say, which flatters them. 'Two "
-        "vectors' are methods that score by one vector a user and one an item. Seconds are those of one run on two "
-        "cores, with its evaluations.",
+        "validation. Others are published rows and the baselines of libraries, fitted and tuned here. Many published rows "
+        "were chosen on test, as their tables below say, which flatters them. 'Two vectors' are methods that score by "
+        "one vector a user and one an item. Seconds are those of one run on two cores, with its evaluations.",
         "",
         "Steam-200k in percent, validation items left in the lists, as the code behind the published rows (LibCML) "
         f"does. {users}",

@@ -4,7 +4,8 @@ python -m experiments.results.rescore --config=experiments/configs/results/steam
     --config.dataset.path=FOLDER_WITH_TRAIN_VALID_TEST
 
 Published tables differ in what they leave out of a user's list when test is scored, and seldom say it. This reads the
-best parameters of every run below a folder from its checkpoint and writes valid_listed.json beside its summary.json.
+best parameters of every run below a folder from its checkpoint and writes valid_listed.json beside its summary.json;
+experiments.results.baselines, which has no checkpoints, writes it itself where eval.enough_held_out is set.
 Of the config, which is that of the runs, the data set and the evaluation are used. With eval.enough_held_out the file
 has a second set of means, without the users of fewer test items than the smallest cut-off.
 """
@@ -19,10 +20,13 @@ from absl import flags
 from ml_collections import config_flags
 
 import cml_jax
+from cml_jax.data.interactions import Dataset
 from cml_jax.errors import DataError, UserError
 from cml_jax.evaluation import Evaluation, evaluate
+from cml_jax.runs.scoring import Protocol
 from cml_jax.runs.setup import make_setup
 from cml_jax.runs.workdir import read_json, write_atomically
+from cml_jax.types import Ranking
 from experiments import cli
 from experiments.config import Config, to_values
 from experiments.log import say
@@ -52,20 +56,25 @@ def rescore(workdir: Path, config: Config) -> None:
         if read_json(folder / "config.json").get("data_sha256") != digest:
             raise DataError(f"{folder} holds a run on other data than config.dataset names; give its own.")
         model = cml_jax.load(folder)
-        found = evaluate(
-            model.ranking,
-            dataset.train,
-            dataset.train,
-            dataset.test,
-            ks=(*protocol.ks, *protocol.final_ks),
-            memory_budget_mb=protocol.memory_budget_mb,
-            enough_held_out=protocol.enough_held_out,
-        )
-        content: dict[str, Any] = {"step": model.step, "test": found.values}
-        if protocol.enough_held_out:
-            content["few_left_out"] = _few_left_out(found, dataset.test.degrees[found.users] >= min(protocol.ks))
-        write_atomically(folder / FILE, json.dumps(content, indent=2) + "\n")
+        write_scores(folder, model.ranking, model.step, dataset, protocol)
         say(f"{folder}: written.")
+
+
+def write_scores(folder: Path, ranking: Ranking, step: int, dataset: Dataset, protocol: Protocol) -> None:
+    """Writes the scores of a ranking, found after some steps, beside those of its run."""
+    found = evaluate(
+        ranking,
+        dataset.train,
+        dataset.train,
+        dataset.test,
+        ks=(*protocol.ks, *protocol.final_ks),
+        memory_budget_mb=protocol.memory_budget_mb,
+        enough_held_out=protocol.enough_held_out,
+    )
+    content: dict[str, Any] = {"step": step, "test": found.values}
+    if protocol.enough_held_out:
+        content["few_left_out"] = _few_left_out(found, dataset.test.degrees[found.users] >= min(protocol.ks))
+    write_atomically(folder / FILE, json.dumps(content, indent=2) + "\n")
 
 
 def _few_left_out(found: Evaluation, enough: np.ndarray) -> dict[str, float]:

@@ -19,7 +19,7 @@ _WORDS = {
     "sampler.popularity_exponent": "exponent",
     "sampler.similarity_cutoff": "cut-off",
     "model.temperature": "temperature",
-    "model.temperature_degree_exponent": "times the relative degree to the",
+    "model.temperature_degree_exponent": "degree exponent",
     "model.nearest_weight": "weight of the nearest",
     "model.l2_weight": "L2",
     "train.batch_size": "B",

@@ -47,7 +47,7 @@ def lines_of(kept, found=FOUND):
 def test_a_board_has_the_best_published_row_of_each_metric_and_our_best_by_the_first():
     kept = {
         "gowalla": [
-            row("als", recall_at_20=[0.9], ndcg_at_20=[0.9]),  # not ours
+            row("als", recall_at_20=[0.05], ndcg_at_20=[0.05]),
             row("uniform-sphere", recall_at_20=[0.1], ndcg_at_20=[0.5]),
             row("softmax-sphere", recall_at_20=[0.24, 0.26], ndcg_at_20=[0.11, 0.13], seconds=30.4),
         ]
@@ -71,11 +71,30 @@ def test_boards_without_a_kept_result_say_so():
     assert lines["Last.fm", "NDCG@50"][0] == "-"
 
 
-def test_where_nothing_is_published_als_here_is_what_counts():
-    kept = {"lastfm": [row("als", ndcg_at_50=[0.3, 0.32]), row("two_stage-sphere", ndcg_at_50=[0.32])]}
+def test_baselines_of_libraries_are_among_the_others():
+    kept = {
+        "lastfm": [
+            row("popular", ndcg_at_50=[0.9]),  # nobody's method
+            row("als", ndcg_at_50=[0.3, 0.32]),
+            row("ease", ndcg_at_50=[0.33]),
+            row("two_stage-sphere", ndcg_at_50=[0.32]),
+        ]
+    }
     assert lines_of(kept)["Last.fm", "NDCG@50"] == [
-        *("0.3100 ALS, measured here", "0.3100 ALS, measured here", "0.3200 two-stage", "ahead by 0.0100", "10"),
+        "0.3300 EASE (irspack), measured here",
+        "0.3100 ALS (implicit), measured here",
+        "0.3200 two-stage",
+        "behind by 0.0100, ahead by 0.0100 of two vectors",
+        "10",
     ]
+
+
+def test_a_baseline_without_the_scores_of_a_board_is_not_compared():
+    metrics = boards.BOARDS["steam"].metrics
+    values = {name.replace("@", "_at_"): [0.9] for name in metrics}
+    found = {"steam": [{**published("rival"), "metrics": dict.fromkeys(metrics, 0.22)}]}
+    for scored, shown in (([], "22.00 rival"), ([dict.fromkeys(metrics, 0.3)], "30.00 SLIM (irspack), measured here")):
+        assert lines_of({"steam": [row("slim", scored, **values)]}, found)["Steam-200k", "P@3"][0] == shown
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,13 @@ CHOSEN = {
     "popularity-sphere": 1,
     "two_stage-sphere": 1,
     "softmax-sphere": 2,
-    "bias-sphere": 6,
+    "bias-sphere": 8,
     "bpr-none": 3,
     "als": 6,
     "implicit_bpr": 6,
+    "item_knn": 4,
+    "ease": 4,
+    "slim": 1,
 }
 
 

@@ -26,6 +26,9 @@ CHOSEN = {
     "bpr-none": 3,
     "als": 3,
     "implicit_bpr": 4,
+    "item_knn": 3,
+    "ease": 1,
+    "slim": 1,
 }
 
 

@@ -186,7 +186,7 @@ def _notes(kept: Mapping[str, Rows]) -> list[str]:
         users = "MAP and MRR are of all users here, and there of those with three test items or more."
     return [
         "Test, mean ± standard deviation over the seeds of the best row that is kept here; its settings were chosen on "
-        "validation. Others are published rows and the baselines of libraries, fitted and tuned here. Many published rows "
+        "validation. Others are published rows and baselines of libraries, fitted and tuned here. Many published rows "
         "were chosen on test, as their tables below say, which flatters them. 'Two vectors' are methods that score by "
         "one vector a user and one an item. Seconds are those of one run on two cores, with its evaluations.",
         "",

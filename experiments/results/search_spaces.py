@@ -25,6 +25,12 @@ _SPACES = {  # strategy -> axes of four settings together; a value of several ke
         "model.temperature": (0.08, 0.095),
         "model.nearest_weight": (0.4, 0.8),
     },
+    # At the rate that is best for biases on dense data.
+    "degree": {
+        "optimizer.learning_rate": (3e-3,),
+        "model.temperature": (0.12, 0.15),
+        "model.temperature_degree_exponent": (0.1, 0.2),
+    },
     "bpr": RATES | {"model.l2_weight": (0.01, 0.05)},
     # Of experiments/results/baselines.py.
     "als": {"regularization": (0.1, 10.0), "alpha": (1.0, 10.0)},
@@ -49,10 +55,12 @@ _FIXED: dict[str, dict[str, Any]] = {
     "softmax-sphere": _SOFTMAX,
     "bias-sphere": _SOFTMAX | {"model.name": "cml_bias"},
     "graph-sphere": _SOFTMAX | {"model.name": "cml_graph"},
+    "degree-sphere": _SOFTMAX | {"model.name": "cml_bias"},
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
 EVERY_ROW = tuple(_FIXED)
-ROWS = tuple(row for row in EVERY_ROW if row != "graph-sphere")  # which is for sparse data
+# The item graph is for sparse data, temperatures by the users' numbers of pairs for dense.
+ROWS = tuple(row for row in EVERY_ROW if row not in ("graph-sphere", "degree-sphere"))
 LIBRARY_ROWS = ("als", "implicit_bpr", "item_knn", "ease", "slim")
 SEEDS = (0, 1, 2, 3, 4)
 

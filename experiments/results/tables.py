@@ -32,8 +32,8 @@ _WORDS = {
     "baseline.l1_ratio": "share of L1",
 }
 _OF_ALL = ("train.batch_size", "train.num_passes")  # that a setting names where they are not those of most rows
-_OF_CONFIGS = {"model.num_negatives": 1, "model.temperature_degree_exponent": 0.0}  # own settings -> what others have
 _METHODS = {"bias": "cml_bias", "graph": "cml_graph"}  # strategy -> method, where the names differ
+_VARIANTS = {"degree": "soft second stage, item biases, temperatures by user"}  # of a method
 
 
 def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:
@@ -120,7 +120,7 @@ def _cells(row: dict[str, Any], table: Table, best: dict[str, float], shared: Ma
 def strategy(row: Mapping[str, Any]) -> list[str]:
     """Strategy and constraint of a row, as the table writes them."""
     strategy, _, constraint = str(row["label"]).partition("-")
-    return [style.method_name(_METHODS.get(strategy, strategy)), constraint or "-"]
+    return [_VARIANTS.get(strategy) or style.method_name(_METHODS.get(strategy, strategy)), constraint or "-"]
 
 
 def _mean_and_deviation(values: Sequence[float], metric: str, table: Table) -> str:
@@ -133,7 +133,8 @@ def _searched(row: dict[str, Any]) -> set[str]:
     if row["label"] == "popular":
         return set()
     keys = set(search_spaces.settings(row["label"])[0])
-    keys |= {key for key, default in _OF_CONFIGS.items() if row["config"].get(key, default) != default}
+    if row["config"].get("model.num_negatives", 1) > 1:  # of a config's own settings
+        keys.add("model.num_negatives")
     return {f"baseline.{key}" for key in keys} if row["label"] in search_spaces.LIBRARY_ROWS else keys
 
 

@@ -102,7 +102,6 @@ def _kept(found: Sequence[Row], metrics: Mapping[str, str]) -> list[dict[str, An
             "setting": {key: row.config[key] for key in _WORDS if key in _searched(row.label)},
             "seeds": row.seeds,
             "metrics": {name: row.values[name] for name in metrics},
-            "seconds": [summary.wall_seconds for summary in row.summaries],
             "difference": tests.get(row.label),
             "commit": row.summaries[0].versions.get("commit", "unknown"),
         }
@@ -133,7 +132,7 @@ def as_markdown(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
     metrics = METRICS[name]
     first, *rest = metrics
     heads = ["model", "sampler", "setting", metrics[first], "against CML", "p, corrected"]
-    heads += [*(metrics[other] for other in rest), "seconds"]
+    heads += [metrics[other] for other in rest]
     lines = [line(heads), "|" + "---|" * len(heads)]
     for row in kept:
         model, _, sampler = row["label"].rpartition(", ")
@@ -141,7 +140,7 @@ def as_markdown(name: str, kept: Sequence[Mapping[str, Any]]) -> str:
         cells += [_spread(row["metrics"][other], other) for other in rest]
         setting = ", ".join(f"{_WORDS[key]} {_plain(value)}".strip() for key, value in row["setting"].items())
         named = [_written(model), sampler] if model else [style.method_name(sampler), "-"]
-        lines.append(line([*named, setting or "-", *cells, f"{np.mean(row['seconds']):.0f}"]))
+        lines.append(line([*named, setting or "-", *cells]))
     commits = " and ".join(dict.fromkeys(row["commit"] for row in kept))
     seeds = max(len(row["seeds"]) for row in kept)
     return "\n".join([*lines, "", f"Test, mean ± standard deviation over {seeds} seeds. Commit {commits}."])

@@ -45,7 +45,7 @@ def test_tables_have_settings_means_and_differences_from_cml_with_the_same_sampl
     assert sml[2] == "rate 0.001, sphere" and sml[3] == f"0.3300 ± {np.std([0.31, 0.32, 0.36], ddof=1):.4f}"
     assert sml[4].startswith("+0.0500 (+0.04") and float(sml[5].removeprefix("< ")) < 0.01
     assert two_stage[2].endswith("ball") and two_stage[4] == "-"  # the baseline of its sampler
-    assert popular[2:6] == ["-", "0.1000", "-", "-"] and sml[7:] == ["70.0 ± 0.0", "11"]
+    assert popular[2:6] == ["-", "0.1000", "-", "-"] and sml[7:] == ["70.0 ± 0.0"]
     assert "over 3 seeds. Commit 0123abc." in text
     figure = (root / family_page.FIGURE).read_bytes()
     family_page.rebuild(None, root)  # from what was kept
@@ -107,6 +107,6 @@ def test_the_setting_of_the_best_score_on_validation_is_chosen(tmp_path, monkeyp
 def test_every_row_has_words_for_what_was_searched():
     for row in family.ROWS:
         kept = [{"label": row, "setting": family.settings(row)[0], "seeds": [0], "difference": None, "commit": "a"}]
-        kept[0] |= {"metrics": {name: [0.5] for name in family_page.METRICS["ml1m"]}, "seconds": [1.0]}
+        kept[0] |= {"metrics": {name: [0.5] for name in family_page.METRICS["ml1m"]}}
         line = family_page.as_markdown("ml1m", json.loads(json.dumps(kept))).splitlines()[2]
         assert "rate 0.001, " in line and "0.5000" in line

@@ -94,7 +94,7 @@ def test_a_baseline_without_the_scores_of_a_board_is_not_compared():
     values = {name.replace("@", "_at_"): [0.9] for name in metrics}
     found = {"steam": [{**published("rival"), "metrics": dict.fromkeys(metrics, 0.22)}]}
     for scored, shown in (([], "22.00 rival"), ([dict.fromkeys(metrics, 0.3)], "30.00 SLIM (irspack), measured here")):
-        assert lines_of({"steam": [row("slim", scored, **values)]}, found)["Steam-200k", "P@3"][0] == shown
+        assert lines_of({"steam": [row("slim", scored, 10.0, **values)]}, found)["Steam-200k", "P@3"][0] == shown
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def family_figure(kept: Mapping[str, Sequence[Mapping[str, Any]]], names: Mappin
                 continue
             models[model], samplers[sampler] = marker(model), style.METHODS[_SAMPLERS[sampler]].colour
             place = [np.mean(row["metrics"][name]) for name in (_BIAS, metric)]
-            axes.plot(*place, marker=models[model], color=samplers[sampler], linestyle="", markersize=5, zorder=3)
+            axes.plot(*place, marker=models[model], color=samplers[sampler], linestyle="", markersize=7, zorder=3)
         for row in rows:
             if row["label"] == "popular":
                 axes.axhline(np.mean(row["metrics"][metric]), **style.FAINT)

@@ -208,4 +208,4 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Folder of grids' folders lastfm, steam and ml1m; with --choose, of a search.")
     flags.DEFINE_bool("choose", False, "Print the settings that validation chose in a search.")
-    cli.run(main, example="python -m experiments.results.family_page --workdir=runs/family")
+    cli.run(main)

@@ -45,7 +45,7 @@ def by_popularity(kept: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
             means = np.array(values, float).mean(axis=0)
             kind = styles[label] | (style.BEST_LINE if label == best else {})
             axes.plot(np.arange(1, len(means) + 1), means, **kind, label=style.method_name(method))
-        axes.set_title(f"{title}, best overall: {style.method_name(SHOWN[best])}")
+        axes.set_title(f"{title}, best shown: {style.method_name(SHOWN[best])}")
         axes.set_xlabel("popularity decile of the items, rarest first")
         axes.set_ylabel(style.written(metric, rows[0]["dataset"]["items"]))
         axes.set_xticks(range(1, 11))

@@ -63,10 +63,10 @@ def test_popularity_figure_names_the_best_and_writes_whole_lists():
     kept = {keeping.TABLES[name].title: found for name, found in keeping.read(KEPT).items()}
     axes = axes_of(by_popularity(kept))
     assert [panel.get_title() for panel in axes] == [
-        "Last.fm, best overall: soft second stage, item biases",
-        "MovieLens-1M, best overall: ALS (implicit)",
-        "Steam-200k, best overall: soft second stage, item biases",
-        "Gowalla, best overall: soft second stage, item graph",
+        "Last.fm, best shown: soft second stage, item biases",
+        "MovieLens-1M, best shown: ALS (implicit)",
+        "Steam-200k, best shown: soft second stage, item biases",
+        "Gowalla, best shown: soft second stage, item graph",
     ]
     assert [panel.get_ylabel() for panel in axes] == ["NDCG@50", "NDCG@50", "NDCG, whole list", "NDCG@50"]
     colours = {line.get_label(): line.get_color() for line in axes[3].lines}

@@ -16,16 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cml_jax.errors import UserError
-from experiments.results import keeping, search_spaces, tables
+from experiments.results import item_models, keeping, search_spaces, tables
 from experiments.results.markdown import between, line
 
 PUBLISHED = Path(__file__).parent / "published.json"
 _TWO_VECTORS = "two vectors"
 _NOT_OURS = {"popular", *search_spaces.LIBRARY_ROWS}
-_MEASURED = {  # what a library's baseline scores by
-    **dict.fromkeys(("als", "implicit_bpr"), _TWO_VECTORS),
-    **dict.fromkeys(("item_knn", "ease", "slim"), "item weights"),
-}
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -106,11 +102,11 @@ def _rivals(name: str, kept: Mapping[str, Rows], found: Mapping[str, Rows]) -> R
     measured = [
         {
             "name": f"{tables.strategy(row)[0]}, measured here",
-            "inference": _MEASURED[row["label"]],
+            "inference": "item weights" if row["label"] in item_models.LIBRARIES else _TWO_VECTORS,
             "metrics": {metric: _mean(_values(row, board, metric)) for metric in board.metrics},
         }
         for row in kept.get(name, ())
-        if row["label"] in _MEASURED and _is_comparable(row, board)
+        if row["label"] in search_spaces.LIBRARY_ROWS and _is_comparable(row, board)
     ]
     return [*found.get(name, ()), *measured]
 

@@ -19,6 +19,7 @@ _SPACES = {  # strategy -> axes of four settings together; a value of several ke
     "two_stage": RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
     "softmax": RATES | {"model.temperature": (0.08, 0.12)},
     "bias": RATES | {"model.temperature": (0.08, 0.12)},
+    "dpcml": RATES | {"model.temperature": (0.08, 0.12)},
     # At the rate and about the temperature that are best for biases.
     "graph": {
         "optimizer.learning_rate": (1e-3,),
@@ -56,11 +57,12 @@ _FIXED: dict[str, dict[str, Any]] = {
     "bias-sphere": _SOFTMAX | {"model.name": "cml_bias"},
     "graph-sphere": _SOFTMAX | {"model.name": "cml_graph"},
     "degree-sphere": _SOFTMAX | {"model.name": "cml_bias"},
+    "dpcml-sphere": _SOFTMAX | {"model.name": "dpcml"},
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
 EVERY_ROW = tuple(_FIXED)
-# The item graph is for sparse data, temperatures by the users' numbers of pairs for dense.
-ROWS = tuple(row for row in EVERY_ROW if row not in ("graph-sphere", "degree-sphere"))
+# The item graph is for sparse data, temperatures by the users' numbers of pairs for dense; DPCML has several vectors.
+ROWS = tuple(row for row in EVERY_ROW if row not in ("graph-sphere", "degree-sphere", "dpcml-sphere"))
 LIBRARY_ROWS = ("als", "implicit_bpr", "item_knn", "ease", "slim")
 SEEDS = (0, 1, 2, 3, 4)
 

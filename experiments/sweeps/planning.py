@@ -133,9 +133,7 @@ def _member_bytes(run: Planned) -> int:
 
 
 def _setup_bytes(setup: Setup) -> int:
-    dataset = setup.dataset
-    data = jax.eval_shape(lambda: batches.of_dataset(dataset, setup.options))
-    return population.member_bytes(setup.options, data)
+    return population.member_bytes(setup.options, batches.shapes_of_dataset(setup.dataset, setup.options))
 
 
 def show_plan(plan: Plan, memory_budget_mb: float) -> None:

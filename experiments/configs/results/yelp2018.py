@@ -11,11 +11,16 @@ experiments/results/search_spaces.py, and two more. It has not been run: CHOSEN 
 from experiments.config import Config
 from experiments.results import search_spaces
 
-_SEARCHED = ("softmax-sphere", "bias-sphere")
-_MORE = {  # between the temperatures of the four settings
-    row: search_spaces.at_both_rates({"model.temperature": 0.1}) for row in _SEARCHED
+_SEARCHED = ("softmax-sphere", "bias-sphere", "graph-sphere")
+_MORE = {  # between the temperatures of the four settings, above those of the item graph
+    "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),
+    "bias-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),
+    "graph-sphere": [
+        {"optimizer.learning_rate": 1e-3, "model.temperature": 0.11, "model.nearest_weight": weight}
+        for weight in (0.4, 0.8)
+    ],
 }
-CHOSEN = {"softmax-sphere": 1, "bias-sphere": 1}
+CHOSEN = {"softmax-sphere": 1, "bias-sphere": 1, "graph-sphere": 4}
 
 
 def get_config(part: str = "final") -> Config:

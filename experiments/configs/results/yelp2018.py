@@ -16,7 +16,8 @@ _MORE = {  # between the temperatures of the four settings, above those of the i
     "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),
     "bias-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),
     "graph-sphere": [
-        {"optimizer.learning_rate": 1e-3, "model.temperature": 0.11, "model.nearest_weight": weight}
+        {"optimizer.learning_rate": 1e-3, "model.temperature": temperature, "model.nearest_weight": weight}
+        for temperature in (0.11, 0.125)
         for weight in (0.4, 0.8)
     ],
 }

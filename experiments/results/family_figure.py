@@ -1,61 +1,81 @@
-"""The figure of docs/family.md: ranking quality against popularity bias of each model and sampler."""
+"""The figure of docs/family.md: ranking quality against popularity bias of each model and sampler.
+
+Needs textalloc, which moves the models' names apart: pip install 'cml_jax[notebook]'.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import textalloc
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from experiments.reports import style
 
 _BIAS = "mmr@50"
-_SAMPLERS = {"uniform": "uniform", "two-stage": "two_stage", "soft": "softmax", "all pairs": "sfcml"}
-_MARKERS = {
-    "cml": "o",
-    "cml-warp": "*",
-    "hlr++": (6, 2, 0),
-    **{f"cml-{name}": style.METHODS[f"cml_{name}"].marker for name in ("bias", "graph")},
+_SAMPLERS = {
+    "uniform": ("uniform", "o"),
+    "two-stage": ("two_stage", "^"),
+    "soft": ("softmax", "D"),
+    "all pairs": ("sfcml", "v"),
 }
 
 
 @style.styled
 def family_figure(kept: Mapping[str, Sequence[Mapping[str, Any]]], names: Mapping[str, str]) -> Figure:
-    """A panel a data set, a point a row: its first metric against the mean popularity of the items listed.
+    """A panel a data set, a named point a row: its first metric against the mean popularity of the items listed.
 
-    Colours tell samplers, markers models; means over seeds.
+    Colours and markers tell samplers; means over seeds. A line is at the score of the most popular items.
 
     Args:
         kept: title -> rows, as `family_page.read` returns them.
         names: model of a row's label -> how it is written.
     """
-    figure = style.new_figure(style.PAGE, 3.2 * -(-len(kept) // 2) + 0.9)
-    panels = figure.subplots(-(-len(kept) // 2), 2, squeeze=False).ravel()
-    models, samplers = {}, {}
-    for axes, (title, rows) in zip(panels, kept.items(), strict=False):
+    figure = style.new_figure(style.PAGE, 3.6 * len(kept) + 0.3)
+    panels = figure.subplots(len(kept), 1, squeeze=False).ravel()
+    shown: dict[str, Line2D] = {}
+    for axes, (title, rows) in zip(panels, kept.items(), strict=True):
         metric = next(iter(rows[0]["metrics"]))
-        for row in rows:
-            model, _, sampler = row["label"].rpartition(", ")
-            if sampler not in _SAMPLERS:
-                continue
-            models[model], samplers[sampler] = marker(model), style.METHODS[_SAMPLERS[sampler]].colour
-            place = [np.mean(row["metrics"][name]) for name in (_BIAS, metric)]
-            axes.plot(*place, marker=models[model], color=samplers[sampler], linestyle="", markersize=7, zorder=3)
-        for row in rows:
-            if row["label"] == "popular":
-                axes.axhline(np.mean(row["metrics"][metric]), **style.FAINT)
         axes.set_title(title)
         axes.set_xlabel(style.written(_BIAS))
         axes.set_ylabel(style.written(metric))
-    for axes in panels[len(kept) :]:
-        axes.set_visible(False)
-    handles = [Line2D([], [], marker="s", color=colour, linestyle="") for colour in samplers.values()]
-    handles += [Line2D([], [], marker=found, color="0.35", linestyle="") for found in models.values()]
-    labels = [*samplers, *(names[model] for model in models)]
-    figure.legend(handles, labels, loc="outside lower center", ncols=6)
+        axes.margins(0.08)
+        points = []
+        for row in rows:
+            model, _, sampler = row["label"].rpartition(", ")
+            place = [float(np.mean(row["metrics"][name])) for name in (_BIAS, metric)]
+            if sampler in _SAMPLERS:
+                method, marker = _SAMPLERS[sampler]
+                colour = style.METHODS[method].colour
+                (shown[sampler],) = axes.plot(*place, marker=marker, color=colour, linestyle="", zorder=3)
+                points.append((*place, names[model], colour))
+            elif row["label"] == "popular":
+                axes.axhline(place[1], **style.FAINT)
+        _write_names(axes, points)
+    figure.legend(shown.values(), shown, loc="outside lower center", ncols=len(shown))
     return figure
 
 
-def marker(model: str) -> Any:
-    """The marker of a model of a row's label."""
-    return _MARKERS[model] if model in _MARKERS else style.METHODS[model].marker
+def _write_names(axes: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names beside their points, each an abscissa, an ordinate, a name and a colour, moved apart."""
+    if not points:
+        return
+    across, up, names, colours = (list(values) for values in zip(*points, strict=True))
+    axes.figure.draw_without_rendering()  # pyright: ignore[reportAttributeAccessIssue]; places the axes
+    textalloc.allocate(
+        axes,
+        across,
+        up,
+        names,
+        x_scatter=across,
+        y_scatter=up,
+        textsize=6.5,
+        textcolor=colours,
+        linecolor="0.6",
+        linewidth=0.5,
+        min_distance=0.012,
+        max_distance=0.3,
+        zorder=4,
+    )

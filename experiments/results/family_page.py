@@ -48,6 +48,7 @@ _VARIANTS = {  # what is no method of its own
     "cml-warp": "CML with WARP weights",
     "hlr++": "HLR++",
 }
+_SHORT = {"cml-bias": "item biases", "cml-graph": "item graph", "cml-warp": "CML, WARP"}  # in the figure
 
 
 def choose(workdir: Path) -> dict[str, int]:
@@ -187,7 +188,7 @@ def rebuild(workdir: Path | None, root: Path = ROOT) -> str:
     if kept:
         titled = {keeping.TABLES[name].title: found for name, found in kept.items()}
         models = {row["label"].rpartition(", ")[0] for found in kept.values() for row in found}
-        figure = family_figure.family_figure(titled, {model: _written(model) for model in models})
+        figure = family_figure.family_figure(titled, {model: _SHORT.get(model) or _written(model) for model in models})
         (root / FIGURE).parent.mkdir(parents=True, exist_ok=True)
         style.save(figure, root / FIGURE)
     return f"{PAGE} has {len(kept)} tables" + (f", those of {', '.join(names)} from new runs." if names else ".")

@@ -53,26 +53,34 @@ def test_tables_have_settings_means_and_differences_from_cml_with_the_same_sampl
     assert (root / "docs" / "family.md").read_text() == text
 
 
-def test_figure_has_a_point_a_row_by_popularity_and_score(root):
+def test_figure_has_a_named_point_a_row_by_popularity_and_score(root):
     family_page.keep(root / "runs", root / family_page.KEPT)
     rows = family_page.read(root / family_page.KEPT)["lastfm"]
-    names = {"cml": "CML", "sml": "SML"}
-    (axes,) = family_figure.family_figure({"Last.fm": rows}, names).axes[:1]
-    points = {
-        (line.get_marker(), line.get_color()): np.asarray(line.get_xydata())[0].tolist()
+    figure = family_figure.family_figure({"Last.fm": rows, "again": rows[:2]}, {"cml": "Plain", "sml": "Other"})
+    axes, second = figure.axes
+    points = [
+        (line.get_marker(), line.get_color(), *np.asarray(line.get_xydata())[0].tolist())
         for line in axes.lines
         if line.get_marker() not in ("", "None")
-    }
+    ]
     uniform, two_stage = (style.METHODS[name].colour for name in ("uniform", "two_stage"))
-    sml = family_figure.marker("sml")
-    scores = {("o", uniform): 0.31, (sml, uniform): 0.33, ("o", two_stage): 0.2}
-    assert points == {key: pytest.approx([70.0, score]) for key, score in scores.items()}
-    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["uniform", "two-stage", "CML", "SML"]
+    assert points == [
+        ("o", uniform, 70.0, pytest.approx(0.31)),
+        ("o", uniform, 70.0, pytest.approx(0.33)),
+        ("^", two_stage, 70.0, pytest.approx(0.2)),
+    ]
+    named = sorted((text.get_text(), text.get_color()) for text in axes.texts)
+    assert named == [("Other", uniform), ("Plain", two_stage), ("Plain", uniform)]
+    assert [text.get_text() for text in second.texts] == ["Plain"] and axes.get_title() == "Last.fm"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["uniform", "two-stage"]
 
 
-def test_markers_tell_the_models_of_the_grids_apart():
-    found = [family_figure.marker(label.rpartition(", ")[0]) for label in family.ROWS]
-    assert len(set(found)) == len({label.rpartition(", ")[0] for label in family.ROWS})
+def test_every_sampler_of_the_grids_has_points_of_its_own():
+    samplers = dict.fromkeys(label.rpartition(", ")[2] for label in family.ROWS)
+    rows = [{"label": f"cml, {name}", "metrics": {"ndcg@50": [0.1], "mmr@50": [9.0]}} for name in samplers]
+    lines = family_figure.family_figure({"a": rows}, {"cml": "CML"}).axes[0].lines
+    drawn = {(line.get_marker(), line.get_color()) for line in lines if line.get_marker() not in ("", "None")}
+    assert len(drawn) == len(samplers)
 
 
 def test_a_damaged_file_and_missing_runs_are_named(root):

@@ -21,7 +21,7 @@ _MORE = {  # between the temperatures of the four settings, above those of the i
         for weight in (0.4, 0.8)
     ],
 }
-CHOSEN = {"softmax-sphere": 1, "bias-sphere": 1, "graph-sphere": 4}
+CHOSEN = {"softmax-sphere": 1, "bias-sphere": 1, "graph-sphere": 6}
 
 
 def get_config(part: str = "final") -> Config:

@@ -33,7 +33,10 @@ _WORDS = {
 }
 _OF_ALL = ("train.batch_size", "train.num_passes")  # that a setting names where they are not those of most rows
 _METHODS = {"bias": "cml_bias", "graph": "cml_graph"}  # strategy -> method, where the names differ
-_VARIANTS = {"degree": "soft second stage, item biases, temperatures by user"}  # of a method
+_VARIANTS = {  # of a method
+    "degree": "soft second stage, item biases, temperatures by user",
+    "dpcml": "soft second stage, DPCML",
+}
 
 
 def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:

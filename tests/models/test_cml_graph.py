@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import cml_jax
 from cml_jax import batches, make_options, training
-from cml_jax.data.interactions import from_pairs
+from cml_jax.data.interactions import Dataset, from_pairs
 from cml_jax.errors import DataError
 from tests.models.biased_softmax import check_loss
 from tests.oracles import models as oracle
@@ -40,6 +41,18 @@ def test_pairs_of_an_item_train_the_items_near_to_it():
         partner = np.array([1, 0, 3, 2, 4])
         np.testing.assert_array_equal(near[..., 0], partner[ids])
         np.testing.assert_array_equal(lookups[f"near_{role}"].counted[..., 0], lookups[role].counted)
+
+
+def test_shapes_of_the_data_are_known_without_a_search_for_nearest_items(ragged, monkeypatch):
+    dataset = Dataset(ragged, ragged, ragged, np.arange(ragged.num_users), np.arange(ragged.num_items))
+    options = make_options(**SHARED, num_nearest_items=3)
+    data = batches.of_dataset(dataset, options)
+    assert data.nearest_items.shape == (ragged.num_items, 3)
+    monkeypatch.setattr("cml_jax.data.nearest._best", None)  # which a search calls
+    shapes = batches.shapes_of_dataset(dataset, options)
+    assert jax.tree.structure(shapes) == jax.tree.structure(data)
+    for shape, array in zip(jax.tree.leaves(shapes), jax.tree.leaves(data), strict=True):
+        assert (shape.shape, shape.dtype) == (array.shape, array.dtype)
 
 
 def test_lists_are_those_of_moved_items_and_new_items_are_refused(tmp_path):

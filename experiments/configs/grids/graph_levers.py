@@ -4,7 +4,7 @@ python -m experiments.sweep --config=experiments/configs/grids/graph_levers.py:g
     --config.dataset.path=FOLDER_WITH_TRAIN_TEST
 
 The part names the data set, gowalla or yelp2018. A tenth of train is set aside, d = 64 but for two rows, seed 0; test
-is left alone. The last rows change two numbers together. RESULTS.md has the table.
+is left alone. The last rows change two numbers together. RESULTS.md has what was run of it.
 """
 
 from collections.abc import Mapping

@@ -24,7 +24,7 @@ CHOSEN = {
     "two_stage-sphere": 1,
     "softmax-sphere": 2,
     "bias-sphere": 2,
-    "dpcml-sphere": 2,
+    "dpcml-sphere": 4,
     "bpr-none": 3,
     "als": 3,
     "implicit_bpr": 4,

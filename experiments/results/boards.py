@@ -164,12 +164,16 @@ def _stand(
         return "-"
     words = [_side(mean - best["metrics"][metric], board)]
     if of_two is not None and of_two["metrics"][metric] < best["metrics"][metric]:
-        words.append(f"{_side(mean - of_two['metrics'][metric], board)} of two vectors")
+        side = _side(mean - of_two["metrics"][metric], board)
+        words.append(f"{side} {'with' if side == 'level' else 'of'} two vectors")
     return ", ".join(words)
 
 
 def _side(difference: float, board: Board) -> str:
-    return f"{'ahead' if difference > 0 else 'behind'} by {_number(abs(difference), board)}"
+    apart = _number(abs(difference), board)
+    if float(apart) == 0:
+        return "level"
+    return f"{'ahead' if difference > 0 else 'behind'} by {apart}"
 
 
 def _notes(kept: Mapping[str, Rows]) -> list[str]:

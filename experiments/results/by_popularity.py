@@ -20,21 +20,25 @@ SHOWN = {  # label -> method
     "popular": "popular",
 }
 
+_LEAST = 3  # methods, to be compared
+
 
 @style.styled
 def by_popularity(kept: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
     """A panel a data set, a line a method: NDCG of the held-out items of each popularity decile.
 
     The best method of a data set, by the table's first metric, is named in the panel's title and has a thicker line.
+    Data sets of fewer than three methods are left out, unless all are.
 
     Args:
         kept: title -> rows, as `keeping.read` returns them.
     """
-    figure = style.new_figure(style.PAGE, 2.1 * -(-len(kept) // 2) + 0.4)
-    panels = figure.subplots(-(-len(kept) // 2), 2, squeeze=False).ravel()
+    shown = {title: {row["label"]: row for row in rows if row["label"] in SHOWN} for title, rows in kept.items()}
+    shown = {title: found for title, found in shown.items() if len(found) >= _LEAST} or shown
+    figure = style.new_figure(style.PAGE, 2.1 * -(-len(shown) // 2) + 0.4)
+    panels = figure.subplots(-(-len(shown) // 2), 2, squeeze=False).ravel()
     styles = dict(zip(SHOWN, style.line_styles(list(SHOWN.values())), strict=True))
-    for axes, (title, rows) in zip(panels, kept.items(), strict=False):
-        found = {row["label"]: row for row in rows if row["label"] in SHOWN}
+    for axes, (title, found) in zip(panels, shown.items(), strict=False):
         best = max(found, key=lambda label: _first_metric(found[label]))
         metric = ""
         for label, method in SHOWN.items():
@@ -47,10 +51,10 @@ def by_popularity(kept: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
             axes.plot(np.arange(1, len(means) + 1), means, **kind, label=style.method_name(method))
         axes.set_title(f"{title}, best shown: {style.method_name(SHOWN[best])}")
         axes.set_xlabel("popularity decile of the items, rarest first")
-        axes.set_ylabel(style.written(metric, rows[0]["dataset"]["items"]))
+        axes.set_ylabel(style.written(metric, found[best]["dataset"]["items"]))
         axes.set_xticks(range(1, 11))
         axes.set_ylim(bottom=0)
-    for axes in panels[len(kept) :]:
+    for axes in panels[len(shown) :]:
         axes.set_visible(False)
     fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     style.place_legend(figure, fullest, columns=3)

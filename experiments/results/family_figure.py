@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import textalloc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cml_jax.errors import UserError
 from experiments.reports import style
 
 _BIAS = "mmr@50"
@@ -32,6 +32,9 @@ def family_figure(kept: Mapping[str, Sequence[Mapping[str, Any]]], names: Mappin
     Args:
         kept: title -> rows, as `family_page.read` returns them.
         names: model of a row's label -> how it is written.
+
+    Raises:
+        UserError: textalloc is not installed.
     """
     figure = style.new_figure(style.PAGE, 3.6 * len(kept) + 0.3)
     panels = figure.subplots(len(kept), 1, squeeze=False).ravel()
@@ -62,6 +65,10 @@ def _write_names(axes: Axes, points: Sequence[tuple[float, float, str, str]]) ->
     """Names beside their points, each an abscissa, an ordinate, a name and a colour, moved apart."""
     if not points:
         return
+    try:
+        import textalloc
+    except ImportError as error:
+        raise UserError("the figure of the families needs pip install -e '.[notebook]'.") from error
     across, up, names, colours = (list(values) for values in zip(*points, strict=True))
     axes.figure.draw_without_rendering()  # pyright: ignore[reportAttributeAccessIssue]; places the axes
     textalloc.allocate(

@@ -184,13 +184,13 @@ def rebuild(workdir: Path | None, root: Path = ROOT) -> str:
     text = (root / PAGE).read_text()
     for name, found in kept.items():
         text = between(text, f"family {name}", f"family {name}", as_markdown(name, found))
-    write_atomically(root / PAGE, text)
-    if kept:
+    if kept:  # drawn first, so that nothing is written where it cannot be
         titled = {keeping.TABLES[name].title: found for name, found in kept.items()}
         models = {row["label"].rpartition(", ")[0] for found in kept.values() for row in found}
         figure = family_figure.family_figure(titled, {model: _SHORT.get(model) or _written(model) for model in models})
         (root / FIGURE).parent.mkdir(parents=True, exist_ok=True)
         style.save(figure, root / FIGURE)
+    write_atomically(root / PAGE, text)
     return f"{PAGE} has {len(kept)} tables" + (f", those of {', '.join(names)} from new runs." if names else ".")
 
 

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -73,6 +74,13 @@ def test_figure_has_a_named_point_a_row_by_popularity_and_score(root):
     assert named == [("Other", uniform), ("Plain", two_stage), ("Plain", uniform)]
     assert [text.get_text() for text in second.texts] == ["Plain"] and axes.get_title() == "Last.fm"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["uniform", "two-stage"]
+
+
+def test_a_missing_extra_is_named(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "textalloc", None)
+    with pytest.raises(UserError, match=r"the figure of the families needs pip install -e '\.\[notebook\]'"):
+        family_page.rebuild(root / "runs", root)
+    assert (root / "docs" / "family.md").read_text().count("STALE") == 3, "nothing is written"
 
 
 def test_every_sampler_of_the_grids_has_points_of_its_own():

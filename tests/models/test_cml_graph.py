@@ -47,7 +47,7 @@ def test_shapes_of_the_data_are_known_without_a_search_for_nearest_items(ragged,
     dataset = Dataset(ragged, ragged, ragged, np.arange(ragged.num_users), np.arange(ragged.num_items))
     options = make_options(**SHARED, num_nearest_items=3)
     data = batches.of_dataset(dataset, options)
-    assert data.nearest_items.shape == (ragged.num_items, 3)
+    assert data.nearest_items is not None and data.nearest_items.shape == (ragged.num_items, 3)
     monkeypatch.setattr("cml_jax.data.nearest._best", None)  # which a search calls
     shapes = batches.shapes_of_dataset(dataset, options)
     assert jax.tree.structure(shapes) == jax.tree.structure(data)

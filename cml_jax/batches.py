@@ -1,12 +1,10 @@
 """Batches: training pairs in the order of a pass, by weight if wanted, and dislikes of their users."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from cml_jax import csr, draws
 from cml_jax.candidate_mask import CandidateMask
@@ -35,34 +33,34 @@ class Positives(NamedTuple):
     weights: Array | None
 
 
-Nearest = Callable[[Interactions, int], np.ndarray]  # training pairs, K -> nearest items ndarray[I, K] int32
-
-
-def to_device(
-    train: Interactions, dislikes: Interactions | None, options: Options, nearest: Nearest = nearest_items
-) -> DeviceInteractions:
+def to_device(train: Interactions, dislikes: Interactions | None, options: Options) -> DeviceInteractions:
     """Copies to the default device what a step of these options reads of the training pairs and the dislikes."""
-    model = options.make_model()
-    data = train.to_device(draw_by_weight=options.batch.weight_use == "draw", by_item=model.reads_item_users)
-    data = with_nearest_items(data, model, train, nearest)
-    if dislikes is None or options.objective.num_dislikes == 0:
-        return data
-    as_csr = Dislikes(jnp.asarray(dislikes.indptr, jnp.int32), jnp.asarray(dislikes.items, jnp.int32))
-    return dataclasses.replace(data, dislikes=as_csr)
+    return with_nearest_items(_pairs_to_device(train, dislikes, options), options.make_model(), train)
 
 
-def of_dataset(dataset: Dataset, options: Options, nearest: Nearest = nearest_items) -> DeviceInteractions:
+def of_dataset(dataset: Dataset, options: Options) -> DeviceInteractions:
     """The same of a data set, with the features that the model reads."""
-    return with_features(to_device(dataset.train, dataset.dislikes, options, nearest), options.make_model(), dataset)
+    return with_features(to_device(dataset.train, dataset.dislikes, options), options.make_model(), dataset)
 
 
 def shapes_of_dataset(dataset: Dataset, options: Options) -> DeviceInteractions:
     """Shapes of what `of_dataset` gives, which take no search for nearest items."""
+    train, model = dataset.train, options.make_model()
+    shapes = jax.eval_shape(lambda: with_features(_pairs_to_device(train, dataset.dislikes, options), model, dataset))
+    if model.num_nearest_items == 0:
+        return shapes
+    nearest = jax.ShapeDtypeStruct((train.num_items, model.num_nearest_items), jnp.int32)
+    return dataclasses.replace(shapes, nearest_items=nearest)
 
-    def anything(train: Interactions, count: int) -> np.ndarray:
-        return np.zeros((train.num_items, count), np.int32)
 
-    return jax.eval_shape(lambda: of_dataset(dataset, options, anything))
+def _pairs_to_device(train: Interactions, dislikes: Interactions | None, options: Options) -> DeviceInteractions:
+    """Training pairs and dislikes alone, without what a search finds in them."""
+    by_weight = options.batch.weight_use == "draw"
+    data = train.to_device(draw_by_weight=by_weight, by_item=options.make_model().reads_item_users)
+    if dislikes is None or options.objective.num_dislikes == 0:
+        return data
+    as_csr = Dislikes(jnp.asarray(dislikes.indptr, jnp.int32), jnp.asarray(dislikes.items, jnp.int32))
+    return dataclasses.replace(data, dislikes=as_csr)
 
 
 def for_ranking(model: Model, known: Any) -> DeviceInteractions:
@@ -70,13 +68,11 @@ def for_ranking(model: Model, known: Any) -> DeviceInteractions:
     return with_features(with_nearest_items(known.train.to_device(), model, known.train), model, known)
 
 
-def with_nearest_items(
-    data: DeviceInteractions, model: Model, train: Interactions, nearest: Nearest = nearest_items
-) -> DeviceInteractions:
+def with_nearest_items(data: DeviceInteractions, model: Model, train: Interactions) -> DeviceInteractions:
     """Training interactions with the nearest items of each item, where the model reads them."""
     if model.num_nearest_items == 0:
         return data
-    return dataclasses.replace(data, nearest_items=jnp.asarray(nearest(train, model.num_nearest_items)))
+    return dataclasses.replace(data, nearest_items=jnp.asarray(nearest_items(train, model.num_nearest_items)))
 
 
 def with_features(data: DeviceInteractions, model: Model, known: Any) -> DeviceInteractions:

@@ -5,7 +5,7 @@ the tables can be built again where the runs' workdirs are gone.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,6 +118,7 @@ def _kept(row: Row, table: Table) -> dict[str, Any]:
                 "metrics": {name: summary.metrics[name] for name in table.metrics},
                 "interval": summary.intervals[row.part][first],
                 "by_popularity": summary.by_popularity[row.part],
+                "best_test": _along_the_way(summary.best_test, table),
                 **{key: getattr(summary, key) for key in ("best_step", "steps", "wall_seconds", "versions", "device")},
             }
             for seed, summary in zip(row.seeds, row.summaries, strict=True)
@@ -128,6 +129,14 @@ def _kept(row: Row, table: Table) -> dict[str, Any]:
             if table.valid_listed and (folder / rescore.FILE).exists()
         ],
     }
+
+
+def _along_the_way(best_test: Mapping[str, Any], table: Table) -> dict[str, Any]:
+    """Of `Summary.best_test`, what is kept; empty without eval.final_split=best_test."""
+    if not best_test:
+        return {}
+    found = best_test["metrics"]
+    return {"step": best_test["step"], "metrics": {name: found[name] for name in table.metrics if name in found}}
 
 
 def _rescored(scores: dict[str, Any], table: Table) -> dict[str, float]:

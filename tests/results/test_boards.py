@@ -58,16 +58,17 @@ def test_a_board_has_the_best_published_row_of_each_metric_and_our_best_by_the_f
         "0.2000 vectors",
         "0.2500 ± 0.0141 soft second stage",
         "behind by 0.0500, ahead by 0.0500 of two vectors",
+        "-",
         "30",
     ]
     assert lines["Gowalla", "NDCG@20"] == [
-        *("0.1500 vectors", "0.1500 vectors", "0.1200 ± 0.0141 soft second stage", "behind by 0.0300", ""),
+        *("0.1500 vectors", "0.1500 vectors", "0.1200 ± 0.0141 soft second stage", "behind by 0.0300", "-", ""),
     ]
 
 
 def test_boards_without_a_kept_result_say_so():
     lines = lines_of({}, FOUND)
-    assert lines["Gowalla", "Recall@20"] == ["0.3000 graph one", "0.2000 vectors", "no kept result", "-", "-"]
+    assert lines["Gowalla", "Recall@20"] == ["0.3000 graph one", "0.2000 vectors", "no kept result", "-", "-", "-"]
     assert lines["Last.fm", "NDCG@50"][0] == "-"
 
 
@@ -85,8 +86,22 @@ def test_baselines_of_libraries_are_among_the_others():
         "0.3100 ALS (implicit), measured here",
         "0.3200 two-stage",
         "behind by 0.0100, ahead by 0.0100 of two vectors",
+        "-",
         "10",
     ]
+
+
+def test_the_best_test_score_along_the_way_has_a_column_of_its_own():
+    """It is that of every seed or none, and never what is compared."""
+    kept = row("softmax-sphere", recall_at_20=[0.1, 0.2], ndcg_at_20=[0.1, 0.2])
+    along = [{"step": 8, "metrics": {"recall@20": value, "ndcg@20": value + 0.1}} for value in (0.4, 0.42)]
+    for run, best_test in zip(kept["runs"], along, strict=True):
+        run["best_test"] = best_test
+    lines = lines_of({"gowalla": [kept]})
+    assert lines["Gowalla", "Recall@20"][3:5] == ["behind by 0.1500, behind by 0.0500 of two vectors", "0.4100 ± 0.0141"]
+    assert lines["Gowalla", "NDCG@20"][4] == "0.5100 ± 0.0141"
+    kept["runs"][1]["best_test"] = {}
+    assert lines_of({"gowalla": [kept]})["Gowalla", "Recall@20"][4] == "-"
 
 
 def test_a_baseline_without_the_scores_of_a_board_is_not_compared():

@@ -72,6 +72,18 @@ def test_steam_is_in_percent_but_for_mmr(kept):
     assert "**31.00 ± 1.00**" in text and " | 50.0 ± 0.0 | " in text
 
 
+def test_of_the_best_test_score_along_the_way_the_metrics_of_the_table_are_kept(kept):
+    path = kept / "runs/gowalla/two_stage-sphere/1/summary.json"
+    summary = json.loads(path.read_text())
+    along = {"ndcg@20": 0.4, "recall@20": 0.5, "ndcg@50": 0.6}
+    path.write_text(json.dumps(summary | {"best_test": {"step": 60, "metrics": along}}))
+    folder = kept / "root/experiments/results/kept"
+    keeping.keep(kept / "runs", folder)
+    row = next(row for row in keeping.read(folder)["gowalla"] if row["label"] == "two_stage-sphere")
+    shown = {"ndcg@20": 0.4, "recall@20": 0.5}
+    assert [run["best_test"] for run in row["runs"]] == [{}, {"step": 60, "metrics": shown}, {}]
+
+
 def test_means_without_users_of_few_test_items_stand_beside_the_others(kept):
     for number, path in enumerate(sorted((kept / "runs/steam/two_stage-sphere").glob("[0-9]"))):
         test = dict.fromkeys(keeping.TABLES["steam"].valid_listed, 0.2)

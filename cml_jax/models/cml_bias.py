@@ -17,11 +17,22 @@ from cml_jax.types import Array, Factors
 class CmlBiasOptions(PointOptions):
     """Options of CML with item biases."""
 
-    similarities: ClassVar[tuple[str, ...]] = ("cosine",)
+    similarities: ClassVar[tuple[str, ...]] = ("distance", "cosine")
 
     bias_scale: float = traced(
         0.1, "s of cml_bias: unit of item biases, in cosines; they learn in proportion to it", POSITIVE
     )
+
+
+def of_inner_products(loss: Loss) -> Loss:
+    """A loss of cosines or of squared distances as one of the inner products of unit vectors."""
+    if loss.similarity == "cosine":
+        return loss._replace(similarity="inner_product")
+
+    def example(own, others, valid):
+        return loss.example(2.0 * own - 2.0, 2.0 * others - 2.0, valid)
+
+    return loss._replace(example=example, similarity="inner_product", hinge=None, moments=None)
 
 
 def make(options: CmlBiasOptions, loss: Loss) -> Model:
@@ -30,8 +41,9 @@ def make(options: CmlBiasOptions, loss: Loss) -> Model:
     On the sphere all items are equally long, so that popularity takes room from taste; the bias, as in matrix
     factorization (Koren et al. 2009, eq. 4), is one coordinate for it alone: s b_i of an item, 1 of every user.
     The uniform candidates of a softmax then teach b the items' popularity, without an exponent on the negative part.
+    A loss of squared distances takes -||u - i||^2 + 2 s b_i of unit vectors, which is 2 score(u, i) - 2.
     """
-    loss = loss._replace(similarity="inner_product")
+    loss = of_inner_products(loss)
 
     def init(key, data):
         params = init_points(options, key, data)

@@ -3,19 +3,47 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cml_jax import batches, make_options, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.types import Factors
 from tests.models.biased_softmax import check_loss
+from tests.oracles.geometry import to_sphere
 
 SHARED: dict[str, Any] = {"model": "cml_bias", "loss": "softmax", "sampler": "uniform"}
 
 
 def test_loss_equals_numpy(ragged):
     check_loss(ragged, **SHARED)
+
+
+@pytest.mark.parametrize(("sampler", "hinge"), [("two_stage", "closest"), ("uniform", "sum")])
+def test_a_hinge_takes_squared_distances_of_unit_vectors_with_twice_the_biases(sampler, hinge, ragged):
+    options = make_options(
+        **{"model": "cml_bias", "loss": "triplet", "hinge": hinge, "margin": 0.7, "bias_scale": 0.6},
+        **{"sampler": sampler, "num_negatives": 3, "num_candidates": 6, "dim": 4, "batch_size": 8},
+    )
+    data, model = batches.to_device(ragged, None, options), options.make_model()
+    state = training.init_state(options, data, 0)
+    biases = np.random.default_rng(1).normal(size=ragged.num_items)
+    state.params.tables["item_biases"] = jnp.float32(biases)
+    batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
+    users, items = (to_sphere(np.asarray(state.params.tables[name], np.float64)) for name in ("users", "items"))
+
+    def away(user, item):
+        return ((users[user] - items[item]) ** 2).sum() - 2 * 0.6 * biases[item]
+
+    points = {role: state.params.tables[of.table][of.ids] for role, of in model.lookups(batch, data).items()}
+    found, pick = jax.jit(model.loss)(points, {}, batch), {"closest": max, "sum": sum}[hinge]
+    for pair in np.flatnonzero(batch.trained):
+        user, valid = int(batch.users[pair]), np.flatnonzero(batch.valid[pair])
+        own = away(user, int(batch.positives[pair]))
+        hinges = [max(0.0, 0.7 + own - away(user, int(batch.others[pair, n]))) for n in valid]
+        np.testing.assert_allclose(found[pair], pick(hinges), rtol=1e-5, atol=1e-6)
 
 
 def test_biases_come_to_the_logarithm_of_popularity_where_points_say_nothing():

@@ -278,6 +278,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
             "temperature_degree_exponent": 0.4,
         },
         {"loss": "ccl", "constraint": "none", "bias_scale": 0.4},
+        {"loss": "triplet", "constraint": "sphere", "bias_scale": 0.4},
     ],
     "cml_graph": [
         {
@@ -289,6 +290,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
             "nearest_weight": 0.8,
         },
         {"loss": "ccl", "constraint": "none", "num_nearest_items": 2, "nearest_weight": 0.3},
+        {"loss": "triplet", "constraint": "sphere", "num_nearest_items": 2, "bias_scale": 0.4},
     ],
     "pmlam": [{"loss": "triplet", "constraint": "ball", "margin_quantile": 0.6}],
     "hlr": [

@@ -98,7 +98,10 @@ def test_the_best_test_score_along_the_way_has_a_column_of_its_own():
     for run, best_test in zip(kept["runs"], along, strict=True):
         run["best_test"] = best_test
     lines = lines_of({"gowalla": [kept]})
-    assert lines["Gowalla", "Recall@20"][3:5] == ["behind by 0.1500, behind by 0.0500 of two vectors", "0.4100 ± 0.0141"]
+    assert lines["Gowalla", "Recall@20"][3:5] == [
+        "behind by 0.1500, behind by 0.0500 of two vectors",
+        "0.4100 ± 0.0141",
+    ]
     assert lines["Gowalla", "NDCG@20"][4] == "0.5100 ± 0.0141"
     kept["runs"][1]["best_test"] = {}
     assert lines_of({"gowalla": [kept]})["Gowalla", "Recall@20"][4] == "-"

@@ -17,6 +17,7 @@ _SPACES = {  # strategy -> axes of four settings together; a value of several ke
     "uniform": RATES | {"model.num_negatives": (1, 8)},
     "popularity": RATES | {"sampler.popularity_exponent": (0.5, 1.0)},
     "two_stage": RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
+    "two_stage_bias": RATES | {"sampler.similarity_cutoff": (0.1, 0.2)},
     "softmax": RATES | {"model.temperature": (0.08, 0.12)},
     "bias": RATES | {"model.temperature": (0.08, 0.12)},
     "dpcml": RATES | {"model.temperature": (0.08, 0.12)},
@@ -52,6 +53,13 @@ _FIXED: dict[str, dict[str, Any]] = {
     for sampler in ("uniform", "popularity", "two_stage")
     for constraint in _CONSTRAINTS
 } | {
+    # Biases take care of popularity, so that candidates need not.
+    "two_stage_bias-sphere": {
+        "model.name": "cml_bias",
+        "model.num_negatives": 8,
+        "sampler.name": "two_stage",
+        "sampler.popularity_exponent": 0.0,
+    },
     # Cosines, so the sphere is in the loss; its candidates are uniform.
     "softmax-sphere": _SOFTMAX,
     "bias-sphere": _SOFTMAX | {"model.name": "cml_bias"},
@@ -62,7 +70,8 @@ _FIXED: dict[str, dict[str, Any]] = {
 }
 EVERY_ROW = tuple(_FIXED)
 # The item graph is for sparse data, temperatures by the users' numbers of pairs for dense; DPCML has several vectors.
-ROWS = tuple(row for row in EVERY_ROW if row not in ("graph-sphere", "degree-sphere", "dpcml-sphere"))
+_OF_SOME = ("two_stage_bias-sphere", "graph-sphere", "degree-sphere", "dpcml-sphere")
+ROWS = tuple(row for row in EVERY_ROW if row not in _OF_SOME)
 LIBRARY_ROWS = ("als", "implicit_bpr", "item_knn", "ease", "slim")
 SEEDS = (0, 1, 2, 3, 4)
 

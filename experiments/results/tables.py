@@ -34,6 +34,7 @@ _WORDS = {
 _OF_ALL = ("train.batch_size", "train.num_passes")  # that a setting names where they are not those of most rows
 _METHODS = {"bias": "cml_bias", "graph": "cml_graph"}  # strategy -> method, where the names differ
 _VARIANTS = {  # of a method
+    "two_stage_bias": "two-stage, item biases",
     "degree": "soft second stage, item biases, temperatures by user",
     "dpcml": "soft second stage, DPCML",
 }

@@ -16,5 +16,5 @@ CHOSEN = {"cml, uniform": 1}
 
 def get_config(part: str = "final") -> Config:
     """The grid of a part, 'final' or 'search'."""
-    base = family.base_config(ml1m.get_config(part), num_steps=9232)
+    base = family.base_config(ml1m.get_config(part), num_steps=4616)
     return family.final(base, CHOSEN) if part == "final" else family.search(base)

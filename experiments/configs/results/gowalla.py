@@ -17,6 +17,7 @@ _SEARCHED = (
     "uniform-sphere",
     "popularity-sphere",
     "two_stage-sphere",
+    "two_stage_bias-sphere",
     "softmax-sphere",
     "bias-sphere",
     "graph-sphere",

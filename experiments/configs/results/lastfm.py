@@ -11,6 +11,7 @@ for item biases two more, with batches of 64; CHOSEN has their numbers. RESULTS.
 from experiments.config import Config
 from experiments.results import search_spaces
 
+_SEARCHED = (*search_spaces.ROWS, "two_stage_bias-sphere")
 _MORE = {
     "bias-sphere": [
         {
@@ -32,6 +33,7 @@ CHOSEN = {
     "two_stage-none": 1,
     "two_stage-ball": 3,
     "two_stage-sphere": 1,
+    "two_stage_bias-sphere": 1,
     "softmax-sphere": 2,
     "bias-sphere": 6,
     "bpr-none": 3,
@@ -47,5 +49,5 @@ def get_config(part: str = "final") -> Config:
     base = search_spaces.base_config()
     base.dataset.name = "lastfm"
     if part == "search":
-        return search_spaces.search(base, more=_MORE)
+        return search_spaces.search(base, _SEARCHED, _MORE)
     return search_spaces.final(base, CHOSEN, _MORE)

@@ -17,7 +17,6 @@ _SEARCHED = (
     "uniform-sphere",
     "popularity-sphere",
     "two_stage-sphere",
-    "two_stage_bias-sphere",
     "softmax-sphere",
     "bias-sphere",
     "degree-sphere",

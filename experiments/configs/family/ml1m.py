@@ -11,7 +11,37 @@ from experiments.config import Config
 from experiments.configs.results import ml1m
 from experiments.results import family
 
-CHOSEN = {"cml, uniform": 1}
+CHOSEN = {
+    "cml, uniform": 4,
+    "sml, uniform": 2,
+    "dpcml, uniform": 4,
+    "lrml, uniform": 2,
+    "transcf, uniform": 4,
+    "hlr, uniform": 4,
+    "hlr++, uniform": 4,
+    "crml, uniform": 4,
+    "cpe, uniform": 4,
+    "pmlam, uniform": 3,
+    "cml-warp, uniform": 4,
+    "hyperml, uniform": 3,
+    "cml, two-stage": 4,
+    "sml, two-stage": 2,
+    "dpcml, two-stage": 4,
+    "lrml, two-stage": 2,
+    "transcf, two-stage": 2,
+    "hlr, two-stage": 2,
+    "hlr++, two-stage": 2,
+    "crml, two-stage": 4,
+    "cpe, two-stage": 4,
+    "pmlam, two-stage": 3,
+    "hyperml, two-stage": 4,
+    "cml, soft": 4,
+    "cml-bias, soft": 4,
+    "cml-graph, soft": 4,
+    "dpcml, soft": 4,
+    "lrml, soft": 2,
+    "simplex, soft": 4,
+}
 
 
 def get_config(part: str = "final") -> Config:

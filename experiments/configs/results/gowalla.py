@@ -17,7 +17,6 @@ _SEARCHED = (
     "uniform-sphere",
     "popularity-sphere",
     "two_stage-sphere",
-    "two_stage_bias-sphere",
     "softmax-sphere",
     "bias-sphere",
     "graph-sphere",
@@ -30,7 +29,6 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
     "two_stage-sphere": search_spaces.at_both_rates(
         {"model.num_negatives": 8, "sampler.popularity_exponent": 0.0, "sampler.similarity_cutoff": 0.2}
     ),
-    "two_stage_bias-sphere": search_spaces.at_both_rates({"sampler.similarity_cutoff": 0.3}),
     "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.06}),
     "bias-sphere": [
         {

@@ -1,4 +1,4 @@
-"""The decoupled softmax of models with item biases, pair by pair in NumPy."""
+"""Batches of models with item biases, and their decoupled softmax, pair by pair in NumPy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,26 @@ import numpy as np
 
 from cml_jax import batches, make_options, training
 from cml_jax.data.interactions import Interactions
+from cml_jax.models.base import Model
+from cml_jax.strategies import Options
+from cml_jax.types import Batch, DeviceInteractions, TrainState
 from tests.oracles.geometry import to_sphere
+
+
+def drawn(options: Options, train: Interactions) -> tuple[Model, DeviceInteractions, TrainState, Batch]:
+    """A model, its data, a fresh state with item biases, and the first batch."""
+    data, model = batches.to_device(train, None, options), options.make_model()
+    state = training.init_state(options, data, 0)
+    biases = np.random.default_rng(0).normal(size=train.num_items)
+    state.params.tables["item_biases"] = jnp.float32(biases)
+    batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
+    return model, data, state, batch
+
+
+def unit_vectors(state: TrainState) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of users and items on the sphere, in double precision."""
+    users, items = (to_sphere(np.asarray(state.params.tables[name], np.float64)) for name in ("users", "items"))
+    return users, items
 
 
 def check_loss(
@@ -32,12 +51,9 @@ def check_loss(
         bias_scale=0.6,
         constraint="none",
     )
-    data, model = batches.to_device(train, None, options), options.make_model()
-    state = training.init_state(options, data, 0)
-    biases = np.random.default_rng(0).normal(size=train.num_items)
-    state.params.tables["item_biases"] = jnp.float32(biases)
-    batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
-    users, items = (to_sphere(np.asarray(state.params.tables[name], np.float64)) for name in ("users", "items"))
+    model, data, state, batch = drawn(options, train)
+    biases = np.asarray(state.params.tables["item_biases"], np.float64)
+    users, items = unit_vectors(state)
     items, total = moved(items), 0.0
     for pair in np.flatnonzero(batch.trained):
         user, positive = int(batch.users[pair]), int(batch.positives[pair])

@@ -11,8 +11,7 @@ import pytest
 from cml_jax import batches, make_options, training
 from cml_jax.data.interactions import from_pairs
 from cml_jax.types import Factors
-from tests.models.biased_softmax import check_loss
-from tests.oracles.geometry import to_sphere
+from tests.models.biased_softmax import check_loss, drawn, unit_vectors
 
 SHARED: dict[str, Any] = {"model": "cml_bias", "loss": "softmax", "sampler": "uniform"}
 
@@ -27,12 +26,9 @@ def test_a_hinge_takes_squared_distances_of_unit_vectors_with_twice_the_biases(s
         **{"model": "cml_bias", "loss": "triplet", "hinge": hinge, "margin": 0.7, "bias_scale": 0.6},
         **{"sampler": sampler, "num_negatives": 3, "num_candidates": 6, "dim": 4, "batch_size": 8},
     )
-    data, model = batches.to_device(ragged, None, options), options.make_model()
-    state = training.init_state(options, data, 0)
-    biases = np.random.default_rng(1).normal(size=ragged.num_items)
-    state.params.tables["item_biases"] = jnp.float32(biases)
-    batch, _ = training.draw_batch(options, model, options.make_sampler(data), data, state)
-    users, items = (to_sphere(np.asarray(state.params.tables[name], np.float64)) for name in ("users", "items"))
+    model, data, state, batch = drawn(options, ragged)
+    biases = np.asarray(state.params.tables["item_biases"], np.float64)
+    users, items = unit_vectors(state)
 
     def away(user, item):
         return ((users[user] - items[item]) ** 2).sum() - 2 * 0.6 * biases[item]

@@ -193,7 +193,7 @@ def test_every_model_has_rows_whose_settings_have_an_effect():
 
 
 @pytest.mark.parametrize("data", [ml1m, gowalla])
-def test_settings_beyond_the_first_four_are_as_many_for_every_row_but_the_item_graphs(data):
+def test_settings_beyond_the_first_four_are_as_many_for_every_row(data):
     sweep = data.get_config("search").sweep
     found = collections.defaultdict(list)
     for point in sweep.points:
@@ -203,5 +203,5 @@ def test_settings_beyond_the_first_four_are_as_many_for_every_row_but_the_item_g
             found[entry["name"]].append(dict(entry))
     assert set(found) - set(data.CHOSEN) <= {"item_knn", "ease", "slim"}, "not searched yet"
     for row, settings in found.items():
-        number = 6 if row in data.CHOSEN and row != "graph-sphere" else 4
+        number = 6 if row in data.CHOSEN else 4
         assert len(settings) == number == len({json.dumps(setting, sort_keys=True) for setting in settings}), row

@@ -105,7 +105,7 @@ def is_over(run: Planned, folder: Path) -> bool:
         failure = opened.failure(setup.config, setup.data_sha256)
         if failure is not None:
             say(f"{opened.folder} has failed before ({failure}) Delete its failed.json to try again.")
-        return failure is not None or opened.is_finished(setup.num_steps)
+        return failure is not None or opened.is_finished(setup.num_steps, setup.config["eval.patience"])
 
 
 def _train_group(

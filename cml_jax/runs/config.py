@@ -101,6 +101,12 @@ class EvalOptions:
         False, "leave users with fewer than k held-out items out of precision, recall, hit rate and NDCG at k"
     )
     max_users: int | None = static(None, "validation users scored during training; none: all", AT_LEAST_1)
+    patience: int | None = static(
+        None,
+        "early stopping: evaluations in a row that are no better than the best before them after which a run ends; "
+        "none: it goes on to its last step",
+        AT_LEAST_1,
+    )
     final_split: str = static(
         "test",
         "split of the final score: test | valid | best_test (test, and beside it the best test score of all "

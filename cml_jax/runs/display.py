@@ -26,6 +26,8 @@ def format_summary(summary: Summary, metric: str) -> str:
     parts = [part for part in ("valid", "test") if getattr(summary, part)]
     ks = sorted({int(key.split("@")[1]) for key in getattr(summary, parts[-1])})
     lines = [f"Best step {summary.best_step} of {summary.steps}, selected on validation by {metric}."]
+    if summary.patience is not None:
+        lines.append(f"Ended early: {summary.patience} evaluations in a row without a better {metric}.")
     if not summary.valid:
         lines = [f"No validation part: the parameters of the last step, {summary.best_step}."]
     if not summary.test:

@@ -103,16 +103,18 @@ def train_together(
     started = time.perf_counter()
     group = _make_group(runs, data, progress, failed)
     group.for_each(lambda group, index, run: _report_owed(group, index, run, watch))
+    _end_early(group, watch, started)
     for step, num_steps in _chunks(group.step, group.num_steps, group.periods):
-        _take_steps(group, step, num_steps)
-        group.for_each(lambda group, index, run: _report(group, index, run, watch))
         if not group.going:
             return
-        if processes.any_of_all(watch.requested):
+        _take_steps(group, step, num_steps)
+        group.for_each(lambda group, index, run: _report(group, index, run, watch))
+        _end_early(group, watch, started)
+        if group.going and processes.any_of_all(watch.requested):
             _stop(group, watch)
         if due(step, group.num_steps, group.periods.checkpoint):
             group.for_each(_save)
-    _finish(group, watch, (time.perf_counter() - started) / len(runs))
+    _finish(group, group.going.values(), watch, started)
 
 
 def train_alone(
@@ -271,15 +273,33 @@ def _stop(group: _Group, watch: preemption.Watch) -> NoReturn:
     raise Preempted(f"Stopped by {watch.by} after step {group.step}{where}.")
 
 
-def _finish(group: _Group, watch: preemption.Watch, seconds: float) -> None:
-    """Scores every run and writes its summary; `seconds` is the share of each in the time of all."""
+def _end_early(group: _Group, watch: preemption.Watch, started: float) -> None:
+    """Saves and finishes the runs that are out of patience, which are left out from there on."""
+    if group.step == group.num_steps:
+        return
+    ended = {index: run for index, run in group.going.items() if run.out_of_patience}
+    for index, run in ended.items():
+        run.save(group.program.state_of(group.state, index), replace=True)
+        run.say(
+            f"Ended early, after step {group.step}: {run.setup.config['eval.patience']} evaluations in a row without a "
+            f"better {run.setup.protocol.metric}."
+        )
+    _finish(group, ended.values(), watch, started)
+    for index in ended:
+        del group.going[index]
+
+
+def _finish(group: _Group, runs: Collection[Run], watch: preemption.Watch, started: float) -> None:
+    """Scores runs and writes their summaries; each has an equal share in the time of all."""
     _wait(group)
+    seconds = (time.perf_counter() - started) / len(group.runs)
     throughput = group.triplets / group.seconds if group.triplets else None
-    for run in group.going.values():
+    where = "the last step" if group.step == group.num_steps else f"step {group.step}"
+    for run in runs:
         group.progress.phase(SCORING)
-        sentence = f"Stopped by {{by}} after the last step of {run.folder}, which is saved; test was not scored."
+        sentence = f"Stopped by {{by}} after {where} of {run.folder}, which is saved; test was not scored."
         with preemption.stoppable(watch, sentence):
-            run.finish(throughput, seconds, len(group.runs))
+            run.finish(group.step, throughput, seconds, len(group.runs))
 
 
 def _chunks(done: int, total: int, periods: Periods) -> Iterator[tuple[int, int]]:

@@ -162,10 +162,18 @@ class Run:
         if self.manager is not None:
             checkpoint.wait(self.manager)
 
-    def finish(self, throughput: float | None, seconds: float, num_members: int) -> Summary:
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the last eval.patience evaluations on validation were no better than the best before them."""
+        patience = self.setup.config["eval.patience"]
+        since = sum(bool(record["metrics"]) and record["step"] > self.best.step for record in self.records)
+        return patience is not None and since >= patience
+
+    def finish(self, steps: int, throughput: float | None, seconds: float, num_members: int) -> Summary:
         """Scores the best parameters on validation in full and, once, on test; writes and returns the summary.
 
         Args:
+            steps: done; fewer than those of the whole run where eval.patience ended it.
             throughput: triplets a second of the program that trained it.
             seconds: its share of the time of that.
             num_members: of that program.
@@ -178,7 +186,8 @@ class Run:
             setup.data_sha256,
             best_step=int(self.best.step),
             best_test=best_test(self.records, setup.protocol.metric),
-            steps=setup.num_steps,
+            steps=steps,
+            patience=setup.config["eval.patience"] if steps < setup.num_steps else None,
             triplets_per_second=throughput,
             wall_seconds=seconds + time.perf_counter() - started,
             members=num_members,
@@ -258,7 +267,7 @@ def open_run(
             raise too_long(opened, setup.num_steps)
         if not found:
             opened.remove_results()
-        elif run.step == setup.num_steps and _finished(run):
+        elif _finished(run):
             say(f"{opened.folder} holds this run, finished.")
             yield run
             return
@@ -282,9 +291,12 @@ def _start(
 def _finished(run: Run) -> bool:
     """Whether the workdir holds the result, which the run then has."""
     assert run.workdir is not None
-    if not run.workdir.is_finished(run.setup.num_steps):
+    if not run.workdir.is_finished(run.setup.num_steps, run.setup.config["eval.patience"]):
         return False
-    run.summary = from_json(run.workdir.read_json(FILE) or {}, run.workdir.folder / FILE)
+    summary = from_json(run.workdir.read_json(FILE) or {}, run.workdir.folder / FILE)
+    if summary.steps != run.step:
+        return False
+    run.summary = summary
     return True
 
 

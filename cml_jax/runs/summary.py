@@ -26,7 +26,7 @@ class Summary:
         intervals: part -> metric -> 95 % bootstrap interval over users.
         by_popularity: part -> metric -> a value for each popularity decile.
         best_step: whose parameters were scored.
-        steps: of the whole run.
+        steps: that were done.
         triplets_per_second: of the training steps alone.
         wall_seconds: of the run, its share where several were trained together.
         members: how many were.
@@ -35,6 +35,7 @@ class Summary:
         device: what it ran on.
         best_test: with eval.final_split=best_test the metrics of test at the step where they were best, and that step:
             a choice made on test, for comparison with published rows that were chosen so.
+        patience: eval.patience where that ended the run before its last step, else None.
     """
 
     valid: dict[str, float]
@@ -50,6 +51,7 @@ class Summary:
     versions: dict[str, str]
     device: str
     best_test: dict[str, Any] = dataclasses.field(default_factory=dict)
+    patience: int | None = None
 
     @property
     def part(self) -> str:
@@ -79,6 +81,7 @@ def make_summary(
     best_step: int,
     best_test: Mapping[str, Any] | None = None,
     steps: int,
+    patience: int | None = None,
     triplets_per_second: float | None,
     wall_seconds: float,
     members: int = 1,
@@ -99,6 +102,7 @@ def make_summary(
         versions=versions.versions() | dict(more_versions or {}),
         device=device or versions.devices(),
         best_test=dict(best_test or {}),
+        patience=patience,
     )
 
 
@@ -117,7 +121,8 @@ def from_json(values: Mapping[str, Any], path: Path) -> Summary:
     """
     try:
         fields = dataclasses.fields(Summary)
-        needed = {field.name for field in fields if field.default_factory is dataclasses.MISSING}
+        missing = dataclasses.MISSING
+        needed = {field.name for field in fields if field.default is missing and field.default_factory is missing}
         # What earlier versions did not write yet has a default.
         known = {field.name for field in fields} & values.keys() | needed
         found = Summary(**{name: values[name] for name in known})

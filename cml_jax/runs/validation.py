@@ -137,6 +137,11 @@ def validate_against(config: Config, dataset: Dataset, protocol: Protocol, valid
         raise ConfigError(
             "config.eval.final_split = 'valid' needs a validation part; raise config.dataset.valid_fraction."
         )
+    if dataset.valid.num_pairs == 0 and config["eval.patience"] is not None:
+        raise ConfigError(
+            f"config.eval.patience = {config['eval.patience']} needs a validation part; raise "
+            f"config.dataset.valid_fraction, or leave patience out."
+        )
     per_pass = batches.steps_per_pass(train.num_pairs, config["train.batch_size"])
     if config["train.num_steps"] is None and config["train.num_passes"] * per_pass >= 2**31:
         raise ConfigError(f"config.train.num_passes = {config['train.num_passes']:g} is 2^31 steps or more; lower it.")

@@ -24,6 +24,7 @@ _FREE_KEYS = (
     "train.num_passes",
     "train.report_every_steps",
     "eval.every_steps",
+    "eval.patience",
     "eval.compare",
     "eval.memory_budget_mb",
     "checkpoint.every_steps",
@@ -114,10 +115,10 @@ class Workdir(NamedTuple):
         remedy = "choose another workdir, or delete this one"
         return read_json(path, remedy) if path.exists() else None
 
-    def is_finished(self, num_steps: int) -> bool:
-        """Whether the workdir holds the result of so many steps."""
-        summary = self.read_json("summary.json")
-        return summary is not None and summary.get("steps") == num_steps
+    def is_finished(self, num_steps: int, patience: int | None) -> bool:
+        """Whether the workdir holds the result of so many steps, or of fewer where that patience ended the run."""
+        summary = self.read_json("summary.json") or {}
+        return summary.get("steps") == num_steps or (patience is not None and summary.get("patience") == patience)
 
     def failure(self, config: Config, data_sha256: str) -> str | None:
         """Why this run failed before; None where it did not, or where that was with another config or other data."""

@@ -1,0 +1,121 @@
+"""Early stopping: eval.patience evaluations in a row without a better score end a run."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from cml_jax.errors import ConfigError
+from cml_jax.runs import scoring
+from cml_jax.runs.preemption import Preempted
+from experiments import sweep, train
+from experiments.sweeps import grid
+from tests.tiny import last_params, read_records, tiny_config
+
+EVERY, STEPS = 10, 300
+WITHIN = {"train__num_steps": STEPS, "eval__every_steps": EVERY, "optimizer__learning_rate": 0.05}
+
+
+def ends_at(values, patience):
+    """Of scores at evaluations 1, 2, ...: the evaluation that ends the run, and the best one up to it."""
+    best = 0
+    for number, value in enumerate(values):
+        if value > values[best]:
+            best = number
+        if number - best >= patience:
+            return number + 1, best + 1
+    raise AssertionError(f"patience {patience} does not end {values}")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Scores of the evaluations of a run that goes on to its last step."""
+    folder = tmp_path_factory.mktemp("whole")
+    summary = train.train_and_evaluate(tiny_config(**WITHIN), folder)
+    assert summary["steps"] == STEPS and summary["patience"] is None
+    return [record["metrics"]["ndcg@5"] for record in read_records(folder) if record["metrics"]]
+
+
+@pytest.mark.parametrize("patience", [1, 4])
+def test_a_run_ends_after_that_many_evaluations_without_a_better_one(patience, whole, tmp_path, capsys):
+    last, best = ends_at(whole, patience)
+    assert last * EVERY < STEPS
+    summary = train.train_and_evaluate(tiny_config(**WITHIN, eval__patience=patience), tmp_path)
+    assert (summary["steps"], summary["best_step"]) == (last * EVERY, best * EVERY)
+    assert summary["patience"] == patience and summary["test"]
+    assert [record["metrics"]["ndcg@5"] for record in read_records(tmp_path)] == whole[:last]
+    said = f"Ended early: {patience} evaluations in a row without a better ndcg@5."
+    assert said in capsys.readouterr().out
+
+
+def test_it_is_finished_then_and_more_patience_goes_on_to_the_same_end(whole, tmp_path):
+    """As a run with that patience from the start, to the bit, and no longer run is needed for what is over."""
+    little = tiny_config(**WITHIN, eval__patience=1)
+    first = train.train_and_evaluate(little, tmp_path / "run")
+    files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()}
+    little.train.num_steps = 2 * STEPS
+    assert train.train_and_evaluate(little, tmp_path / "run") == json.loads(json.dumps(first))
+    assert files["summary.json"] == (tmp_path / "run/summary.json").stat().st_mtime_ns
+    more = tiny_config(**WITHIN, eval__patience=4)
+    gone_on = train.train_and_evaluate(more, tmp_path / "run")
+    at_once = train.train_and_evaluate(more, tmp_path / "at_once")
+    assert gone_on["steps"] == at_once["steps"] == ends_at(whole, 4)[0] * EVERY > first["steps"]
+    for key in ("valid", "test", "best_step", "patience"):
+        assert gone_on[key] == at_once[key]
+    for one, other in zip(last_params(tmp_path / "run"), last_params(tmp_path / "at_once"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    without = train.train_and_evaluate(tiny_config(**WITHIN), tmp_path / "run")
+    assert without["steps"] == STEPS and without["patience"] is None
+
+
+def test_a_signal_while_the_ended_run_is_scored_loses_nothing(whole, tmp_path, monkeypatch):
+    config = tiny_config(**WITHIN, eval__patience=1)
+    expected = train.train_and_evaluate(config, tmp_path / "whole")
+    score = scoring.final_scores
+
+    def stopped(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return score(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scoring, "final_scores", stopped)
+        sentence = f"after step {expected['steps']} of .*run, which is saved; test was not scored"
+        with pytest.raises(Preempted, match=sentence):
+            train.train_and_evaluate(config, tmp_path / "run")
+    assert not (tmp_path / "run/summary.json").exists()
+    found = train.train_and_evaluate(config, tmp_path / "run")
+    for key in ("valid", "test", "best_step", "steps", "patience"):
+        assert found[key] == expected[key]
+    assert read_records(tmp_path / "run") == read_records(tmp_path / "whole")
+
+
+def test_of_runs_trained_together_each_ends_by_itself(tmp_path):
+    config = tiny_config(**WITHIN, eval__patience=2)
+    sweep.run_sweep(grid.make_grid(config, {"optimizer.learning_rate": (0.05, 1e-6), "seed": (0, 1)}), tmp_path / "all")
+    steps = set()
+    for path in (tmp_path / "all").rglob("summary.json"):
+        found, values = json.loads(path.read_text()), json.loads((path.parent / "config.json").read_text())
+        config.seed, config.optimizer.learning_rate = values["seed"], values["optimizer"]["learning_rate"]
+        alone = train.train_and_evaluate(config, tmp_path / "alone" / str(len(steps)) / path.parent.name)
+        assert found["members"] == 4
+        for key in ("valid", "test", "best_step", "steps", "patience"):
+            assert found[key] == alone[key], path
+        steps.add(found["steps"])
+    assert len(steps) > 1, steps
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "all").rglob("summary.json")}
+    grids = grid.make_grid(config, {"optimizer.learning_rate": (0.05, 1e-6), "seed": (0, 1)})
+    sweep.run_sweep(grids, tmp_path / "all")
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_without_validation_there_is_nothing_to_wait_for(tmp_path):
+    for patience, sentence in ((0, "patience = 0"), (3, "patience = 3 needs a validation part; raise config.dataset")):
+        rows = "\n".join(f"{u} " + " ".join(str((3 * u + 7 * j) % 40) for j in range(8)) for u in range(30))
+        (tmp_path / "train.txt").write_text(rows)
+        (tmp_path / "test.txt").write_text("0 39")
+        config = tiny_config(dataset__name="mine", dataset__valid_fraction=0.0, eval__patience=patience)
+        config.dataset.path = str(tmp_path)
+        with pytest.raises(ConfigError, match=sentence):
+            train.train_and_evaluate(config, tmp_path / "run")
+        assert not (tmp_path / "run").exists()

@@ -68,7 +68,7 @@ def test_workdir_holds_what_is_promised(tmp_path, capsys):
     assert summary == json.loads(json.dumps(returned))
     assert set(summary) == {
         *("valid", "test", "intervals", "best_step", "steps", "triplets_per_second", "wall_seconds", "dataset"),
-        *("versions", "device", "members", "by_popularity", "best_test"),
+        *("versions", "device", "members", "by_popularity", "best_test", "patience"),
     }
     assert summary["dataset"]["users"] == summary["dataset"]["items"] == summary["dataset"]["test"] == 50
     assert len(summary["dataset"]["sha256"]) == 64 and summary["steps"] == 40 and summary["best_step"] in (20, 40)

@@ -5,7 +5,7 @@ python -m experiments.sweep --config=experiments/configs/family/ml1m.py --workdi
 
 --config=experiments/configs/family/ml1m.py:search is the search on validation that chose the settings: four for each
 row, listed in experiments/results/family.py; CHOSEN has their numbers. Runs have 4 passes. docs/family.md
-has the table, in which SFCML is not yet.
+has the table.
 """
 
 from experiments.config import Config

@@ -24,9 +24,10 @@ from cml_jax import batches
 from cml_jax.errors import ConfigError, TrainingError, UserError
 from cml_jax.runs import compilation_cache, preemption
 from cml_jax.runs.loop import train_together
+from cml_jax.runs.opening import open_run, too_long
 from cml_jax.runs.preemption import Preempted
 from cml_jax.runs.progress import Bar, open_bar
-from cml_jax.runs.run import Run, open_run, too_long
+from cml_jax.runs.run import Run
 from cml_jax.runs.tracking import Trackers, open_trackers
 from cml_jax.runs.workdir import locked, open_workdir, read_json, write_atomically
 from experiments import cli, processes, report

@@ -12,9 +12,10 @@ import numpy as np
 from cml_jax import batches, population, sharding, training
 from cml_jax.errors import TrainingError
 from cml_jax.runs import preemption, processes
+from cml_jax.runs.opening import open_run
 from cml_jax.runs.preemption import Preempted
 from cml_jax.runs.progress import COMPILING, EVALUATING, SCORING, STEPPING, Progress, open_progress
-from cml_jax.runs.run import Run, open_run
+from cml_jax.runs.run import Run
 from cml_jax.runs.setup import Periods, Setup
 from cml_jax.runs.summary import Summary
 from cml_jax.types import DeviceInteractions, Params, StepMetrics, TrainState

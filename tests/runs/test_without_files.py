@@ -3,7 +3,7 @@ import tempfile
 
 import numpy as np
 
-from cml_jax.runs import loop, preemption, run
+from cml_jax.runs import loop, opening, preemption
 from cml_jax.runs.progress import Silent
 from cml_jax.runs.setup import make_setup
 from experiments.config import to_values
@@ -19,7 +19,7 @@ def test_run_without_a_workdir_is_the_same_run_and_writes_nothing(finished, tmp_
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     setup, said = make_setup(to_values(tiny_config())), []
     data = setup.dataset.train.to_device()
-    with run.open_run(setup, None, data, said.append) as opened:
+    with opening.open_run(setup, None, data, said.append) as opened:
         loop.train_together([opened], data, preemption.Watch(alone=True), Silent(), never)
     assert opened.summary is not None
     for name, expected in zip(("users", "items"), last_params(finished)[2:], strict=True):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cml_jax.errors import ConfigError, UserError
-from cml_jax.runs import loop, run, scoring
+from cml_jax.runs import loop, opening, scoring
 from cml_jax.runs.preemption import Preempted
 from cml_jax.runs.setup import make_setup
 from experiments import sweep, train
@@ -282,7 +282,7 @@ def test_a_refused_grid_leaves_sweep_json_as_it_was(workdir, tmp_path):
 
 def test_a_state_that_was_taken_is_held_by_nobody_else(tmp_path):
     setup = make_setup(to_values(tiny_config()))
-    with run.open_run(setup, tmp_path, setup.dataset.train.to_device(), say=print) as opened:
+    with opening.open_run(setup, tmp_path, setup.dataset.train.to_device(), say=print) as opened:
         users = weakref.ref(opened.take_state().params.tables["users"])
         gc.collect()
         assert users() is None

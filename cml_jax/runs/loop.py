@@ -276,16 +276,21 @@ def _stop(group: _Group, watch: preemption.Watch) -> NoReturn:
 
 def _end_early(group: _Group, watch: preemption.Watch, started: float) -> None:
     """Saves and finishes the runs that are out of patience, which are left out from there on."""
-    if group.step == group.num_steps:
-        return
     ended = {index: run for index, run in group.going.items() if run.out_of_patience}
+    if not ended or group.step == group.num_steps:
+        return
     for index, run in ended.items():
         run.save(group.program.state_of(group.state, index), replace=True)
         run.say(
             f"Ended early, after step {group.step}: {run.setup.config['eval.patience']} evaluations in a row without a "
             f"better {run.setup.protocol.metric}."
         )
-    _finish(group, ended.values(), watch, started)
+    try:
+        _finish(group, ended.values(), watch, started)
+    except Preempted:
+        group.for_each(_save)  # the others, too
+        _wait(group)
+        raise
     for index in ended:
         del group.going[index]
 

@@ -90,6 +90,37 @@ def test_a_signal_while_the_ended_run_is_scored_loses_nothing(whole, tmp_path, m
     assert read_records(tmp_path / "run") == read_records(tmp_path / "whole")
 
 
+def test_a_signal_while_one_of_several_is_scored_keeps_what_the_others_did(tmp_path, monkeypatch):
+    """Not only what they had at their last checkpoint."""
+    config = tiny_config(**WITHIN, eval__patience=1, checkpoint__every_steps=STEPS)
+    both = grid.make_grid(config, {"optimizer.learning_rate": (0.05, 1e-6)})
+    sweep.run_sweep(both, tmp_path / "whole")
+    expected = {
+        path.parent.parent.name: json.loads(path.read_text()) for path in (tmp_path / "whole").rglob("summary.json")
+    }
+    first = min(summary["steps"] for summary in expected.values())
+    score = scoring.final_scores
+
+    def stopped(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return score(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scoring, "final_scores", stopped)
+        with pytest.raises(Preempted):
+            sweep.run_sweep(both, tmp_path / "cut")
+    saved = {
+        path.parent.parent.name: {int(step.name) for step in path.iterdir()}
+        for path in (tmp_path / "cut").rglob("checkpoints")
+    }
+    assert saved == {label: {first} for label in expected} and len(saved) == 2
+    sweep.run_sweep(both, tmp_path / "cut")
+    for path in (tmp_path / "cut").rglob("summary.json"):
+        found = json.loads(path.read_text())
+        for key in ("valid", "test", "best_step", "steps", "patience"):
+            assert found[key] == expected[path.parent.parent.name][key], (path, key)
+
+
 def test_of_runs_trained_together_each_ends_by_itself(tmp_path):
     config = tiny_config(**WITHIN, eval__patience=2)
     sweep.run_sweep(grid.make_grid(config, {"optimizer.learning_rate": (0.05, 1e-6), "seed": (0, 1)}), tmp_path / "all")

@@ -200,7 +200,7 @@ def _notes(kept: Mapping[str, Rows]) -> list[str]:
         "were chosen on test, as their tables below say, which flatters them. 'Two vectors' are methods that score by "
         "one vector a user and one an item. 'Chosen on test' is the best test score of all evaluations of our runs "
         "(`eval.final_split=best_test`), which is how such rows came about and not what stands before it. Seconds are "
-        "those of one run on two cores, with its evaluations.",
+        "those of one run on one core or two, with its evaluations, which score test too where that column is filled.",
         "",
         "Steam-200k in percent, validation items left in the lists, as the code behind the published rows (LibCML) "
         f"does. {users}",

@@ -67,7 +67,7 @@ def _table(group: Sequence[Row]) -> list[str]:
         ]
         intervals = [numbers.over_seeds(row, names[0]), numbers.over_users(row, names[0])]
         first = [row.label, str(len(row.seeds)), cells[0], *map(numbers.written_interval, intervals)]
-        lines.append(_line([*first, *cells[1:], f"{row.summaries[0].steps:,}", f"{numbers.seconds(row):.0f}"]))
+        lines.append(_line([*first, *cells[1:], numbers.steps(row), f"{numbers.seconds(row):.0f}"]))
     return [*lines, ""]
 
 

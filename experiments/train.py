@@ -22,8 +22,9 @@ def train_and_evaluate(config: Config, workdir: str | os.PathLike[str]) -> dict[
         config: from a config file; see `experiments.config` for its keys.
         workdir: folder for config.json, dataset.npz, metrics.jsonl, summary.json, per_user.npz, curves.png,
             checkpoints/ and, where log.explore asks for it, space.html. An unfinished run of the same config in it goes
-            on, and so does a finished one that is asked for more steps; otherwise a finished one is reported again. The
-            last step is always evaluated, whether eval.every_steps divides it or not.
+            on, and so does a finished one that is asked for more steps, or for more patience where that ended it;
+            otherwise a finished one is reported again. The last step is always evaluated, whether eval.every_steps
+            divides it or not.
 
     Returns:
         What summary.json holds.

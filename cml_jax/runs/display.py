@@ -27,7 +27,7 @@ def format_summary(summary: Summary, metric: str) -> str:
     ks = sorted({int(key.split("@")[1]) for key in getattr(summary, parts[-1])})
     lines = [f"Best step {summary.best_step} of {summary.steps}, selected on validation by {metric}."]
     if summary.patience is not None:
-        lines.append(f"Ended early: {summary.patience} evaluations in a row without a better {metric}.")
+        lines.append(f"Ended early: {without_better(summary.patience, metric)}.")
     if not summary.valid:
         lines = [f"No validation part: the parameters of the last step, {summary.best_step}."]
     if not summary.test:
@@ -44,3 +44,8 @@ def format_summary(summary: Summary, metric: str) -> str:
         lines.append(f"test {metric}, best of all evaluations, so chosen on test: {value:.4f} at step {step}")
     lines.append(time)
     return "\n".join(lines)
+
+
+def without_better(patience: int, metric: str) -> str:
+    """Why a run ended early."""
+    return f"{patience} evaluation{'s in a row' if patience > 1 else ''} without a better {metric}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from cml_jax import batches, population, sharding, training
 from cml_jax.errors import TrainingError
-from cml_jax.runs import preemption, processes
+from cml_jax.runs import display, preemption, processes
 from cml_jax.runs.opening import open_run
 from cml_jax.runs.preemption import Preempted
 from cml_jax.runs.progress import COMPILING, EVALUATING, SCORING, STEPPING, Progress, open_progress
@@ -42,12 +42,14 @@ class _Group:
 
     Attributes:
         runs: all of them.
-        going: those that did not fail, by their place.
+        going: those that are neither over nor failed, by their place.
         program: how they are advanced.
         state: of all.
         step: that they are at.
         progress: told what goes on.
         failed: told of a run that has nothing to learn any more, which is left out from there on.
+        since: when the time began that is not shared out yet.
+        spent: share in the time so far of each run that is going, in seconds.
         seconds: of the steps so far.
         triplets: of the steps so far.
     """
@@ -59,6 +61,8 @@ class _Group:
     step: int
     progress: Progress
     failed: Failed
+    since: float
+    spent: float = 0.0
     seconds: float = 0.0
     triplets: int = 0
 
@@ -79,7 +83,18 @@ class _Group:
                 act(self, index, run)
             except TrainingError as error:
                 self.failed(run, error)
-                del self.going[index]
+                self.share_time()
+                self.leave_out(index)
+
+    def leave_out(self, index: int) -> None:
+        """Goes on without a run."""
+        del self.going[index]
+        self.progress.leave_out(self.num_steps - self.step)
+
+    def share_time(self) -> None:
+        """Shares out the time since this was last done."""
+        now = time.perf_counter()
+        self.spent, self.since = self.spent + (now - self.since) / len(self.going), now
 
 
 def train_together(
@@ -101,21 +116,19 @@ def train_together(
     Raises:
         Preempted: it was asked to stop; checkpoints hold what was done.
     """
-    started = time.perf_counter()
     group = _make_group(runs, data, progress, failed)
     group.for_each(lambda group, index, run: _report_owed(group, index, run, watch))
-    _end_early(group, watch, started)
+    _end(group, watch)
     for step, num_steps in _chunks(group.step, group.num_steps, group.periods):
         if not group.going:
             return
         _take_steps(group, step, num_steps)
         group.for_each(lambda group, index, run: _report(group, index, run, watch))
-        _end_early(group, watch, started)
         if group.going and processes.any_of_all(watch.requested):
             _stop(group, watch)
         if due(step, group.num_steps, group.periods.checkpoint):
             group.for_each(_save)
-    _finish(group, group.going.values(), watch, started)
+        _end(group, watch)
 
 
 def train_alone(
@@ -161,13 +174,14 @@ def _raise(run: Run, error: TrainingError) -> NoReturn:
 def _make_group(runs: Sequence[Run], data: DeviceInteractions, progress: Progress, failed: Failed) -> _Group:
     step, states = runs[0].step, [run.take_state() for run in runs]
     options = [run.options for run in runs]
+    started = time.perf_counter()
     data = sharding.replicate(data, options[0].num_shards)
     going = dict(enumerate(runs))
     if len(runs) > 1 and jax.default_backend() != "cpu":
         state, program = population.stacked_states(states), _as_one_population(options, data, progress)
     else:
         state, program = states, _in_turn(options, data, progress)
-    return _Group(runs, going, program, state, step, progress, failed)
+    return _Group(runs, going, program, state, step, progress, failed, started)
 
 
 def _as_one_population(options: Sequence[Any], data: DeviceInteractions, progress: Progress) -> _Program:
@@ -219,7 +233,7 @@ def _take_steps(group: _Group, step: int, num_steps: int) -> None:
     group.seconds, group.triplets = group.seconds + seconds, group.triplets + triplets
     throughput = triplets / seconds
     loss = np.mean([losses[index].mean() for index in group.going])
-    group.progress.advance(num_steps * len(group.runs), f"loss {loss:.4f}, {throughput:,.0f} triplets/s")
+    group.progress.advance(num_steps * len(group.going), f"loss {loss:.4f}, {throughput:,.0f} triplets/s")
 
     def note(group: _Group, index: int, run: Run) -> None:
         run.add_steps(step, losses[index], int(no_negative[index].sum()), throughput)
@@ -269,43 +283,43 @@ def _stop(group: _Group, watch: preemption.Watch) -> NoReturn:
     """Saves all runs and raises Preempted."""
     group.for_each(_save)
     _wait(group)
-    others = f" and {len(group.runs) - 1} more" if len(group.runs) > 1 else ""
-    where = f", saved in {group.runs[0].folder}{others}; start again to go on" if group.runs[0].workdir else ""
+    first, *more = group.going.values()
+    others = f" and {len(more)} more" if more else ""
+    where = f", saved in {first.folder}{others}; start again to go on" if first.workdir else ""
     raise Preempted(f"Stopped by {watch.by} after step {group.step}{where}.")
 
 
-def _end_early(group: _Group, watch: preemption.Watch, started: float) -> None:
-    """Saves and finishes the runs that are out of patience, which are left out from there on."""
-    ended = {index: run for index, run in group.going.items() if run.out_of_patience}
-    if not ended or group.step == group.num_steps:
+def _end(group: _Group, watch: preemption.Watch) -> None:
+    """Scores the runs that are over, at the last step or out of patience; they are left out from there on."""
+    over = {index: run for index, run in group.going.items() if group.step == group.num_steps or run.out_of_patience}
+    if not over:
         return
-    for index, run in ended.items():
-        run.save(group.program.state_of(group.state, index), replace=True)
-        run.say(
-            f"Ended early, after step {group.step}: {run.setup.config['eval.patience']} evaluations in a row without a "
-            f"better {run.setup.protocol.metric}."
-        )
+    for index, run in over.items():
+        _save(group, index, run)
+    _wait(group)
+    group.share_time()
     try:
-        _finish(group, ended.values(), watch, started)
+        for index, run in over.items():
+            _score(group, run, watch)
+            group.leave_out(index)
     except Preempted:
         group.for_each(_save)  # the others, too
-        _wait(group)
         raise
-    for index in ended:
-        del group.going[index]
+    group.since = time.perf_counter()  # scoring is not shared
 
 
-def _finish(group: _Group, runs: Collection[Run], watch: preemption.Watch, started: float) -> None:
-    """Scores runs and writes their summaries; each has an equal share in the time of all."""
-    _wait(group)
-    seconds = (time.perf_counter() - started) / len(group.runs)
+def _score(group: _Group, run: Run, watch: preemption.Watch) -> None:
+    """Scores a run and writes its summary."""
+    at_last, setup = group.step == group.num_steps, run.setup
+    if not at_last:
+        why = display.without_better(setup.config["eval.patience"], setup.protocol.metric)
+        run.say(f"Ended early, after step {group.step}: {why}.")
+    group.progress.phase(SCORING)
     throughput = group.triplets / group.seconds if group.triplets else None
-    where = "the last step" if group.step == group.num_steps else f"step {group.step}"
-    for run in runs:
-        group.progress.phase(SCORING)
-        sentence = f"Stopped by {{by}} after {where} of {run.folder}, which is saved; test was not scored."
-        with preemption.stoppable(watch, sentence):
-            run.finish(group.step, throughput, seconds, len(group.runs))
+    where = "the last step" if at_last else f"step {group.step}"
+    sentence = f"Stopped by {{by}} after {where} of {run.folder}, which is saved; test was not scored."
+    with preemption.stoppable(watch, sentence):
+        run.finish(group.step, throughput, group.spent, len(group.runs))
 
 
 def _chunks(done: int, total: int, periods: Periods) -> Iterator[tuple[int, int]]:

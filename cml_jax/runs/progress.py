@@ -25,6 +25,9 @@ class Progress(Protocol):
     def advance(self, num_steps: int, text: str) -> None:
         """Steps that were taken, and a few words on them."""
 
+    def leave_out(self, num_steps: int) -> None:
+        """Steps that are not going to be taken, since a run ended early or failed."""
+
 
 class Silent:
     """Shows nothing."""
@@ -33,6 +36,9 @@ class Silent:
         """Shows nothing."""
 
     def advance(self, num_steps: int, text: str) -> None:
+        """Shows nothing."""
+
+    def leave_out(self, num_steps: int) -> None:
         """Shows nothing."""
 
 
@@ -52,6 +58,9 @@ class Lines:
     def advance(self, num_steps: int, text: str) -> None:
         """Prints nothing; evaluations have lines of their own."""
 
+    def leave_out(self, num_steps: int) -> None:
+        """Prints nothing; a line of its own says why."""
+
 
 class Bar:
     """A progress bar, whose description says what goes on."""
@@ -68,6 +77,12 @@ class Bar:
         """Moves the bar and shows the words after it."""
         self.bar.update(num_steps * self._scale)
         self.bar.set_postfix_str(text)
+
+    def leave_out(self, num_steps: int) -> None:
+        """Makes the bar shorter."""
+        if num_steps and self.bar.total is not None:
+            self.bar.total -= num_steps * self._scale
+            self.bar.refresh()
 
 
 def is_interactive() -> bool:

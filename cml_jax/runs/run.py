@@ -163,8 +163,10 @@ class Run:
     def out_of_patience(self) -> bool:
         """Whether the last eval.patience evaluations on validation were no better than the best before them."""
         patience = self.setup.config["eval.patience"]
-        since = sum(bool(record["metrics"]) and record["step"] > self.best.step for record in self.records)
-        return patience is not None and since >= patience
+        if patience is None:
+            return False
+        best = int(self.best.step)
+        return sum(record["step"] > best for record in self.records if record["metrics"]) >= patience
 
     def finish(self, steps: int, throughput: float | None, seconds: float, num_members: int) -> Summary:
         """Scores the best parameters on validation in full and, once, on test; writes and returns the summary.

@@ -121,7 +121,10 @@ def make_setup(config: Config, load: Load | None = None) -> Setup:
         periods=Periods(report, config["eval.every_steps"], config["checkpoint.every_steps"]),
         protocol=protocol,
         valid_users=valid_users,
-        notes=(*format_notes, *dataset.notes, *_notes(given, config, options), *_notes_on_signals(given, dataset)),
+        notes=(
+            *(*format_notes, *dataset.notes, *_notes(given, config, options)),
+            *(*_notes_on_signals(given, dataset), *_notes_on_patience(config, num_steps)),
+        ),
     )
 
 
@@ -152,6 +155,17 @@ def _notes(given: Config, config: Config, options: Options) -> list[str]:
     said = [f"{key} = {_written(config[key])}" for key in derived if key not in unused and config[key] is not None]
     lines = [f"Follows from the data: {', '.join(said)}."] if said else []
     return lines + validation.notes_on_unused(options, given)
+
+
+def _notes_on_patience(config: Config, num_steps: int) -> list[str]:
+    """A line for the log where a run is over before it can be out of patience."""
+    patience, every = config["eval.patience"], config["eval.every_steps"]
+    if patience is None or (1 + patience) * every < num_steps:
+        return []
+    return [
+        f"eval.patience = {patience} has no effect: {num_steps:,} steps with eval.every_steps = {every} have no more "
+        f"evaluations than that."
+    ]
 
 
 def _notes_on_signals(given: Config, dataset: Dataset) -> list[str]:

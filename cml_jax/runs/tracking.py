@@ -49,12 +49,12 @@ class Trackers:
             tracking.report(record)
         try:
             yield tracking
-            end = "finished" if tracking.has_result else "failed"
+            end = "failed"
         except TrainingError:
             end = "failed"
             raise
         finally:
-            tracking.close(end)
+            tracking.close("finished" if tracking.has_result else end)
 
     def wait(self, seconds: float) -> None:
         """Returns when each tracker has got everything or does nothing for so long, and says which are such."""

@@ -116,9 +116,13 @@ class Workdir(NamedTuple):
         return read_json(path, remedy) if path.exists() else None
 
     def is_finished(self, num_steps: int, patience: int | None) -> bool:
-        """Whether the workdir holds the result of so many steps, or of fewer where that patience ended the run."""
+        """Whether the workdir holds the result of so many steps, or of fewer where that patience, or more, ended it."""
         summary = self.read_json("summary.json") or {}
-        return summary.get("steps") == num_steps or (patience is not None and summary.get("patience") == patience)
+        if summary.get("steps") == num_steps:
+            return True
+        needed = summary.get("patience")
+        ended = needed is not None and patience is not None and patience <= needed
+        return ended and self.newest_step() <= summary["steps"]  # else it went on since then
 
     def failure(self, config: Config, data_sha256: str) -> str | None:
         """Why this run failed before; None where it did not, or where that was with another config or other data."""

@@ -73,9 +73,9 @@ def _table(group: Sequence[Row]) -> dict[str, Any]:
             _cell(numbers.written_interval(interval), None if interval is None else sum(interval) / 2)
             for interval in (numbers.over_seeds(row, names[0]), numbers.over_users(row, names[0]))
         ]
-        steps, seconds = row.summaries[0].steps, numbers.seconds(row)
+        steps, seconds = max(summary.steps for summary in row.summaries), numbers.seconds(row)
         first = [_cell(row.label, row.label), _cell(str(len(row.seeds)), len(row.seeds))]
-        last = [_cell(f"{steps:,}", steps), _cell(f"{seconds:,.0f}", seconds)]
+        last = [_cell(numbers.steps(row), steps), _cell(f"{seconds:,.0f}", seconds)]
         lines.append([*first, metrics[0], *intervals, *metrics[1:], *last])
     heads = ["run", "seeds", written[0], "over seeds", "over users", *written[1:], "steps", "seconds"]
     return {"heads": heads, "rows": lines}

@@ -47,3 +47,9 @@ def seconds(row: Row) -> float:
 def written_interval(interval: Interval | None) -> str:
     """Both ends."""
     return "one seed" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+
+
+def steps(row: Row) -> str:
+    """Steps of a run; the fewest and the most where seeds differ, by early stopping."""
+    done = [summary.steps for summary in row.summaries]
+    return " to ".join(f"{number:,}" for number in sorted({min(done), max(done)}))

@@ -142,7 +142,9 @@ def _read_run(path: Path) -> tuple[_Run, str]:
     try:
         run = _Run(path.parent, config["seed"], config, summary)
         common = {key: value for key, value in config.items() if key not in IGNORED}
-        key = json.dumps([common, summary.dataset["sha256"], summary.part, summary.steps], sort_keys=True)
+        # By early stopping each seed has its own number of steps.
+        steps = summary.steps if config.get("eval.patience") is None else None
+        key = json.dumps([common, summary.dataset["sha256"], summary.part, steps], sort_keys=True)
         _ = int(run.seed), config["dataset.name"], style.method_of(config)
         _ = [int(k) for k in config["eval.ks"]]
     except (KeyError, TypeError, ValueError) as error:

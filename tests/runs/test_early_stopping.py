@@ -7,14 +7,23 @@ import numpy as np
 import pytest
 
 from cml_jax.errors import ConfigError
-from cml_jax.runs import scoring
+from cml_jax.runs import run, scoring, workdir
 from cml_jax.runs.preemption import Preempted
+from cml_jax.runs.setup import make_setup
 from experiments import sweep, train
+from experiments.config import to_values
+from experiments.reports import numbers
+from experiments.reports.rows import collect
 from experiments.sweeps import grid
 from tests.tiny import last_params, read_records, tiny_config
 
 EVERY, STEPS = 10, 300
-WITHIN = {"train__num_steps": STEPS, "eval__every_steps": EVERY, "optimizer__learning_rate": 0.05}
+WITHIN = {
+    "train__num_steps": STEPS,
+    "train__report_every_steps": EVERY // 2,
+    "eval__every_steps": EVERY,
+    "optimizer__learning_rate": 0.05,
+}
 
 
 def ends_at(values, patience):
@@ -44,9 +53,19 @@ def test_a_run_ends_after_that_many_evaluations_without_a_better_one(patience, w
     summary = train.train_and_evaluate(tiny_config(**WITHIN, eval__patience=patience), tmp_path)
     assert (summary["steps"], summary["best_step"]) == (last * EVERY, best * EVERY)
     assert summary["patience"] == patience and summary["test"]
-    assert [record["metrics"]["ndcg@5"] for record in read_records(tmp_path)] == whole[:last]
-    said = f"Ended early: {patience} evaluations in a row without a better ndcg@5."
-    assert said in capsys.readouterr().out
+    assert [record["metrics"]["ndcg@5"] for record in read_records(tmp_path) if record["metrics"]] == whole[:last]
+    said, why = capsys.readouterr(), f"evaluation{'s in a row' if patience > 1 else ''} without a better ndcg@5."
+    assert f"\nEnded early: {patience} {why}\n" in said.out
+    assert f"Ended early, after step {last * EVERY}: {patience} {why}\n" in said.err
+
+
+def test_a_run_that_is_out_of_patience_at_its_last_step_ended_there(whole, tmp_path, capsys):
+    last, _ = ends_at(whole, 4)
+    config = tiny_config(**WITHIN | {"train__num_steps": last * EVERY}, eval__patience=4)
+    summary = train.train_and_evaluate(config, tmp_path)
+    said = capsys.readouterr()
+    assert summary["steps"] == last * EVERY and summary["patience"] is None
+    assert "Ended early" not in said.out + said.err
 
 
 def test_it_is_finished_then_and_more_patience_goes_on_to_the_same_end(whole, tmp_path):
@@ -65,8 +84,29 @@ def test_it_is_finished_then_and_more_patience_goes_on_to_the_same_end(whole, tm
         assert gone_on[key] == at_once[key]
     for one, other in zip(last_params(tmp_path / "run"), last_params(tmp_path / "at_once"), strict=True):
         np.testing.assert_array_equal(one, other)
+    assert train.train_and_evaluate(little, tmp_path / "run") == json.loads(json.dumps(gone_on)), "with less patience"
     without = train.train_and_evaluate(tiny_config(**WITHIN), tmp_path / "run")
     assert without["steps"] == STEPS and without["patience"] is None
+
+
+def test_what_went_on_since_it_ended_is_not_finished(whole, tmp_path, monkeypatch):
+    little = tiny_config(**WITHIN, eval__patience=1)
+    ended = train.train_and_evaluate(little, tmp_path / "run")["steps"]
+    evaluate, count = run.Run.evaluate, iter(range(STEPS))
+
+    def stopped(opened, params):
+        if next(count) == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return evaluate(opened, params)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run.Run, "evaluate", stopped)
+        with pytest.raises(Preempted):
+            train.train_and_evaluate(tiny_config(**WITHIN), tmp_path / "run")
+    opened = workdir.Workdir(tmp_path / "run", [], writes=False)
+    assert opened.newest_step() == ended + 2 * EVERY and not opened.is_finished(STEPS, 1)
+    summary = train.train_and_evaluate(little, tmp_path / "run")
+    assert summary["steps"] > ended and summary["steps"] % EVERY == 0
 
 
 def test_a_signal_while_the_ended_run_is_scored_loses_nothing(whole, tmp_path, monkeypatch):
@@ -129,15 +169,28 @@ def test_of_runs_trained_together_each_ends_by_itself(tmp_path):
         found, values = json.loads(path.read_text()), json.loads((path.parent / "config.json").read_text())
         config.seed, config.optimizer.learning_rate = values["seed"], values["optimizer"]["learning_rate"]
         alone = train.train_and_evaluate(config, tmp_path / "alone" / str(len(steps)) / path.parent.name)
-        assert found["members"] == 4
+        assert found["members"] == 4 and found["wall_seconds"] > 0
         for key in ("valid", "test", "best_step", "steps", "patience"):
             assert found[key] == alone[key], path
         steps.add(found["steps"])
-    assert len(steps) > 1, steps
+    assert len(steps) > 1
+    rows = sorted(collect(tmp_path / "all"), key=lambda row: row.label, reverse=True)
+    assert [(row.label, row.seeds) for row in rows] == [("learning_rate=1e-06", [0, 1]), ("learning_rate=0.05", [0, 1])]
+    done = {
+        json.loads(path.read_text())["steps"] for path in (tmp_path / "all/learning_rate=0.05").rglob("summary.json")
+    }
+    assert numbers.steps(rows[1]) == " to ".join(map(str, sorted(done)))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "all").rglob("summary.json")}
     grids = grid.make_grid(config, {"optimizer.learning_rate": (0.05, 1e-6), "seed": (0, 1)})
     sweep.run_sweep(grids, tmp_path / "all")
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_patience_that_cannot_run_out_is_said():
+    for every, said in ((30, True), (20, False)):
+        values = to_values(tiny_config(train__num_steps=90, eval__every_steps=every, eval__patience=2))
+        lines = [line for line in make_setup(values).notes if "eval.patience = 2 has no effect" in line]
+        assert bool(lines) == said
 
 
 def test_without_validation_there_is_nothing_to_wait_for(tmp_path):

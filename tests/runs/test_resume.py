@@ -150,6 +150,7 @@ FREE = {
     *("train.num_steps", "train.num_passes", "train.report_every_steps", "eval.every_steps", "eval.memory_budget_mb"),
     *(
         "eval.compare",
+        "eval.patience",
         "checkpoint.every_steps",
         "checkpoint.keep",
         "compilation_cache_dir",

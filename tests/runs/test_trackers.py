@@ -155,6 +155,14 @@ def test_how_a_run_without_a_result_ended(raised, end, memory, tmp_path):
     assert memory.runs["run0"] == [end]
 
 
+def test_a_run_with_a_result_is_finished_though_others_of_its_sweep_are_stopped(memory, tmp_path):
+    with contextlib.suppress(KeyboardInterrupt), tracking.open_trackers([].append, None) as opened:  # noqa: SIM117
+        with opened.follow(config_of("wandb"), tmp_path, []) as run:
+            run.result(SUMMARY)
+            raise KeyboardInterrupt
+    assert memory.runs["run0"] == [RESULT, "finished"]
+
+
 def fails_to_open(about) -> Any:
     raise OSError(f"no server\nfor {about.name}.")
 

@@ -41,6 +41,7 @@ def write_run(folder, ndcg, mmr=50.0, seed=0, part="test", data="made", records=
         "by_popularity": {name: {"ndcg@50": [ndcg * i / 10 for i in range(10)]} for name in final},
         "device": "",
         "best_test": {},
+        "patience": None,
     }
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(to_json(dict(flatten(config))) | {"data_sha256": data * 5}))

@@ -70,7 +70,7 @@ _FIXED: dict[str, dict[str, Any]] = {
 }
 EVERY_ROW = tuple(_FIXED)
 # The item graph is for sparse data, temperatures by the users' numbers of pairs for dense; DPCML has several vectors;
-# biases for drawn negatives have been searched on Last.fm alone.
+# biases for drawn negatives have been searched on Last.fm and Gowalla.
 _OF_SOME = ("two_stage_bias-sphere", "graph-sphere", "degree-sphere", "dpcml-sphere")
 ROWS = tuple(row for row in EVERY_ROW if row not in _OF_SOME)
 LIBRARY_ROWS = ("als", "implicit_bpr", "item_knn", "ease", "slim")

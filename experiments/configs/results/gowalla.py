@@ -18,6 +18,7 @@ _SEARCHED = (
     "uniform-sphere",
     "popularity-sphere",
     "two_stage-sphere",
+    "two_stage_bias-sphere",
     "softmax-sphere",
     "bias-sphere",
     "graph-sphere",
@@ -30,6 +31,7 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
     "two_stage-sphere": search_spaces.at_both_rates(
         {"model.num_negatives": 8, "sampler.popularity_exponent": 0.0, "sampler.similarity_cutoff": 0.2}
     ),
+    "two_stage_bias-sphere": search_spaces.at_both_rates({"sampler.similarity_cutoff": 0.3}),
     "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.06}),
     "bias-sphere": [
         {
@@ -65,6 +67,7 @@ CHOSEN = {
     "uniform-sphere": 5,
     "popularity-sphere": 5,
     "two_stage-sphere": 6,
+    "two_stage_bias-sphere": 5,
     "softmax-sphere": 3,
     "bias-sphere": 1,
     "graph-sphere": 5,

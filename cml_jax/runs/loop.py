@@ -104,7 +104,7 @@ def train_together(
     progress: Progress,
     failed: Failed,
 ) -> None:
-    """Trains runs to their last step and writes their summaries.
+    """Trains runs to their last step, or until they are out of patience, and writes their summaries.
 
     Args:
         runs: that share what `Setup.program` says, and the step they are at.

@@ -1,5 +1,6 @@
 """Early stopping: eval.patience evaluations in a row without a better score end a run."""
 
+import contextlib
 import json
 import signal
 
@@ -35,6 +36,20 @@ def ends_at(values, patience):
         if number - best >= patience:
             return number + 1, best + 1
     raise AssertionError(f"patience {patience} does not end {values}")
+
+
+@contextlib.contextmanager
+def stopped_while_scored(monkeypatch):
+    """SIGTERM comes when the first run is scored."""
+    score = scoring.final_scores
+
+    def stopped(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return score(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scoring, "final_scores", stopped)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +127,7 @@ def test_what_went_on_since_it_ended_is_not_finished(whole, tmp_path, monkeypatc
 def test_a_signal_while_the_ended_run_is_scored_loses_nothing(whole, tmp_path, monkeypatch):
     config = tiny_config(**WITHIN, eval__patience=1)
     expected = train.train_and_evaluate(config, tmp_path / "whole")
-    score = scoring.final_scores
-
-    def stopped(*arguments):
-        signal.raise_signal(signal.SIGTERM)
-        return score(*arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(scoring, "final_scores", stopped)
+    with stopped_while_scored(monkeypatch):
         sentence = f"after step {expected['steps']} of .*run, which is saved; test was not scored"
         with pytest.raises(Preempted, match=sentence):
             train.train_and_evaluate(config, tmp_path / "run")
@@ -139,14 +147,7 @@ def test_a_signal_while_one_of_several_is_scored_keeps_what_the_others_did(tmp_p
         path.parent.parent.name: json.loads(path.read_text()) for path in (tmp_path / "whole").rglob("summary.json")
     }
     first = min(summary["steps"] for summary in expected.values())
-    score = scoring.final_scores
-
-    def stopped(*arguments):
-        signal.raise_signal(signal.SIGTERM)
-        return score(*arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(scoring, "final_scores", stopped)
+    with stopped_while_scored(monkeypatch):
         with pytest.raises(Preempted):
             sweep.run_sweep(both, tmp_path / "cut")
     saved = {

@@ -147,9 +147,8 @@ def test_a_signal_while_one_of_several_is_scored_keeps_what_the_others_did(tmp_p
         path.parent.parent.name: json.loads(path.read_text()) for path in (tmp_path / "whole").rglob("summary.json")
     }
     first = min(summary["steps"] for summary in expected.values())
-    with stopped_while_scored(monkeypatch):
-        with pytest.raises(Preempted):
-            sweep.run_sweep(both, tmp_path / "cut")
+    with stopped_while_scored(monkeypatch), pytest.raises(Preempted):
+        sweep.run_sweep(both, tmp_path / "cut")
     saved = {
         path.parent.parent.name: {int(step.name) for step in path.iterdir()}
         for path in (tmp_path / "cut").rglob("checkpoints")

@@ -24,6 +24,7 @@ _WORDS = {
     "model.l2_weight": "L2",
     "train.batch_size": "B",
     "train.num_passes": "passes",
+    "optimizer.average_passes": "passes averaged",
     "baseline.regularization": "regularization",
     "baseline.alpha": "alpha",
     "baseline.learning_rate": "rate",
@@ -31,7 +32,8 @@ _WORDS = {
     "baseline.num_neighbours": "neighbours",
     "baseline.l1_ratio": "share of L1",
 }
-_OF_ALL = ("train.batch_size", "train.num_passes")  # that a setting names where they are not those of most rows
+# That a setting names where they are not those of most rows.
+_OF_ALL = ("train.batch_size", "train.num_passes", "optimizer.average_passes")
 _METHODS = {"bias": "cml_bias", "graph": "cml_graph"}  # strategy -> method, where the names differ
 _VARIANTS = {  # of a method
     "two_stage_bias": "two-stage, item biases",

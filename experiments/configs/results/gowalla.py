@@ -48,10 +48,9 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
             "model.temperature": 0.095,
             "model.nearest_weight": 0.8,
             "train.num_passes": num_passes,
-            "optimizer.average_passes": average,
-            "eval.every_steps": 4 * 711,
+            "eval.every_steps": 2 * 711,
         }
-        for num_passes, average in ((26, 2.0), (28, 8.0))
+        for num_passes in (26, 40)
     ],
     "bpr-none": [
         {"optimizer.learning_rate": 1e-3, "model.l2_weight": l2_weight, "train.num_passes": num_passes}
@@ -71,7 +70,7 @@ CHOSEN = {
     "two_stage_bias-sphere": 5,
     "softmax-sphere": 3,
     "bias-sphere": 1,
-    "graph-sphere": 6,
+    "graph-sphere": 5,
     "bpr-none": 6,
     "als": 5,
     "implicit_bpr": 5,

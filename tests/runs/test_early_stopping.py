@@ -1,14 +1,16 @@
 """Early stopping: eval.patience evaluations in a row without a better score end a run."""
 
 import contextlib
+import io
 import json
 import signal
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from cml_jax.errors import ConfigError
-from cml_jax.runs import run, scoring, workdir
+from cml_jax.runs import loop, preemption, progress, run, scoring, workdir
 from cml_jax.runs.preemption import Preempted
 from cml_jax.runs.setup import make_setup
 from experiments import sweep, train
@@ -184,6 +186,32 @@ def test_of_runs_trained_together_each_ends_by_itself(tmp_path):
     grids = grid.make_grid(config, {"optimizer.learning_rate": (0.05, 1e-6), "seed": (0, 1)})
     sweep.run_sweep(grids, tmp_path / "all")
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_the_bar_is_full_where_the_rest_is_left_out():
+    with tqdm(total=100, file=io.StringIO()) as bar:
+        shown = progress.Bar(bar, scale=2)
+        shown.advance(10, "loss 1")
+        shown.leave_out(40)
+        assert bar.n == bar.total == 20
+
+
+def test_a_run_that_ends_early_leaves_the_rest_of_its_bar_out(whole, monkeypatch):
+    steps = {"taken": 0, "left out": 0}
+
+    class Counted(progress.Silent):
+        def advance(self, num_steps, text):
+            steps["taken"] += num_steps
+
+        def leave_out(self, num_steps):
+            steps["left out"] += num_steps
+
+    monkeypatch.setattr(loop, "open_progress", lambda *_: contextlib.nullcontext(Counted()))
+    with preemption.watch() as watch:
+        summary, _ = loop.train_alone(
+            make_setup(to_values(tiny_config(**WITHIN, eval__patience=1))), None, watch, print
+        )
+    assert steps == {"taken": summary.steps, "left out": STEPS - summary.steps} and summary.patience == 1
 
 
 def test_patience_that_cannot_run_out_is_said():

@@ -39,6 +39,9 @@ CHOSEN = {
     "bpr-none": 3,
     "als": 3,
     "implicit_bpr": 2,
+    "item_knn": 2,
+    "ease": 2,
+    "slim": 1,
 }
 
 

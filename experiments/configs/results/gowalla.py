@@ -6,8 +6,8 @@ python -m experiments.sweep --config=experiments/configs/results/gowalla.py --wo
 and then the same with experiments.results.baselines. --config=experiments/configs/results/gowalla.py:search is the
 search on validation, a tenth of train set aside, 20 passes: for each row four settings, listed in
 experiments/results/search_spaces.py, and two more; CHOSEN has the number of the best. For each the last of the 20
-passes was best, but for item biases with drawn negatives (16). The two more of item biases have batches of 512, those of the item graph and one of
-BPR's more passes. RESULTS.md has the table.
+passes was best, but for item biases with drawn negatives (16). The two more of item biases have batches of 512, those
+of the item graph and one of BPR's more passes. RESULTS.md has the table.
 """
 
 from experiments.config import Config

@@ -37,6 +37,7 @@ REST = {  # keys that no compiled step depends on -> where their value ends
     "eval.memory_budget_mb": lambda setup: setup.protocol.memory_budget_mb,
     "eval.compare": lambda setup: setup.config["eval.compare"],
     "eval.max_users": lambda setup: len(setup.valid_users),
+    "eval.patience": lambda setup: setup.config["eval.patience"],
     "checkpoint.every_steps": lambda setup: setup.periods.checkpoint,
     "checkpoint.keep": lambda setup: setup.config["checkpoint.keep"],
     **{key: lambda setup, key=key: setup.config[key] for key in KEYS if key.startswith("log.")},

@@ -3,37 +3,24 @@
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
-import jax
 import numpy as np
 
-from cml_jax import batches, population, sharding, training
+from cml_jax import batches, sharding, training
 from cml_jax.errors import TrainingError
 from cml_jax.runs import display, preemption, processes
 from cml_jax.runs.opening import open_run
 from cml_jax.runs.preemption import Preempted
-from cml_jax.runs.progress import COMPILING, EVALUATING, SCORING, STEPPING, Progress, open_progress
+from cml_jax.runs.programs import Program, make_program
+from cml_jax.runs.progress import EVALUATING, SCORING, Progress, open_progress
 from cml_jax.runs.run import Run
 from cml_jax.runs.setup import Periods, Setup
 from cml_jax.runs.summary import Summary
-from cml_jax.types import DeviceInteractions, Params, StepMetrics, TrainState
+from cml_jax.types import DeviceInteractions, Params
 
 Failed = Callable[[Run, TrainingError], None]
-
-
-class _Program(NamedTuple):
-    """How several runs, or one, are advanced together.
-
-    Attributes:
-        advance: (state of all, steps, runs still going) -> (state, metrics, seconds without compilation); what it
-            returns for the others has no meaning.
-        state_of: (state of all, which run) -> its state.
-    """
-
-    advance: Callable[[Any, int, Collection[int]], tuple[Any, StepMetrics, float]]
-    state_of: Callable[[Any, int], TrainState]
 
 
 @dataclasses.dataclass
@@ -56,7 +43,7 @@ class _Group:
 
     runs: Sequence[Run]
     going: dict[int, Run]
-    program: _Program
+    program: Program
     state: Any
     step: int
     progress: Progress
@@ -176,52 +163,8 @@ def _make_group(runs: Sequence[Run], data: DeviceInteractions, progress: Progres
     options = [run.options for run in runs]
     started = time.perf_counter()
     data = sharding.replicate(data, options[0].num_shards)
-    going = dict(enumerate(runs))
-    if len(runs) > 1 and jax.default_backend() != "cpu":
-        state, program = population.stacked_states(states), _as_one_population(options, data, progress)
-    else:
-        state, program = states, _in_turn(options, data, progress)
-    return _Group(runs, going, program, state, step, progress, failed, started)
-
-
-def _as_one_population(options: Sequence[Any], data: DeviceInteractions, progress: Progress) -> _Program:
-    advance, stacked = _compiled(population.run_population_steps, data, progress), population.stacked(options)
-    return _Program(
-        advance=lambda states, num_steps, going: advance(states, stacked, num_steps),
-        state_of=population.member_state,
-    )
-
-
-def _in_turn(options: Sequence[Any], data: DeviceInteractions, progress: Progress) -> _Program:
-    """One program for all, a chunk of steps of one after the other.
-
-    On CPU a batch axis is not faster, and this way the results are those of runs alone to the bit.
-    """
-    advance = _compiled(training.run_steps, data, progress)
-
-    def in_turn(states, num_steps, going):
-        done = {index: advance(states[index], options[index], num_steps) for index in going}
-        left_out = (None, next(iter(done.values()))[1], 0.0)
-        after, metrics, seconds = zip(*(done.get(index, left_out) for index in range(len(states))), strict=True)
-        return list(after), jax.tree.map(lambda *each: np.stack(each), *metrics), sum(seconds)
-
-    return _Program(advance=in_turn, state_of=lambda states, index: states[index])
-
-
-def _compiled(run: Any, data: DeviceInteractions, progress: Progress) -> Callable:
-    """A function (state, options, steps) -> (state, metrics, seconds) whose seconds leave out compilation."""
-    compiled = {}
-
-    def advance(state, options, num_steps):
-        if num_steps not in compiled:
-            progress.phase(COMPILING)
-            compiled[num_steps] = run.lower(state, data, options, num_steps=num_steps).compile()
-        progress.phase(STEPPING)
-        before = time.perf_counter()
-        state, metrics = jax.block_until_ready(compiled[num_steps](state, data, options))
-        return state, metrics, time.perf_counter() - before
-
-    return advance
+    state, program = make_program(states, options, data, progress)
+    return _Group(runs, dict(enumerate(runs)), program, state, step, progress, failed, started)
 
 
 def _take_steps(group: _Group, step: int, num_steps: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 import cml_jax
 from cml_jax import checkpoint
 from cml_jax.errors import ConfigError, DataError, UserError
-from cml_jax.runs import checks, loop, setup, workdir
+from cml_jax.runs import checks, programs, setup, workdir
 from cml_jax.runs.config import KEYS
 from cml_jax.types import StepMetrics
 from experiments import train
@@ -237,7 +237,7 @@ def test_run_of_a_version_without_an_option_goes_on_with_its_default_alone(finis
 
 
 def counting(run, data, progress):
-    """In the place of `loop._compiled`: the loss of a step is its number, and nothing is trained."""
+    """In the place of `programs._compiled`: the loss of a step is its number, and nothing is trained."""
 
     def advance(state, options, num_steps):
         losses = jnp.asarray(int(state.step) + np.arange(1.0, num_steps + 1))
@@ -249,7 +249,7 @@ def counting(run, data, progress):
 
 def test_periods_of_which_none_divides_another_are_counted_from_the_start(tmp_path, monkeypatch):
     """Reports of 15 steps, evaluations of 20, checkpoints of 25, whether a run is cut or not."""
-    monkeypatch.setattr(loop, "_compiled", counting)
+    monkeypatch.setattr(programs, "_compiled", counting)
     periods = {"train__report_every_steps": 15, "eval__every_steps": 20, "checkpoint__every_steps": 25}
     config = tiny_config(checkpoint__keep=9, train__num_steps=70, **periods)
     train.train_and_evaluate(config, tmp_path / "whole")

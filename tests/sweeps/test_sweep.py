@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cml_jax.errors import ConfigError, UserError
-from cml_jax.runs import loop, opening, scoring
+from cml_jax.runs import loop, opening, programs, scoring
 from cml_jax.runs.preemption import Preempted
 from cml_jax.runs.setup import make_setup
 from experiments import sweep, train
@@ -66,7 +66,7 @@ def test_members_are_as_if_run_alone(workdir, tmp_path):
 
 
 def compiled_by_default(run_steps, data, progress):
-    """As `loop._compiled`, but for the tests' flag."""
+    """As `programs._compiled`, but for the tests' flag."""
     programs = {}
 
     def advance(state, options, num_steps):
@@ -79,10 +79,10 @@ def compiled_by_default(run_steps, data, progress):
 
 def test_members_as_one_population_are_as_if_run_alone(tmp_path, monkeypatch):
     """As on an accelerator, but for the program itself, which on CPU takes one member after the other."""
-    monkeypatch.setattr(loop, "_compiled", compiled_by_default)
+    monkeypatch.setattr(programs, "_compiled", compiled_by_default)
     config = grid.make_grid(tiny_config(train__num_steps=20), AXES | {"sampler.name": ("uniform",)})
     sweep.run_sweep(config, tmp_path / "in turn")
-    monkeypatch.setattr(loop.jax, "default_backend", lambda: "an accelerator")
+    monkeypatch.setattr(programs.jax, "default_backend", lambda: "an accelerator")
     sweep.run_sweep(config, tmp_path / "together")
     for rate in ("0.001", "0.01"):
         for seed in "01":
@@ -289,7 +289,7 @@ def test_a_state_that_was_taken_is_held_by_nobody_else(tmp_path):
 
 
 def test_a_member_that_failed_is_not_trained_any_more(tmp_path, monkeypatch):
-    original, rates = loop._compiled, []
+    original, rates = programs._compiled, []
 
     def counted(*arguments):
         advance = original(*arguments)
@@ -298,7 +298,7 @@ def test_a_member_that_failed_is_not_trained_any_more(tmp_path, monkeypatch):
             advance(state, options, n),
         )[1]
 
-    monkeypatch.setattr(loop, "_compiled", counted)
+    monkeypatch.setattr(programs, "_compiled", counted)
     base = tiny_config(**LOSES_ITSELF)
     sweep.run_sweep(grid.make_grid(base, {"optimizer.learning_rate": (1e30, 1e-2)}), tmp_path)
     assert [rate > 1 for rate in rates] == [True, False, False, False, False]

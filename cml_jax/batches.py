@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from cml_jax import csr, draws
 from cml_jax.candidate_mask import CandidateMask
 from cml_jax.data.interactions import Dataset, Interactions
-from cml_jax.data.nearest import nearest_items
+from cml_jax.data.nearest import NEAREST
 from cml_jax.models import Model
 from cml_jax.strategies import Options
 from cml_jax.types import Array, DeviceInteractions, Dislikes, Shares
@@ -35,7 +35,7 @@ class Positives(NamedTuple):
 
 def to_device(train: Interactions, dislikes: Interactions | None, options: Options) -> DeviceInteractions:
     """Copies to the default device what a step of these options reads of the training pairs and the dislikes."""
-    return with_nearest_items(_pairs_to_device(train, dislikes, options), options.make_model(), train)
+    return with_nearest(_pairs_to_device(train, dislikes, options), options.make_model(), train)
 
 
 def of_dataset(dataset: Dataset, options: Options) -> DeviceInteractions:
@@ -44,13 +44,12 @@ def of_dataset(dataset: Dataset, options: Options) -> DeviceInteractions:
 
 
 def shapes_of_dataset(dataset: Dataset, options: Options) -> DeviceInteractions:
-    """Shapes of what `of_dataset` gives, which take no search for nearest items."""
+    """Shapes of what `of_dataset` gives, which take no search for nearest items or users."""
     train, model = dataset.train, options.make_model()
     shapes = jax.eval_shape(lambda: with_features(_pairs_to_device(train, dataset.dislikes, options), model, dataset))
-    if model.num_nearest_items == 0:
-        return shapes
-    nearest = jax.ShapeDtypeStruct((train.num_items, model.num_nearest_items), jnp.int32)
-    return dataclasses.replace(shapes, nearest_items=nearest)
+    sizes = {"item": train.num_items, "user": train.num_users}
+    nearest = {kind: jax.ShapeDtypeStruct((sizes[kind], count), jnp.int32) for kind, count in model.num_nearest.items()}
+    return dataclasses.replace(shapes, nearest=nearest)
 
 
 def _pairs_to_device(train: Interactions, dislikes: Interactions | None, options: Options) -> DeviceInteractions:
@@ -65,14 +64,13 @@ def _pairs_to_device(train: Interactions, dislikes: Interactions | None, options
 
 def for_ranking(model: Model, known: Any) -> DeviceInteractions:
     """Copies to the default device what ranking reads of the training pairs and features of a trained model."""
-    return with_features(with_nearest_items(known.train.to_device(), model, known.train), model, known)
+    return with_features(with_nearest(known.train.to_device(), model, known.train), model, known)
 
 
-def with_nearest_items(data: DeviceInteractions, model: Model, train: Interactions) -> DeviceInteractions:
-    """Training interactions with the nearest items of each item, where the model reads them."""
-    if model.num_nearest_items == 0:
-        return data
-    return dataclasses.replace(data, nearest_items=jnp.asarray(nearest_items(train, model.num_nearest_items)))
+def with_nearest(data: DeviceInteractions, model: Model, train: Interactions) -> DeviceInteractions:
+    """Training interactions with the nearest items of each item, or users of each user, that the model reads."""
+    nearest = {kind: jnp.asarray(NEAREST[kind](train, count)) for kind, count in model.num_nearest.items()}
+    return dataclasses.replace(data, nearest=nearest)
 
 
 def with_features(data: DeviceInteractions, model: Model, known: Any) -> DeviceInteractions:

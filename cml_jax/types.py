@@ -92,7 +92,7 @@ class DeviceInteractions:
       shares: of a pass, by weight; None where a pass has every pair once.
       dislikes: items that are negatives of their users besides those drawn; None for none.
       item_users: the users of each item, for models whose steps read them; None for the others.
-      nearest_items: Array[I, K] int32, of `data.nearest.nearest_items`, for models that read them; None for the others.
+      nearest: 'item' or 'user' -> Array[I, K] or Array[U, K] int32, of `data.nearest`, those that the model reads.
       features: 'item' or 'user' -> `data.features.DeviceFeatures`, those that there are, for models that read them.
     """
 
@@ -105,7 +105,7 @@ class DeviceInteractions:
     shares: Shares | None = None
     dislikes: Dislikes | None = None
     item_users: ItemUsers | None = None
-    nearest_items: Array | None = None
+    nearest: dict[str, Array] = struct.field(default_factory=dict)
     features: dict[str, PyTree] = struct.field(default_factory=dict)
 
     @property

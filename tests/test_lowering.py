@@ -239,7 +239,7 @@ def test_fold_in_of_users_and_of_items(name):
     options, data, params, found = model_of(name)
     known = jax.eval_shape(lambda params: with_context(options.make_model(), params, data), params)
     programs: list[tuple[Any, tuple[Any, ...], int]] = [(fold_in._solve, (known, data, found), ITEMS)]
-    if options.make_model().num_nearest_items == 0:  # new items of others are refused
+    if "item" not in options.make_model().num_nearest:  # new items of others are refused
         programs.append((new_items._solve, (params, data), USERS))
     for solve, prepared, others in programs:
         log_weights, histories = jnp.zeros(others), jnp.zeros((3, others), bool)

@@ -1,11 +1,11 @@
-"""The items that share most users with an item: its neighbours in the item-item graph."""
+"""The items that share most users with an item, and the users that share most items: neighbours in their graphs."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse
 
-from cml_jax.data.interactions import Interactions
+from cml_jax.data.interactions import Interactions, from_pairs
 
 _PRODUCTS = 2**24  # pairs of an item with an item of one of its users that are in memory at once, in number
 
@@ -35,6 +35,14 @@ def nearest_items(pairs: Interactions, count: int) -> np.ndarray:
             best = _best(nearness.indices[start:end], nearness.data[start:end], item, count)
             found[item, : len(best)] = best
     return found
+
+
+def nearest_users(pairs: Interactions, count: int) -> np.ndarray:
+    """The K users nearest to each user by the items they share, ndarray[U, K] int32, as `nearest_items` finds items."""
+    return nearest_items(from_pairs(pairs.items, pairs.users, pairs.num_items, pairs.num_users), count)
+
+
+NEAREST = {"item": nearest_items, "user": nearest_users}
 
 
 def _blocks(pairs: Interactions) -> Iterator[slice]:

@@ -53,7 +53,7 @@ class Model(NamedTuple):
         draw: (key, batch, data) -> tree of Array[B, ...], `Batch.drawn` of the step; what the model draws for the
             pairs besides their negatives.
         reads_item_users: whether `draw` reads `data.item_users`, which are not on the device otherwise.
-        num_nearest_items: K of `data.nearest_items`, which are not on the device otherwise; 0 for none.
+        num_nearest: 'item' or 'user' -> K of `data.nearest`, of the kinds whose nearest ones the model reads.
         context: (params, data) -> table -> rows; what `ranking` reads of a user's items, of an item's users or of
             features. It is given `params` with these tables, see `table_kinds.with_context`.
         context_of: 'user' or 'item' -> (params, histories Array[n, I] or Array[n, U] bool) -> table -> Array[n, ...];
@@ -74,7 +74,7 @@ class Model(NamedTuple):
     penalty: Callable[[dict[str, Array], PyTree, Batch, Callable[[Array], Array]], Array] = _no_penalty
     draw: Callable[[Array, Batch, DeviceInteractions], PyTree] = _nothing_drawn
     reads_item_users: bool = False
-    num_nearest_items: int = 0
+    num_nearest: Mapping[str, int] = types.MappingProxyType({})
     context: Callable[[Params, DeviceInteractions], dict[str, Array]] = _no_context
     context_of: Mapping[str, Callable[[Params, Array], dict[str, Array]]] = types.MappingProxyType({})
     of_features: Callable[[Params, str, Any], Array] | None = None

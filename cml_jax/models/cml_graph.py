@@ -1,4 +1,4 @@
-"""CML on the item graph: an item is its own row and the mean of the items nearest to it."""
+"""CML on the item graph: a point is its own row and the mean of those nearest to it, of items and perhaps of users."""
 
 from typing import Any
 
@@ -10,9 +10,13 @@ from cml_jax.geometry import to_sphere
 from cml_jax.losses.base import Loss
 from cml_jax.models import cml_bias
 from cml_jax.models.base import Model
-from cml_jax.options import AT_LEAST_1, FINITE_AT_LEAST_0, options, static, traced
+from cml_jax.options import AT_LEAST_0, AT_LEAST_1, FINITE_AT_LEAST_0, Effect, options, static, traced
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
+
+
+def _has_nearest_users(chosen: Any) -> bool:
+    return chosen.model.options.num_nearest_users > 0
 
 
 @options
@@ -21,61 +25,92 @@ class CmlGraphOptions(cml_bias.CmlBiasOptions):
 
     num_nearest_items: int = static(5, "K of cml_graph: nearest items, whose mean is added to an item", AT_LEAST_1)
     nearest_weight: float = traced(0.5, "a of cml_graph: weight of the mean of the nearest items", FINITE_AT_LEAST_0)
+    num_nearest_users: int = static(
+        0, "L of cml_graph: nearest users, whose mean is added to a user; 0 for none", AT_LEAST_0
+    )
+    nearest_users_weight: float = traced(
+        0.8,
+        "c of cml_graph: weight of the mean of the nearest users",
+        FINITE_AT_LEAST_0,
+        Effect(_has_nearest_users, "model.num_nearest_users above 0", enforced=True),
+    )
 
     def check_data(self, chosen: Any, train: Interactions) -> None:
-        """Raises ConfigError where more nearest items are asked for than there are items."""
-        if self.num_nearest_items > train.num_items:
-            raise ConfigError(
-                f"model.num_nearest_items = {self.num_nearest_items} is above the number of items, {train.num_items}; "
-                f"lower it."
-            )
+        """Raises ConfigError where more nearest items or users are asked for than there are."""
+        asked = {"items": (self.num_nearest_items, train.num_items), "users": (self.num_nearest_users, train.num_users)}
+        for kind, (count, known) in asked.items():
+            if count > known:
+                raise ConfigError(
+                    f"model.num_nearest_{kind} = {count} is above the number of {kind}, {known}; lower it."
+                )
 
 
 def make(options: CmlGraphOptions, loss: Loss) -> Model:
-    """CML with item biases on the item graph: score(u, i) = cos(u, v_i + a / K sum_j v_j) + s b_i, j the K nearest.
+    """CML with item biases on the item graph: score(u, i) = cos(p_u, q_i) + s b_i.
 
-    All v are unit vectors; the nearest items are those of `data.nearest.nearest_items`, by the users they share. An
-    item thus learns from the pairs of its neighbours, as by a layer of graph convolution (LightGCN, He et al., SIGIR
-    2020) over the strongest edges of the item-item graph (UltraGCN, Mao et al., CIKM 2021). Ranking takes two vectors,
-    as without the graph. The second stage of samplers compares the v alone. New items are not placed without training.
+    q_i = v_i + a / K sum_j v_j, j the K items nearest to i, and p_u = u + c / L sum_w w, w the L users nearest to u, or
+    u alone where L is 0. All u, v and w are unit vectors; the nearest are those of `data.nearest`, by the users, or the
+    items, that they share. An item thus learns from the pairs of its neighbours, as by a layer of graph convolution
+    (LightGCN, He et al., SIGIR 2020) over the strongest edges of the item-item graph (UltraGCN, Mao et al., CIKM 2021),
+    and a user from those of its own. Ranking takes two vectors, as without the graph. The second stage of samplers
+    compares the v alone. Users who are folded in have no nearest users; new items are not placed without training.
     """
     plain = cml_bias.make(options, loss)
+    weights = {"item": options.nearest_weight, "user": options.nearest_users_weight}
+    counts = {"item": options.num_nearest_items, "user": options.num_nearest_users}
+    counts = {kind: count for kind, count in counts.items() if count}
+    roles = {"user": "user", "positive": "item", "others": "item"}  # role -> kind, of kinds that have nearest ones
+    roles = {role: kind for role, kind in roles.items() if kind in counts}
 
-    def combined(own: Array, means: Array) -> Array:
-        return to_sphere(own) + options.nearest_weight * means
+    def combined(kind: str, own: Array, means: Array) -> Array:
+        return to_sphere(own) + weights[kind] * means
 
     def lookups(batch, data):
         found = plain.lookups(batch, data)
-        for role in ("positive", "others"):
+        for role, kind in roles.items():
             of = found[role]
-            ids = data.nearest_items[of.ids]
+            ids = data.nearest[kind][of.ids]
             found[f"near_{role}"] = of._replace(ids=ids, counted=jnp.broadcast_to(of.counted[..., None], ids.shape))
         return found
 
     def pair_losses(points, dense, batch):
-        means = {role: jnp.mean(to_sphere(points[f"near_{role}"]), axis=-2) for role in ("positive", "others")}
-        return plain.loss(points | {role: combined(points[role], of) for role, of in means.items()}, dense, batch)
+        means = {role: jnp.mean(to_sphere(points[f"near_{role}"]), axis=-2) for role in roles}
+        moved = {role: combined(kind, points[role], means[role]) for role, kind in roles.items()}
+        return plain.loss(points | moved, dense, batch)
 
     def context(params, data):
-        items = to_sphere(options.embed(params.tables["items"]))
-        total = sum(items[nearest] for nearest in data.nearest_items.T)  # one at a time, since all take K times as much
-        more = len(items) - data.num_items  # rows that fill up tables which devices share
-        return {"item_neighbourhoods": jnp.pad(total / options.num_nearest_items, ((0, more), (0, 0)))}
+        return {_means_of(kind): means_of_nearest(params, data, kind) for kind in counts}
+
+    def means_of_nearest(params, data, kind):
+        points, nearest = to_sphere(options.embed(params.tables[f"{kind}s"])), data.nearest[kind]
+        total = sum(points[ids] for ids in nearest.T)  # one at a time, since all take K times as much
+        more = len(points) - len(nearest)  # rows that fill up tables which devices share
+        return jnp.pad(total / counts[kind], ((0, more), (0, 0)))
+
+    def context_of_users(params, histories):
+        return {_means_of("user"): jnp.zeros((len(histories), options.dim), params.tables["users"].dtype)}
 
     def ranking(params, data):
         known = params.tables
-        if "item_neighbourhoods" not in known:
+        if _means_of("item") not in known:
             known = known | context(params, data)
-        items = combined(options.embed(known["items"]), known["item_neighbourhoods"])
-        return plain.ranking(params._replace(tables=known | {"items": items}), data)
+        moved = {
+            f"{kind}s": combined(kind, options.embed(known[f"{kind}s"]), known[_means_of(kind)]) for kind in counts
+        }
+        return plain.ranking(params._replace(tables=known | moved), data)
 
     return plain._replace(
         lookups=lookups,
         loss=pair_losses,
         ranking=ranking,
         context=context,
-        num_nearest_items=options.num_nearest_items,
+        context_of={"user": context_of_users} if "user" in counts else {},
+        num_nearest=counts,
     )
+
+
+def _means_of(kind: str) -> str:
+    return f"{kind}_neighbourhoods"
 
 
 CML_GRAPH = Strategy("cml_graph", CmlGraphOptions, make)

@@ -185,7 +185,7 @@ def _rows_of(model: Any, histories: Interactions) -> np.ndarray:
 
 def _histories(model: Any, users: list[Any], *, all_have_users: bool = True) -> Interactions:
     """A row for each new item: the numbers of its users."""
-    if model.model.num_nearest_items:
+    if "item" in model.model.num_nearest:
         raise DataError(
             f"model.name = '{model.options.model.name}' reads the items nearest to an item, which are not known of new "
             f"ones; train on their pairs too, with this model as the init of cml_jax.fit."

@@ -18,6 +18,9 @@ def test_nearest_items_are_those_of_loops(products, count, monkeypatch):
     found = nearest.nearest_items(pairs, count)
     assert found.dtype == np.int32 and found.shape == (33, count)
     np.testing.assert_array_equal(found, oracle.nearest_items(pairs, count))
+    found = nearest.nearest_users(pairs, count)
+    assert found.dtype == np.int32 and found.shape == (26, count)
+    np.testing.assert_array_equal(found, oracle.nearest_users(pairs, count))
 
 
 def test_few_users_say_more_and_missing_ones_are_the_item_itself():

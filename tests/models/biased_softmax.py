@@ -31,14 +31,24 @@ def unit_vectors(state: TrainState) -> tuple[np.ndarray, np.ndarray]:
     return users, items
 
 
+def as_they_are(points: np.ndarray) -> np.ndarray:
+    """Points that nothing moves."""
+    return points
+
+
 def check_loss(
-    train: Interactions, *, moved: Callable[[np.ndarray], np.ndarray] = lambda items: items, **values: Any
+    train: Interactions,
+    *,
+    moved: Callable[[np.ndarray], np.ndarray] = as_they_are,
+    moved_users: Callable[[np.ndarray], np.ndarray] = as_they_are,
+    **values: Any,
 ) -> None:
     """Compares the loss of a batch with a sum over its pairs.
 
     Args:
         train: training interactions; a user's known positives are no candidates.
         moved: unit vectors of the items' rows -> those that are compared with users.
+        moved_users: the same of the users' rows.
         **values: options of the model, besides those that are the same for all.
     """
     options = make_options(
@@ -54,7 +64,7 @@ def check_loss(
     model, data, state, batch = drawn(options, train)
     biases = np.asarray(state.params.tables["item_biases"], np.float64)
     users, items = unit_vectors(state)
-    items, total = moved(items), 0.0
+    users, items, total = moved_users(users), moved(items), 0.0
     for pair in np.flatnonzero(batch.trained):
         user, positive = int(batch.users[pair]), int(batch.positives[pair])
         others = [int(item) for item in batch.others if int(item) not in train.row(user)]

@@ -5,6 +5,7 @@ A model is (tables, dense, options) -> scores[U, I], larger is better; options["
 
 import numpy as np
 
+from cml_jax.data.interactions import from_pairs
 from tests.oracles.geometry import to_ball, to_sphere
 
 
@@ -82,13 +83,22 @@ def nearest_items(train, count):
     return found
 
 
+def nearest_users(train, count):
+    return nearest_items(from_pairs(train.items, train.users, train.num_items, train.num_users), count)
+
+
+def moved_to_means(points, near, weight):
+    return to_sphere(np.array([row + weight * points[of].mean(axis=0) for row, of in zip(points, near, strict=True)]))
+
+
 def cml_graph_scores(tables, dense, options):
     users, items = to_sphere(tables["users"]), to_sphere(tables["items"])
     near = nearest_items(options["train"], options["num_nearest_items"])
-    moved = np.array(
-        [row + options["nearest_weight"] * items[of].mean(axis=0) for row, of in zip(items, near, strict=True)]
-    )
-    return users @ to_sphere(moved).T + options["bias_scale"] * tables["item_biases"][None, :]
+    items = moved_to_means(items, near, options["nearest_weight"])
+    if options.get("num_nearest_users"):
+        near = nearest_users(options["train"], options["num_nearest_users"])
+        users = moved_to_means(users, near, options["nearest_users_weight"])
+    return users @ items.T + options["bias_scale"] * tables["item_biases"][None, :]
 
 
 def hyperbolic_distances(users, items):
@@ -288,6 +298,13 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
             "bias_scale": 0.7,
             "num_nearest_items": 3,
             "nearest_weight": 0.8,
+        },
+        {
+            "loss": "softmax",
+            "constraint": "sphere",
+            "num_nearest_items": 2,
+            "num_nearest_users": 3,
+            "nearest_users_weight": 0.6,
         },
         {"loss": "ccl", "constraint": "none", "num_nearest_items": 2, "nearest_weight": 0.3},
         {"loss": "triplet", "constraint": "sphere", "num_nearest_items": 2, "bias_scale": 0.4},

@@ -34,6 +34,7 @@ _GIVEN = {  # where what follows from the type is not enough
 }
 _NEEDED = {  # for the key to have an effect
     "model.hinge_temperature": {"model.hinge": "soft_min"},
+    "model.nearest_users_weight": {"model.num_nearest_users": 2},
     "sampler.anneal_passes": {"sampler.similarity_cutoff_end": 0.3},
 }
 

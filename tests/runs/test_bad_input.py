@@ -111,6 +111,10 @@ BAD_CONFIGS = [
         {"model__hinge_temperature": 0.2},
         r"hinge_temperature = 0\.2 has an effect only with model\.hinge = 'soft_min' and a model that takes more",
     ),
+    (
+        {"model__name": "cml_graph", "model__loss": "softmax", "model__nearest_users_weight": 0.3},
+        r"nearest_users_weight = 0\.3 has an effect only with model\.num_nearest_users above 0",
+    ),
     ({"model__gor_form": "sum"}, r"config\.model\.gor_form = 'sum' has an effect only with .*gor_weight above 0"),
     ({"dataset__split_ratio": (1, 1, 10**20)}, r"must be three integers up to 1000"),
     ({"model__gor_form": "median"}, r"config\.model\.gor_form = 'median' is unknown; choose one of mean, sum"),

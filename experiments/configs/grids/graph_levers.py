@@ -41,6 +41,7 @@ _ONE = {
     "average of 4 passes": {"optimizer.average_passes": 4.0},
     "K = 10": {"model.num_nearest_items": 10},
     "K = 20": {"model.num_nearest_items": 20},
+    "10 nearest users": {"model.num_nearest_users": 10},
     "C = 4000": {"sampler.num_candidates": 4000},
     "logQ, popularity exponent 0.5": {"sampler.popularity_exponent": 0.5, "sampler.logq": True},
     "coupled": {"model.decoupled": False},
@@ -48,6 +49,7 @@ _ONE = {
     "d = 256": {"model.dim": 256},
 }
 _TWO = {
+    "20 nearest users, weight 1.6": {"model.num_nearest_users": 20, "model.nearest_users_weight": 1.6},
     "1.1 T, weight 1.2": {_TIMES: 1.1, _WEIGHT: 1.2},
     "1.2 T, weight 1.2": {_TIMES: 1.2, _WEIGHT: 1.2},
     "1.2 T, weight 1.6": {_TIMES: 1.2, _WEIGHT: 1.6},

@@ -17,6 +17,7 @@ _SEARCHED = (
     "uniform-sphere",
     "popularity-sphere",
     "two_stage-sphere",
+    "two_stage_bias-sphere",
     "softmax-sphere",
     "bias-sphere",
     "degree-sphere",
@@ -30,6 +31,7 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
     "two_stage-sphere": search_spaces.at_both_rates(
         {"model.num_negatives": 8, "sampler.popularity_exponent": 0.0, "sampler.similarity_cutoff": 0.2}
     ),
+    "two_stage_bias-sphere": search_spaces.at_both_rates({"sampler.similarity_cutoff": 0.05}),
     "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.18}),
     "bias-sphere": search_spaces.at_both_rates({"model.temperature": 0.15}),
     "degree-sphere": [
@@ -56,6 +58,7 @@ CHOSEN = {
     "uniform-sphere": 6,
     "popularity-sphere": 1,
     "two_stage-sphere": 1,
+    "two_stage_bias-sphere": 3,
     "softmax-sphere": 2,
     "bias-sphere": 6,
     "degree-sphere": 4,

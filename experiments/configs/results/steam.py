@@ -11,7 +11,7 @@ their numbers. RESULTS.md has the table.
 from experiments.config import Config
 from experiments.results import search_spaces
 
-_SEARCHED = (*search_spaces.ROWS, "dpcml-sphere")
+_SEARCHED = (*search_spaces.ROWS, "two_stage_bias-sphere", "dpcml-sphere")
 CHOSEN = {
     "uniform-none": 2,
     "uniform-ball": 4,
@@ -22,6 +22,7 @@ CHOSEN = {
     "two_stage-none": 2,
     "two_stage-ball": 3,
     "two_stage-sphere": 1,
+    "two_stage_bias-sphere": 1,
     "softmax-sphere": 2,
     "bias-sphere": 2,
     "dpcml-sphere": 4,

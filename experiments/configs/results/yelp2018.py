@@ -13,8 +13,9 @@ RESULTS.md has the table.
 from experiments.config import Config
 from experiments.results import search_spaces
 
-_SEARCHED = ("softmax-sphere", "bias-sphere", "graph-sphere")
+_SEARCHED = ("two_stage_bias-sphere", "softmax-sphere", "bias-sphere", "graph-sphere")
 _MORE = {  # between the temperatures of the four settings, above those of the item graph
+    "two_stage_bias-sphere": search_spaces.at_both_rates({"sampler.similarity_cutoff": 0.3}),
     "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),
     "bias-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),
     "graph-sphere": [
@@ -23,7 +24,7 @@ _MORE = {  # between the temperatures of the four settings, above those of the i
         for weight in (0.4, 0.8)
     ],
 }
-CHOSEN = {"softmax-sphere": 1, "bias-sphere": 1, "graph-sphere": 6}
+CHOSEN = {"two_stage_bias-sphere": 2, "softmax-sphere": 1, "bias-sphere": 1, "graph-sphere": 6}
 
 
 def get_config(part: str = "final") -> Config:

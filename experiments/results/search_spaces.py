@@ -82,8 +82,8 @@ _FIXED: dict[str, dict[str, Any]] = {
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
 EVERY_ROW = tuple(_FIXED)
-# The graphs are for sparse data, temperatures by the users' numbers of pairs for dense; DPCML has several vectors; biases
-# for drawn negatives came later than the others.
+# The graphs are for sparse data, temperatures by the users' numbers of pairs for dense; DPCML has several vectors;
+# biases for drawn negatives came later than the others.
 _OF_SOME = ("two_stage_bias-sphere", "graph-sphere", "user_graph-sphere", "degree-sphere", "dpcml-sphere")
 ROWS = tuple(row for row in EVERY_ROW if row not in _OF_SOME)
 LIBRARY_ROWS = ("als", "implicit_bpr", "item_knn", "ease", "slim")

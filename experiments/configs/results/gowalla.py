@@ -76,7 +76,7 @@ CHOSEN = {
     "softmax-sphere": 3,
     "bias-sphere": 1,
     "graph-sphere": 5,
-    "user_graph-sphere": 4,
+    "user_graph-sphere": 2,
     "bpr-none": 6,
     "als": 5,
     "implicit_bpr": 5,

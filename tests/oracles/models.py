@@ -298,12 +298,7 @@ MODEL_CASES = {  # name -> options to try it with; of the first alone also what 
             "bias_scale": 0.7,
             "num_nearest_items": 3,
             "nearest_weight": 0.8,
-        },
-        {
-            "loss": "softmax",
-            "constraint": "sphere",
-            "num_nearest_items": 2,
-            "num_nearest_users": 3,
+            "num_nearest_users": 2,
             "nearest_users_weight": 0.6,
         },
         {"loss": "ccl", "constraint": "none", "num_nearest_items": 2, "nearest_weight": 0.3},

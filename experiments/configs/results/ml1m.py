@@ -58,7 +58,7 @@ CHOSEN = {
     "uniform-sphere": 6,
     "popularity-sphere": 1,
     "two_stage-sphere": 1,
-    "two_stage_bias-sphere": 3,
+    "two_stage_bias-sphere": 6,
     "softmax-sphere": 2,
     "bias-sphere": 6,
     "degree-sphere": 4,

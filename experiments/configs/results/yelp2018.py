@@ -24,7 +24,7 @@ _MORE = {  # between the temperatures of the four settings, above those of the i
         for weight in (0.4, 0.8)
     ],
 }
-CHOSEN = {"two_stage_bias-sphere": 2, "softmax-sphere": 1, "bias-sphere": 1, "graph-sphere": 6}
+CHOSEN = {"two_stage_bias-sphere": 5, "softmax-sphere": 1, "bias-sphere": 1, "graph-sphere": 6}
 
 
 def get_config(part: str = "final") -> Config:

@@ -27,12 +27,6 @@ _SPACES = {  # strategy -> axes of four settings together; a value of several ke
         "model.temperature": (0.08, 0.095),
         "model.nearest_weight": (0.4, 0.8),
     },
-    # At the numbers that are best for the item graph; a run of 28 passes shows both of passes.
-    "user_graph": {
-        "optimizer.learning_rate": (1e-3,),
-        "model.temperature": (0.08, 0.095),
-        "train.num_passes": (20, 24),
-    },
     # At the rate that is best for biases on dense data.
     "degree": {
         "optimizer.learning_rate": (3e-3,),
@@ -70,21 +64,14 @@ _FIXED: dict[str, dict[str, Any]] = {
     "softmax-sphere": _SOFTMAX,
     "bias-sphere": _SOFTMAX | {"model.name": "cml_bias"},
     "graph-sphere": _SOFTMAX | {"model.name": "cml_graph"},
-    "user_graph-sphere": _SOFTMAX
-    | {
-        "model.name": "cml_graph",
-        "model.nearest_weight": 0.8,
-        "model.num_nearest_users": 10,
-        "model.nearest_users_weight": 0.8,
-    },
     "degree-sphere": _SOFTMAX | {"model.name": "cml_bias"},
     "dpcml-sphere": _SOFTMAX | {"model.name": "dpcml"},
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
 EVERY_ROW = tuple(_FIXED)
-# The graphs are for sparse data, temperatures by the users' numbers of pairs for dense; DPCML has several vectors;
+# The item graph is for sparse data, temperatures by the users' numbers of pairs for dense; DPCML has several vectors;
 # biases for drawn negatives came later than the others.
-_OF_SOME = ("two_stage_bias-sphere", "graph-sphere", "user_graph-sphere", "degree-sphere", "dpcml-sphere")
+_OF_SOME = ("two_stage_bias-sphere", "graph-sphere", "degree-sphere", "dpcml-sphere")
 ROWS = tuple(row for row in EVERY_ROW if row not in _OF_SOME)
 LIBRARY_ROWS = ("als", "implicit_bpr", "item_knn", "ease", "slim")
 SEEDS = (0, 1, 2, 3, 4)

@@ -37,7 +37,6 @@ _OF_ALL = ("train.batch_size", "train.num_passes", "optimizer.average_passes")
 _METHODS = {"bias": "cml_bias", "graph": "cml_graph"}  # strategy -> method, where the names differ
 _VARIANTS = {  # of a method
     "two_stage_bias": "two-stage, item biases",
-    "user_graph": "soft second stage, item and user graphs",
     "degree": "soft second stage, item biases, temperatures by user",
     "dpcml": "soft second stage, DPCML",
 }

@@ -22,7 +22,6 @@ _SEARCHED = (
     "softmax-sphere",
     "bias-sphere",
     "graph-sphere",
-    "user_graph-sphere",
     "bpr-none",
 )
 _MORE = {  # two for every row, past the edge of the four on which the best of them lay
@@ -53,10 +52,6 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
         }
         for num_passes in (26, 40)
     ],
-    "user_graph-sphere": [
-        {"optimizer.learning_rate": 1e-3, "model.temperature": temperature, "train.num_passes": 28}
-        for temperature in (0.095, 0.11)
-    ],
     "bpr-none": [
         {"optimizer.learning_rate": 1e-3, "model.l2_weight": l2_weight, "train.num_passes": num_passes}
         for l2_weight, num_passes in ((0.002, 20), (0.001, 120))
@@ -76,7 +71,6 @@ CHOSEN = {
     "softmax-sphere": 3,
     "bias-sphere": 1,
     "graph-sphere": 5,
-    "user_graph-sphere": 2,
     "bpr-none": 6,
     "als": 5,
     "implicit_bpr": 5,

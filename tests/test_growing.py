@@ -53,7 +53,7 @@ CASES = [
     ("hlr", "triplet", {"constraint": "sphere", "num_memories": 4}),
     ("simplex", "softmax", {"constraint": "sphere"}),
     ("cml_bias", "softmax", {"constraint": "sphere"}),
-    ("cml_graph", "softmax", {"constraint": "sphere", "num_nearest_items": 2}),
+    ("cml_graph", "softmax", {"constraint": "sphere", "num_nearest_items": 2, "num_nearest_users": 3}),
     ("cml_features", "triplet", {"constraint": "ball"}),  # of features see tests/models/test_cml_features.py
 ]
 STEPS = 5

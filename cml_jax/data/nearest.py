@@ -38,7 +38,10 @@ def nearest_items(pairs: Interactions, count: int) -> np.ndarray:
 
 
 def nearest_users(pairs: Interactions, count: int) -> np.ndarray:
-    """The K users nearest to each user by the items they share, ndarray[U, K] int32, as `nearest_items` finds items."""
+    """The K users nearest to each user by the items they share, ndarray[U, K] int32, as `nearest_items` finds items.
+
+    Its time grows with the sum of the squared numbers of users of the items, which popular items make long.
+    """
     return nearest_items(from_pairs(pairs.items, pairs.users, pairs.num_items, pairs.num_users), count)
 
 

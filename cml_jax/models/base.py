@@ -53,7 +53,7 @@ class Model(NamedTuple):
         draw: (key, batch, data) -> tree of Array[B, ...], `Batch.drawn` of the step; what the model draws for the
             pairs besides their negatives.
         reads_item_users: whether `draw` reads `data.item_users`, which are not on the device otherwise.
-        num_nearest: 'item' or 'user' -> K of `data.nearest`, of the kinds whose nearest ones the model reads.
+        num_nearest: 'item' or 'user' -> how many of `data.nearest` the model reads for each, of those kinds alone.
         context: (params, data) -> table -> rows; what `ranking` reads of a user's items, of an item's users or of
             features. It is given `params` with these tables, see `table_kinds.with_context`.
         context_of: 'user' or 'item' -> (params, histories Array[n, I] or Array[n, U] bool) -> table -> Array[n, ...];

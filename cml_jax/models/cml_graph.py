@@ -52,15 +52,15 @@ def make(options: CmlGraphOptions, loss: Loss) -> Model:
     u alone where L is 0. All u, v and w are unit vectors; the nearest are those of `data.nearest`, by the users, or the
     items, that they share. An item thus learns from the pairs of its neighbours, as by a layer of graph convolution
     (LightGCN, He et al., SIGIR 2020) over the strongest edges of the item-item graph (UltraGCN, Mao et al., CIKM 2021),
-    and a user from those of its own. Ranking takes two vectors, as without the graph. The second stage of samplers
-    compares the v alone. Users who are folded in have no nearest users; new items are not placed without training.
+    and a user from those of its own. Ranking takes two vectors, as without the graph; samplers see the u and v alone.
+    Users who are folded in have no nearest users; new items are not placed without training.
     """
     plain = cml_bias.make(options, loss)
     weights = {"item": options.nearest_weight, "user": options.nearest_users_weight}
-    counts = {"item": options.num_nearest_items, "user": options.num_nearest_users}
-    counts = {kind: count for kind, count in counts.items() if count}
-    roles = {"user": "user", "positive": "item", "others": "item"}  # role -> kind, of kinds that have nearest ones
-    roles = {role: kind for role, kind in roles.items() if kind in counts}
+    both = {"item": options.num_nearest_items, "user": options.num_nearest_users}
+    counts = {kind: count for kind, count in both.items() if count}
+    kinds = {"user": "user", "positive": "item", "others": "item"}
+    roles = {role: kind for role, kind in kinds.items() if kind in counts}
 
     def combined(kind: str, own: Array, means: Array) -> Array:
         return to_sphere(own) + weights[kind] * means
@@ -87,6 +87,14 @@ def make(options: CmlGraphOptions, loss: Loss) -> Model:
         more = len(points) - len(nearest)  # rows that fill up tables which devices share
         return jnp.pad(total / counts[kind], ((0, more), (0, 0)))
 
+    def points_of(kind, plain_points):
+        def points(tables, dense, ids):
+            own = plain_points(tables, dense, ids)
+            means = tables.get(_means_of(kind))
+            return own if means is None else to_sphere(combined(kind, own, means[ids]))
+
+        return points
+
     def context_of_users(params, histories):
         return {_means_of("user"): jnp.zeros((len(histories), options.dim), params.tables["users"].dtype)}
 
@@ -102,6 +110,8 @@ def make(options: CmlGraphOptions, loss: Loss) -> Model:
     return plain._replace(
         lookups=lookups,
         loss=pair_losses,
+        user_points=points_of("user", plain.user_points),
+        item_points=points_of("item", plain.item_points),
         ranking=ranking,
         context=context,
         context_of={"user": context_of_users} if "user" in counts else {},

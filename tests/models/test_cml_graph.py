@@ -12,6 +12,7 @@ from cml_jax.data.interactions import Dataset, from_pairs
 from cml_jax.errors import ConfigError, DataError
 from tests.models.biased_softmax import check_loss
 from tests.oracles import models as oracle
+from tests.oracles.geometry import to_sphere
 
 SHARED: dict[str, Any] = {"model": "cml_graph", "loss": "softmax", "sampler": "uniform"}
 
@@ -101,7 +102,25 @@ def test_new_users_have_no_nearest_users():
     assert found["item"].to_list() == model.item_ids.values[np.argsort(-scores)[:4]].tolist()
 
 
+def test_similar_ones_are_those_of_moved_points():
+    rng = np.random.default_rng(4)
+    pairs = {"user": rng.integers(0, 30, 300), "item": rng.integers(0, 20, 300)}
+    options = {"dim": 4, "num_steps": 40, "batch_size": 32, "num_nearest_users": 5, "nearest_users_weight": 2.0}
+    model = cml_jax.fit(pairs, **SHARED, **options, valid_fraction=0, progress=False)
+    tables = {name: np.asarray(table, np.float64) for name, table in model.params.tables.items()}
+    near = oracle.nearest_items(model.train, 5), oracle.nearest_users(model.train, 5)
+    for kind, weight, of in (("item", 0.5, near[0]), ("user", 2.0, near[1])):
+        points = oracle.moved_to_means(to_sphere(tables[f"{kind}s"]), of, weight)
+        ids = getattr(model, f"{kind}_ids").values
+        cosines = points @ points[3]
+        cosines[3] = -np.inf
+        found = getattr(model, f"similar_{kind}s")(ids[3].item(), k=6)
+        assert found[kind].to_list() == ids[np.argsort(-cosines)[:6]].tolist()
+
+
 def test_more_nearest_users_than_users_are_refused(ragged):
+    all_of_them = make_options(**SHARED, num_nearest_users=ragged.num_users)
+    all_of_them.model.options.check_data(all_of_them, ragged)
     options = make_options(**SHARED, num_nearest_users=ragged.num_users + 1)
     with pytest.raises(ConfigError, match=f"is above the number of users, {ragged.num_users}; lower it"):
         options.model.options.check_data(options, ragged)

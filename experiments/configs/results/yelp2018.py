@@ -14,7 +14,7 @@ from experiments.config import Config
 from experiments.results import search_spaces
 
 _SEARCHED = ("two_stage_bias-sphere", "softmax-sphere", "bias-sphere", "graph-sphere")
-_MORE = {  # between the temperatures of the four settings, above those of the item graph
+_MORE = {  # past the edge of the four settings, for two of them between their temperatures
     "two_stage_bias-sphere": search_spaces.at_both_rates({"sampler.similarity_cutoff": 0.3}),
     "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),
     "bias-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),

@@ -14,6 +14,8 @@ from cml_jax.options import AT_LEAST_0, AT_LEAST_1, FINITE_AT_LEAST_0, Effect, o
 from cml_jax.registry import Strategy
 from cml_jax.types import Array
 
+_KINDS = {"user": "user", "positive": "item", "others": "item"}  # of the points of a role
+
 
 def _has_nearest_users(chosen: Any) -> bool:
     return chosen.model.options.num_nearest_users > 0
@@ -59,8 +61,7 @@ def make(options: CmlGraphOptions, loss: Loss) -> Model:
     weights = {"item": options.nearest_weight, "user": options.nearest_users_weight}
     both = {"item": options.num_nearest_items, "user": options.num_nearest_users}
     counts = {kind: count for kind, count in both.items() if count}
-    kinds = {"user": "user", "positive": "item", "others": "item"}
-    roles = {role: kind for role, kind in kinds.items() if kind in counts}
+    roles = {role: kind for role, kind in _KINDS.items() if kind in counts}
 
     def combined(kind: str, own: Array, means: Array) -> Array:
         return to_sphere(own) + weights[kind] * means
@@ -79,13 +80,8 @@ def make(options: CmlGraphOptions, loss: Loss) -> Model:
         return plain.loss(points | moved, dense, batch)
 
     def context(params, data):
-        return {_means_of(kind): means_of_nearest(params, data, kind) for kind in counts}
-
-    def means_of_nearest(params, data, kind):
-        points, nearest = to_sphere(options.embed(params.tables[f"{kind}s"])), data.nearest[kind]
-        total = sum(points[ids] for ids in nearest.T)  # one at a time, since all take K times as much
-        more = len(points) - len(nearest)  # rows that fill up tables which devices share
-        return jnp.pad(total / counts[kind], ((0, more), (0, 0)))
+        tables = {kind: to_sphere(options.embed(params.tables[f"{kind}s"])) for kind in counts}
+        return {_means_of(kind): means_of_nearest(points, data.nearest[kind]) for kind, points in tables.items()}
 
     def points_of(kind, plain_points):
         def points(tables, dense, ids):
@@ -117,6 +113,15 @@ def make(options: CmlGraphOptions, loss: Loss) -> Model:
         context_of={"user": context_of_users} if "user" in counts else {},
         num_nearest=counts,
     )
+
+
+def means_of_nearest(points: Array, nearest: Array) -> Array:
+    """Means Array[n + m, D] of the points nearest to each of n, ids Array[n, K]; m rows of zeros below them.
+
+    The m last points fill up tables which devices share.
+    """
+    total = jnp.asarray(sum(points[ids] for ids in nearest.T))  # one at a time, since all take K times as much
+    return jnp.pad(total / nearest.shape[1], ((0, len(points) - len(nearest)), (0, 0)))
 
 
 def _means_of(kind: str) -> str:

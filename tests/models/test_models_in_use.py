@@ -79,8 +79,6 @@ def test_new_users_get_lists_without_their_items(run):
 def test_a_new_user_with_row_and_items_of_a_known_one_gets_the_same_list(run):
     _, folder = run
     model = cml_jax.load(folder / "parts")
-    if "user" in model.model.num_nearest:
-        pytest.skip("new users have no nearest users; see tests/models/test_cml_graph.py")
     rows, train, seen = np.arange(3), *(keep_users(part, np.arange(3)) for part in (model.train, model.seen))
     found = model.recommend_points(
         ["0", "1", "2"], np.asarray(model.params.tables["users"])[rows], seen, 3, histories=train

@@ -67,12 +67,12 @@ def test_members_are_as_if_run_alone(workdir, tmp_path):
 
 def compiled_by_default(run_steps, data, progress):
     """As `programs._compiled`, but for the tests' flag."""
-    programs = {}
+    compiled = {}
 
     def advance(state, options, num_steps):
-        if num_steps not in programs:
-            programs[num_steps] = compile_by_default(run_steps.lower(state, data, options, num_steps=num_steps))
-        return *programs[num_steps](state, data, options), 1.0
+        if num_steps not in compiled:
+            compiled[num_steps] = compile_by_default(run_steps.lower(state, data, options, num_steps=num_steps))
+        return *compiled[num_steps](state, data, options), 1.0
 
     return advance
 

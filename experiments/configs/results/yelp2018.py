@@ -7,8 +7,7 @@ and then the same with experiments.results.baselines. --config=experiments/confi
 search on validation, a tenth of train set aside: for each row four settings, listed in
 experiments/results/search_spaces.py, and two more, five for the item graph. The item graph alone has been run, its
 search over 6 passes and without T = 0.08, and of two-stage with item biases the search; CHOSEN has their best and, of
-the other rows, settings to begin with.
-RESULTS.md has the table.
+the other rows, settings to begin with. RESULTS.md has the table.
 """
 
 from experiments.config import Config

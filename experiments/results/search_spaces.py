@@ -13,6 +13,12 @@ from experiments.configs import _drawn
 from experiments.sweeps import grid
 
 RATES = {"optimizer.learning_rate": (1e-3, 3e-3)}
+_WIDE = {
+    "optimizer.learning_rate": (1e-3, 2e-3),
+    "model.temperature": (0.08, 0.095),
+    "model.nearest_weight": (0.8,),
+    "train.num_passes": (12,),
+}
 _SPACES = {  # strategy -> axes of four settings together; a value of several keys stands for itself
     "uniform": RATES | {"model.num_negatives": (1, 8)},
     "popularity": RATES | {"sampler.popularity_exponent": (0.5, 1.0)},
@@ -27,6 +33,9 @@ _SPACES = {  # strategy -> axes of four settings together; a value of several ke
         "model.temperature": (0.08, 0.095),
         "model.nearest_weight": (0.4, 0.8),
     },
+    # The same with more dimensions, which learn at a higher rate as well.
+    "graph_128": _WIDE,
+    "graph_256": _WIDE,
     # At the rate that is best for biases on dense data.
     "degree": {
         "optimizer.learning_rate": (3e-3,),
@@ -64,14 +73,23 @@ _FIXED: dict[str, dict[str, Any]] = {
     "softmax-sphere": _SOFTMAX,
     "bias-sphere": _SOFTMAX | {"model.name": "cml_bias"},
     "graph-sphere": _SOFTMAX | {"model.name": "cml_graph"},
+    "graph_128-sphere": _SOFTMAX | {"model.name": "cml_graph", "model.dim": 128},
+    "graph_256-sphere": _SOFTMAX | {"model.name": "cml_graph", "model.dim": 256},
     "degree-sphere": _SOFTMAX | {"model.name": "cml_bias"},
     "dpcml-sphere": _SOFTMAX | {"model.name": "dpcml"},
     "bpr-none": {"model.loss": "bpr", "model.constraint": "none", "sampler.name": "uniform"},
 }
 EVERY_ROW = tuple(_FIXED)
 # The item graph is for sparse data, temperatures by the users' numbers of pairs for dense; DPCML has several vectors;
-# biases for drawn negatives came later than the others.
-_OF_SOME = ("two_stage_bias-sphere", "graph-sphere", "degree-sphere", "dpcml-sphere")
+# biases for drawn negatives came later than the others; published rows of LightGCN's splits have 64 dimensions.
+_OF_SOME = (
+    "two_stage_bias-sphere",
+    "graph-sphere",
+    "graph_128-sphere",
+    "graph_256-sphere",
+    "degree-sphere",
+    "dpcml-sphere",
+)
 ROWS = tuple(row for row in EVERY_ROW if row not in _OF_SOME)
 LIBRARY_ROWS = ("als", "implicit_bpr", "item_knn", "ease", "slim")
 SEEDS = (0, 1, 2, 3, 4)

@@ -22,6 +22,7 @@ _WORDS = {
     "model.temperature_degree_exponent": "degree exponent",
     "model.nearest_weight": "weight of the nearest",
     "model.l2_weight": "L2",
+    "model.dim": "d",
     "train.batch_size": "B",
     "train.num_passes": "passes",
     "optimizer.average_passes": "passes averaged",
@@ -33,8 +34,9 @@ _WORDS = {
     "baseline.l1_ratio": "share of L1",
 }
 # That a setting names where they are not those of most rows.
-_OF_ALL = ("train.batch_size", "train.num_passes", "optimizer.average_passes")
-_METHODS = {"bias": "cml_bias", "graph": "cml_graph"}  # strategy -> method, where the names differ
+_OF_ALL = ("model.dim", "train.batch_size", "train.num_passes", "optimizer.average_passes")
+# Strategy -> method, where the names differ.
+_METHODS = {"bias": "cml_bias"} | dict.fromkeys(("graph", "graph_128", "graph_256"), "cml_graph")
 _VARIANTS = {  # of a method
     "two_stage_bias": "two-stage, item biases",
     "degree": "soft second stage, item biases, temperatures by user",

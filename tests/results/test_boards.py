@@ -5,14 +5,14 @@ from experiments.results import boards, keeping, page
 from tests.tiny import ROOT
 
 
-def row(label, valid_listed=(), seconds=10.0, **values: list[float]):
+def row(label, valid_listed=(), seconds=10.0, dim=64, **values: list[float]):
     """A kept row with seeds' values of 'metric_at_k'."""
     named = {name.replace("_at_", "@"): scores for name, scores in values.items()}
     seeds = range(len(next(iter(named.values()))))
     runs = [
         {"metrics": {name: scores[seed] for name, scores in named.items()}, "wall_seconds": seconds} for seed in seeds
     ]
-    return {"label": label, "runs": runs, "valid_listed": list(valid_listed)}
+    return {"label": label, "config": {"model.dim": dim}, "runs": runs, "valid_listed": list(valid_listed)}
 
 
 def published(name, inference="two vectors", **values):
@@ -64,6 +64,14 @@ def test_a_board_has_the_best_published_row_of_each_metric_and_our_best_by_the_f
     assert lines["Gowalla", "NDCG@20"] == [
         *("0.1500 vectors", "0.1500 vectors", "0.1200 ± 0.0141 soft second stage", "behind by 0.0300", "-", ""),
     ]
+
+
+def test_rows_of_other_dimensions_are_not_compared_where_published_rows_have_64():
+    scores = {"recall_at_20": [0.2], "ndcg_at_20": [0.2], "ndcg_at_50": [0.2]}
+    better = {name: [0.3] for name in scores}
+    lines = lines_of(dict.fromkeys(("gowalla", "lastfm"), [row("softmax-sphere", **scores), row("wide", dim=128, **better)]))
+    assert lines["Gowalla", "Recall@20"][2] == "0.2000 soft second stage"
+    assert lines["Last.fm", "NDCG@50"][2] == "0.3000 wide"
 
 
 def test_boards_without_a_kept_result_say_so():

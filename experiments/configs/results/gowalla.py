@@ -22,6 +22,8 @@ _SEARCHED = (
     "softmax-sphere",
     "bias-sphere",
     "graph-sphere",
+    "graph_128-sphere",
+    "graph_256-sphere",
     "bpr-none",
 )
 _MORE = {  # two for every row, past the edge of the four on which the best of them lay

@@ -24,6 +24,12 @@ _SPACES = {  # strategy -> axes of four settings together; a value of several ke
     "popularity": RATES | {"sampler.popularity_exponent": (0.5, 1.0)},
     "two_stage": RATES | {("sampler.popularity_exponent", "sampler.similarity_cutoff"): ((0.5, 0.2), (1.0, 0.1))},
     "two_stage_bias": RATES | {"sampler.similarity_cutoff": (0.1, 0.2)},
+    # At the lower rate and about the cut-off that are best for biases on sparse data.
+    "two_stage_graph": {
+        "optimizer.learning_rate": (5e-4, 1e-3),
+        "sampler.similarity_cutoff": (0.3, 0.4),
+        "model.nearest_weight": (0.8,),
+    },
     "softmax": RATES | {"model.temperature": (0.08, 0.12)},
     "bias": RATES | {"model.temperature": (0.08, 0.12)},
     "dpcml": RATES | {"model.temperature": (0.08, 0.12)},
@@ -57,18 +63,18 @@ _SOFTMAX = {
     "model.negative_exponent": 1.0,
     "sampler.popularity_exponent": 0.0,
 }
+_DRAWN = {  # biases take care of popularity, so that candidates need not
+    "model.num_negatives": 8,
+    "sampler.name": "two_stage",
+    "sampler.popularity_exponent": 0.0,
+}
 _FIXED: dict[str, dict[str, Any]] = {
     f"{sampler}-{constraint}": {"sampler.name": sampler, "model.constraint": constraint}
     for sampler in ("uniform", "popularity", "two_stage")
     for constraint in _CONSTRAINTS
 } | {
-    # Biases take care of popularity, so that candidates need not.
-    "two_stage_bias-sphere": {
-        "model.name": "cml_bias",
-        "model.num_negatives": 8,
-        "sampler.name": "two_stage",
-        "sampler.popularity_exponent": 0.0,
-    },
+    "two_stage_bias-sphere": _DRAWN | {"model.name": "cml_bias"},
+    "two_stage_graph-sphere": _DRAWN | {"model.name": "cml_graph"},
     # Cosines, so the sphere is in the loss; its candidates are uniform.
     "softmax-sphere": _SOFTMAX,
     "bias-sphere": _SOFTMAX | {"model.name": "cml_bias"},
@@ -84,6 +90,7 @@ EVERY_ROW = tuple(_FIXED)
 # biases for drawn negatives came later than the others; published rows of LightGCN's splits have 64 dimensions.
 _OF_SOME = (
     "two_stage_bias-sphere",
+    "two_stage_graph-sphere",
     "graph-sphere",
     "graph_128-sphere",
     "graph_256-sphere",

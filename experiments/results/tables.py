@@ -39,6 +39,7 @@ _OF_ALL = ("model.dim", "train.batch_size", "train.num_passes", "optimizer.avera
 _METHODS = {"bias": "cml_bias"} | dict.fromkeys(("graph", "graph_128", "graph_256"), "cml_graph")
 _VARIANTS = {  # of a method
     "two_stage_bias": "two-stage, item biases",
+    "two_stage_graph": "two-stage, item graph",
     "degree": "soft second stage, item biases, temperatures by user",
     "dpcml": "soft second stage, DPCML",
 }

@@ -19,6 +19,7 @@ _SEARCHED = (
     "popularity-sphere",
     "two_stage-sphere",
     "two_stage_bias-sphere",
+    "two_stage_graph-sphere",
     "softmax-sphere",
     "bias-sphere",
     "graph-sphere",

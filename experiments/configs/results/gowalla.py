@@ -54,6 +54,17 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
             "eval.every_steps": 2 * 711,
         }
         for num_passes in (26, 40)
+    ]
+    + [
+        {
+            "optimizer.learning_rate": 1e-3,
+            "model.temperature": temperature,
+            "model.nearest_weight": 0.8,
+            "model.num_nearest_users": 10,
+            "train.num_passes": 28,
+            "eval.every_steps": 2 * 711,
+        }
+        for temperature in (0.08, 0.095)
     ],
     "bpr-none": [
         {"optimizer.learning_rate": 1e-3, "model.l2_weight": l2_weight, "train.num_passes": num_passes}

@@ -27,15 +27,6 @@ _SEARCHED = (
     "graph_256-sphere",
     "bpr-none",
 )
-_LONGER = [
-    {
-        "optimizer.learning_rate": 1e-3,
-        "model.temperature": temperature,
-        "model.nearest_weight": 0.8,
-        "train.num_passes": 20,
-    }
-    for temperature in (0.065, 0.08)
-]
 _MORE = {  # two for every row, past the edge of the four on which the best of them lay
     "uniform-ball": search_spaces.at_both_rates({"model.num_negatives": 16}),
     "uniform-sphere": search_spaces.at_both_rates({"model.num_negatives": 16}),
@@ -75,8 +66,15 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
         }
         for temperature in (0.08, 0.095)
     ],
-    "graph_128-sphere": _LONGER,
-    "graph_256-sphere": _LONGER,
+    "graph_128-sphere": [
+        {
+            "optimizer.learning_rate": 1e-3,
+            "model.temperature": temperature,
+            "model.nearest_weight": 0.8,
+            "train.num_passes": 20,
+        }
+        for temperature in (0.065, 0.08)
+    ],
     "bpr-none": [
         {"optimizer.learning_rate": 1e-3, "model.l2_weight": l2_weight, "train.num_passes": num_passes}
         for l2_weight, num_passes in ((0.002, 20), (0.001, 120))

@@ -94,6 +94,7 @@ CHOSEN = {
     "softmax-sphere": 3,
     "bias-sphere": 1,
     "graph-sphere": 5,
+    "graph_128-sphere": 6,
     "graph_256-sphere": 1,
     "bpr-none": 6,
     "als": 5,

@@ -91,7 +91,7 @@ CHOSEN = {
     "popularity-sphere": 5,
     "two_stage-sphere": 6,
     "two_stage_bias-sphere": 5,
-    "two_stage_graph-sphere": 3,
+    "two_stage_graph-sphere": 1,
     "softmax-sphere": 3,
     "bias-sphere": 1,
     "graph-sphere": 5,

@@ -69,7 +69,8 @@ def test_a_board_has_the_best_published_row_of_each_metric_and_our_best_by_the_f
 def test_rows_of_other_dimensions_are_not_compared_where_published_rows_have_64():
     scores = {"recall_at_20": [0.2], "ndcg_at_20": [0.2], "ndcg_at_50": [0.2]}
     better = {name: [0.3] for name in scores}
-    lines = lines_of(dict.fromkeys(("gowalla", "lastfm"), [row("softmax-sphere", **scores), row("wide", dim=128, **better)]))
+    kept = [row("softmax-sphere", **scores), row("wide", dim=128, **better)]
+    lines = lines_of({"gowalla": kept, "lastfm": kept})
     assert lines["Gowalla", "Recall@20"][2] == "0.2000 soft second stage"
     assert lines["Last.fm", "NDCG@50"][2] == "0.3000 wide"
 

@@ -55,7 +55,8 @@ def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:
     means = {metric: [_mean(row, metric) for row in kept] for metric in table.metrics}
     best = {metric: max(values) for metric, values in means.items()}
     shared = _shared(kept)
-    lines += [line(_cells(row, table, best, shared)) for row in kept]
+    most_seeds = max(len(row["runs"]) for row in kept)
+    lines += [line(_cells(row, table, best, shared, most_seeds)) for row in kept]
     runs = [run for row in kept for run in row["runs"]]
     versions = [run["versions"] for run in runs]
     commits = " and ".join(dict.fromkeys(found.get("commit", "unknown") for found in versions))
@@ -65,8 +66,8 @@ def as_markdown(name: str, kept: Sequence[dict[str, Any]]) -> str:
         f"{sizes['users']:,} users, {sizes['items']:,} items, {sizes['train']:,} / {sizes['valid']:,} / "
         f"{sizes['test']:,} pairs. d = {shared['model.dim']}, B = {shared['train.batch_size']:,}, C = "
         f"{shared['sampler.num_candidates']:,}, at most {shared['train.num_passes']:g} passes unless a setting "
-        f"says otherwise; mean ± standard deviation over "
-        f"{max(len(row['runs']) for row in kept)} seeds, the best in bold but for MMR and gini. Intervals are of 95 %: "
+        f"says otherwise; mean ± standard deviation over {most_seeds} seeds, or as many as a setting names, the best "
+        f"in bold but for MMR and gini. Intervals are of 95 %: "
         f"Student's over seeds, the mean bootstrap interval over users. Seconds are those of one run with its "
         f"evaluations. Commit {commits}, {libraries}, Python {runs[0]['versions']['python']}.",
         "",
@@ -108,10 +109,14 @@ def _shared(kept: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: json.loads(count.most_common(1)[0][0]) for key, count in counts.items()}
 
 
-def _cells(row: dict[str, Any], table: Table, best: dict[str, float], shared: Mapping[str, Any]) -> list[str]:
+def _cells(
+    row: dict[str, Any], table: Table, best: dict[str, float], shared: Mapping[str, Any], most_seeds: int
+) -> list[str]:
     searched = _searched(row) | {key for key in _OF_ALL if row["config"].get(key, shared.get(key)) != shared.get(key)}
     chosen = {word: row["config"][key] for key, word in _WORDS.items() if key in searched}
     setting = [f"{word} {value if isinstance(value, str) else f'{value:g}'}" for word, value in chosen.items()]
+    if 1 < len(row["runs"]) < most_seeds:  # one seed is enough where nothing is drawn
+        setting.append(f"{len(row['runs'])} seeds")
     cells = [*strategy(row), ", ".join(setting) or "-"]
     for number, metric in enumerate(table.metrics):
         values = [run["metrics"][metric] for run in row["runs"]]

@@ -116,7 +116,7 @@ def test_rows_of_an_earlier_workdir_stay_and_those_of_the_new_one_replace_theirs
     folder, later = kept / "root/experiments/results/kept", tmp_path_factory.mktemp("later")
     for seed in (0, 1):
         own = {"sampler__name": "two_stage", "train__num_passes": 40.0, "train__batch_size": 512}
-        own["optimizer__average_passes"] = 8.0
+        own |= {"optimizer__average_passes": 8.0, "model__dim": 12}
         write_run(later / f"lastfm/two_stage-sphere/{seed}", 0.4, seed=seed, data="lastfm", **own)
         own |= {
             "model__loss": "softmax",
@@ -124,6 +124,7 @@ def test_rows_of_an_earlier_workdir_stay_and_those_of_the_new_one_replace_theirs
             "train__num_passes": 16.0,
             "train__batch_size": 256,
             "optimizer__average_passes": 2.0,
+            "model__dim": 8,
         }
         write_run(later / f"lastfm/softmax-sphere/{seed}", 0.5, seed=seed, data="lastfm", **own)
     before = (folder / "steam.json").read_bytes()
@@ -136,10 +137,9 @@ def test_rows_of_an_earlier_workdir_stay_and_those_of_the_new_one_replace_theirs
         ("softmax-sphere", 2),
     ]
     text = tables.as_markdown("lastfm", found)
-    assert (
-        "cut-off 0.1, B 512, passes 40, passes averaged 8 | **" not in text
-        and "cut-off 0.1, B 512, passes 40, passes averaged 8 | 0.4000 ± 0.0000 |" in text
-    )
+    setting = "cut-off 0.1, d 12, B 512, passes 40, passes averaged 8, 2 seeds"
+    assert f"{setting} | **" not in text and f"{setting} | 0.4000 ± 0.0000 |" in text
+    assert "over 3 seeds, or as many as a setting names" in text and "3 seeds |" not in text
     assert "B = 256, C = " in text and "at most 16 passes unless a setting says otherwise" in text
     (folder / "lastfm.json").write_text("[{")
     with pytest.raises(UserError, match=r"lastfm\.json: cannot be read .* --workdir=FOLDER_OF_THE_RUNS after deleting"):

@@ -5,9 +5,10 @@ python -m experiments.sweep --config=experiments/configs/results/gowalla.py --wo
 
 and then the same with experiments.results.baselines. --config=experiments/configs/results/gowalla.py:search is the
 search on validation, a tenth of train set aside, 20 passes: for each row four settings, listed in
-experiments/results/search_spaces.py, and two more; CHOSEN has the number of the best. For each the last of the 20
-passes was best, but for item biases with drawn negatives (16). The two more of item biases have batches of 512, those
-of the item graph and one of BPR's more passes. RESULTS.md has the table.
+experiments/results/search_spaces.py, and two more, but for 256 dimensions and two-stage sampling on the item graph,
+which have the four; CHOSEN has the number of the best. For each the last of the 20 passes, or of the 12 of 128 and 256
+dimensions, was best, but for item biases with drawn negatives (16). The two more of item biases have batches of 512,
+those of the item graph, of 128 dimensions and one of BPR's more passes. RESULTS.md has the table.
 """
 
 from experiments.config import Config
@@ -54,17 +55,6 @@ _MORE = {  # two for every row, past the edge of the four on which the best of t
             "eval.every_steps": 2 * 711,
         }
         for num_passes in (26, 40)
-    ]
-    + [
-        {
-            "optimizer.learning_rate": 1e-3,
-            "model.temperature": temperature,
-            "model.nearest_weight": 0.8,
-            "model.num_nearest_users": 10,
-            "train.num_passes": 28,
-            "eval.every_steps": 2 * 711,
-        }
-        for temperature in (0.08, 0.095)
     ],
     "graph_128-sphere": [
         {

@@ -1,7 +1,8 @@
 """The rows of the results' tables: strategies x constraints, and what is searched for each of them on validation.
 
-Every row has four settings to choose from, which is the whole budget, or six where a config adds two to every row, past
-the edge of the four on which the best lay; everything else is the same for all rows.
+Every row has four settings to choose from, which is the whole budget, or more where a config adds some, past the edge
+of the four on which the best lay; everything else is the same for all rows, but for the dimensions and passes of
+graph_128 and graph_256.
 """
 
 import itertools
@@ -87,7 +88,7 @@ _FIXED: dict[str, dict[str, Any]] = {
 }
 EVERY_ROW = tuple(_FIXED)
 # The item graph is for sparse data, temperatures by the users' numbers of pairs for dense; DPCML has several vectors;
-# biases for drawn negatives came later than the others; published rows of LightGCN's splits have 64 dimensions.
+# biases for drawn negatives came later than the others; most published rows of LightGCN's splits have 64 dimensions.
 _OF_SOME = (
     "two_stage_bias-sphere",
     "two_stage_graph-sphere",

@@ -27,7 +27,8 @@ _LEAST = 3  # methods, to be compared
 def by_popularity(kept: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
     """A panel a data set, a line a method: NDCG of the held-out items of each popularity decile.
 
-    The best of those shown, by the table's first metric, is named in the panel's title and has a thicker line. Data sets of fewer than three methods are left out, unless all are.
+    The best of those shown, by the table's first metric, is named in the panel's title and has a thicker line. Data
+    sets of fewer than three methods are left out, unless all are.
 
     Args:
         kept: title -> rows, as `keeping.read` returns them.

@@ -25,8 +25,9 @@ _MORE = {  # past the edge of the four settings, for two of them between their t
         for weight in (0.4, 0.8)
     ]
     + [{"optimizer.learning_rate": 2e-3, "model.temperature": 0.11, "model.nearest_weight": 0.8}],
+    "als": [{"regularization": 0.1, "alpha": 40.0}, {"regularization": 10.0, "alpha": 40.0}],
 }
-CHOSEN = {"two_stage_bias-sphere": 5, "softmax-sphere": 1, "bias-sphere": 1, "graph-sphere": 9}
+CHOSEN = {"two_stage_bias-sphere": 5, "softmax-sphere": 1, "bias-sphere": 1, "graph-sphere": 9, "als": 6, "item_knn": 2}
 
 
 def get_config(part: str = "final") -> Config:

@@ -29,6 +29,7 @@ _SEARCHED = (
     "graph_256-sphere",
     "bpr-none",
 )
+_LIBRARIES = ("als", "implicit_bpr", "item_knn")  # not EASE, which inverts a matrix of 40,981 rows
 _MORE = {  # two for most rows, past the edge of the four on which the best of them lay
     "uniform-ball": search_spaces.at_both_rates({"model.num_negatives": 16}),
     "uniform-sphere": search_spaces.at_both_rates({"model.num_negatives": 16}),
@@ -71,6 +72,7 @@ _MORE = {  # two for most rows, past the edge of the four on which the best of t
         for l2_weight, num_passes in ((0.002, 20), (0.001, 120))
     ],
     "als": [{"regularization": 0.1, "alpha": 40.0}, {"regularization": 10.0, "alpha": 40.0}],
+    "item_knn": [{"weighting": weighting, "num_neighbours": 500} for weighting in ("cosine", "bm25")],
     "implicit_bpr": [
         {"learning_rate": 0.02, "regularization": 0.0005},
         {"learning_rate": 0.005, "regularization": 0.003},
@@ -90,6 +92,7 @@ CHOSEN = {
     "graph_256-sphere": 1,
     "bpr-none": 6,
     "als": 5,
+    "item_knn": 5,
     "implicit_bpr": 5,
 }
 
@@ -108,6 +111,6 @@ def get_config(part: str = "final") -> Config:
     base.eval.every_steps = 4 * 711
     base.checkpoint.every_steps = 10_000
     if part == "search":
-        return search_spaces.search(base, _SEARCHED, _MORE)
+        return search_spaces.search(base, _SEARCHED, _MORE, library_rows=_LIBRARIES)
     base.dataset.valid_fraction = 0.0
     return search_spaces.final(base, CHOSEN, _MORE)

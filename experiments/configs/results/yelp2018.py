@@ -5,16 +5,16 @@ python -m experiments.sweep --config=experiments/configs/results/yelp2018.py --w
 
 and then the same with experiments.results.baselines. --config=experiments/configs/results/yelp2018.py:search is the
 search on validation, a tenth of train set aside: for each row four settings, listed in
-experiments/results/search_spaces.py, and two more, five for the item graph. The item graph alone has been run, its
-search over 6 passes and without T = 0.08, and of two-stage with item biases the search; CHOSEN has their best and, of
-the other rows, settings to begin with. RESULTS.md has the table.
+experiments/results/search_spaces.py, and two more, but for item-KNN, five for the item graph. Of our rows the item
+graph alone has been run, its search over 6 passes and without T = 0.08, and of two-stage with item biases the search;
+CHOSEN has their best and, of the other rows, settings to begin with. RESULTS.md has the table.
 """
 
 from experiments.config import Config
 from experiments.results import search_spaces
 
 _SEARCHED = ("two_stage_bias-sphere", "softmax-sphere", "bias-sphere", "graph-sphere")
-_LIBRARIES = ("als", "implicit_bpr", "item_knn", "slim")  # not EASE, which inverts a matrix of 38,048 rows
+_LIBRARIES = ("als", "item_knn")  # not EASE, which inverts a matrix of 38,048 rows
 _MORE = {  # past the edge of the four settings, for two of them between their temperatures
     "two_stage_bias-sphere": search_spaces.at_both_rates({"sampler.similarity_cutoff": 0.3}),
     "softmax-sphere": search_spaces.at_both_rates({"model.temperature": 0.1}),

@@ -67,8 +67,11 @@ def test_popularity_figure_names_the_best_and_writes_whole_lists():
         "MovieLens-1M, best shown: ALS (implicit)",
         "Steam-200k, best shown: soft second stage, item biases",
         "Gowalla, best shown: soft second stage, item graph",
+        "Yelp2018, best shown: soft second stage, item graph",
+        "",  # no data set
     ]
-    assert [panel.get_ylabel() for panel in axes] == ["NDCG@50", "NDCG@50", "NDCG, whole list", "NDCG@50"]
+    labels = [panel.get_ylabel() for panel in axes if panel.get_visible()]
+    assert labels == ["NDCG@50", "NDCG@50", "NDCG, whole list", "NDCG@50", "NDCG@50"]
     colours = {line.get_label(): line.get_color() for line in axes[3].lines}
     assert colours == {style.method_name(name): style.METHODS[name].colour for name in SHOWN.values()}
     assert {text.get_text() for text in axes[0].figure.legends[0].get_texts()} == set(colours), "of the fullest panel"

@@ -6,10 +6,10 @@ python -m experiments.sweep --config=experiments/configs/results/gowalla.py --wo
 and then the same with experiments.results.baselines. d = 64 but for two rows. The search on validation, a tenth of
 train set aside, is --config=experiments/configs/results/gowalla.py:search, 20 passes, 12 for 128 and 256 dimensions:
 for each row four settings, listed in experiments/results/search_spaces.py, and two more, but for 256 dimensions,
-two-stage sampling on the item graph and SLIM, which have the four; CHOSEN has the number of the best. For each the last pass
-was best, but for item biases with drawn negatives (16 of 20) and the item graph (26 of 40). The two more of item
-biases have batches of 512, those of the item graph, of 128 dimensions and one of BPR's more passes. RESULTS.md has
-the table.
+two-stage sampling on the item graph and SLIM, which have the four; CHOSEN has the number of the best. For each the
+last pass was best, but for item biases with drawn negatives (16 of 20) and the item graph (26 of 40). The two more of
+item biases have batches of 512, those of the item graph, of 128 dimensions and one of BPR's more passes. RESULTS.md
+has the table.
 """
 
 from experiments.config import Config
